@@ -1,0 +1,79 @@
+# Needs make and Python >= 3.11; everything else comes from requirements/*.txt, by hash, into .venv.
+PY   ?= python3.11 python3 python3.12 python3.13 python3.14
+VENV ?= .venv
+JOBS ?= 2
+UV   ?= uv
+
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+CODE   := $(wildcard src tests tools bench)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-all lint check coverage bench lock clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## see it work, here and now: no key, no network
+	@$(BIN)/midshift demo
+
+test: $(VENV)/.dev ## the tests, but for those marked heavy or browser
+	@$(PYTEST) -m "not heavy and not browser"
+
+test-all: $(VENV)/.dev ## every test
+	@$(PYTEST)
+
+lint: $(VENV)/.dev ## style, types, the direction of imports, the documents
+	@failed=; \
+	$(BIN)/ruff check $(CODE) || failed="$$failed style"; \
+	$(BIN)/ruff format --check $(CODE) || failed="$$failed format"; \
+	$(BIN)/mypy $(CODE) || failed="$$failed types"; \
+	$(BIN)/lint-imports --no-logo || failed="$$failed imports"; \
+	$(BIN)/python tools/check_docs.py || failed="$$failed documents"; \
+	$(BIN)/python tools/write_reference.py --check || failed="$$failed reference"; \
+	[ -z "$$failed" ] || { echo "make lint: faults in$$failed (formatting is mended by: $(BIN)/ruff format $(CODE))" >&2; exit 1; }
+
+check: test lint ## test and lint: what a change must pass
+
+coverage: $(VENV)/.dev ## which lines no test runs
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q -m "not heavy and not browser"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+bench: $(VENV)/.dev ## measure: runs each bench/bench_*.py
+	@found=0; for f in bench/bench_*.py; do \
+		[ -e "$$f" ] || continue; found=1; echo "$$f"; $(BIN)/python "$$f" || exit 1; done; \
+	[ $$found = 1 ] || { echo "make bench: no bench/bench_*.py here" >&2; exit 1; }
+
+# Keeps the pins that still fit; UPGRADE=1 takes the newest. The dev lock is bound to the versions of the run lock.
+COMPILE = $(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+lock: ## rewrite requirements/*.txt from pyproject.toml (for maintainers; needs uv)
+	@command -v $(UV) >/dev/null || { \
+		echo "make lock: $(UV) not found. Type next: python3 -m pip install uv   (or: make lock UV=/path/to/uv)" >&2; exit 1; }
+	@$(COMPILE) --group build -o requirements/run.txt
+	@$(COMPILE) --group dev -c requirements/run.txt -o requirements/dev.txt
+
+clean: ## remove what make made
+	@rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find $(CODE) -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.run $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml $(BIN)/python
+	@echo "Installing requirements/$*.txt into $(VENV), by hash (about half a minute the first time)"
+	@$(PIP) --require-hashes --only-binary :all: -r $<
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/python:
+	@for p in $(PY); do \
+		"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+		echo "Making $(VENV) with $$("$$p" --version)"; \
+		"$$p" -m venv --clear $(VENV) && exit 0; \
+		rm -rf $(VENV); \
+		echo "make: $$p could not make a virtual environment (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; \
+	done; \
+	echo "make: midshift needs Python >= 3.11 and none was found (tried: $(PY))." >&2; \
+	echo "      Install one, or name it: make PY=/path/to/python3.11" >&2; exit 1
