@@ -1,0 +1,114 @@
+"""What is measured on one text. One regular expression a feature: differences between variants, not absolute truth.
+
+Typographic apostrophes count as plain ones. A refusal is looked for in the first 250 characters, a closing offer in
+the last 250: both are habits of the ends of an answer, and code or quotations in its middle should not count.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntFlag
+
+from midshift.evals.contracts import is_json
+
+_ENDS_CHARS = 250
+_LINE_CHARS = 160
+
+_REFUSAL = re.compile(
+    r"""\bI(?:'m|\ am)(?:\ really|\ very)?\ (?:sorry|unable|not\ able)\b
+      | \bI\ (?:can(?:no|')t|cannot|can\ not|won't|will\ not|must\ decline|do\ not\ feel\ comfortable
+              |don't\ feel\ comfortable|don't\ actually\ have|do\ not\ actually\ have
+              |don't\ have\ (?:enough|access|the\ ability|personal)
+              |do\ not\ have\ (?:enough|access|the\ ability|personal))
+      | \bI\ apologi[sz]e,\ but\b | \bAs\ an\ AI\b | \bAs\ a\ language\ model\b | \bUnfortunately,?\ I\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_PREAMBLE = re.compile(
+    r"\s*(?:sure|certainly|of course|absolutely|great question|okay|ok,|here (?:is|are|'s)|here's|i'd be happy"
+    r"|i would be happy|thank you for)\b",
+    re.IGNORECASE,
+)
+_CLOSING_OFFER = re.compile(
+    r"let me know|feel free|hope (?:this|that|it) helps|happy to help|is there anything else|don't hesitate",
+    re.IGNORECASE,
+)
+# Each alternative above contains one of these words: looking for them first is ten times faster than the expression.
+_REFUSAL_WORDS = (
+    "sorry",
+    "able",
+    "can",
+    "won't",
+    "will not",
+    "must",
+    "do not",
+    "don't",
+    "apolog",
+    "as a",
+    "unfortunately",
+)
+_CLOSING_OFFER_WORDS = ("let me", "feel free", "hope", "happy to", "anything else", "hesitate")
+_THREE_LETTERS = re.compile(r"(?:[^\W\d_].*?){3}")
+
+
+class Form(IntFlag):
+    """The yes-or-no features of one answer."""
+
+    JSON_VALID = 1
+    CODE_FENCE = 2
+    EMPTY = 4
+    BLOCKED = 8
+    REFUSAL_LIKE = 16
+    PREAMBLE = 32
+    CLOSING_OFFER = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What one text looks like; `opening` and `closing` are its first and last lines, whitespace collapsed."""
+
+    chars: int
+    words: int
+    form: Form
+    opening: str
+    closing: str
+
+
+def features(text: str) -> Features:
+    """Measure one text; an output without a text is measured as the empty one."""
+    text = text.replace("\u2019", "'")
+    form = Form(0)
+    if is_json(text):
+        form |= Form.JSON_VALID
+    if "```" in text:
+        form |= Form.CODE_FENCE
+    head, tail = text[:_ENDS_CHARS], text[-_ENDS_CHARS:]
+    if _mentions(head, _REFUSAL_WORDS) and _REFUSAL.search(head):
+        form |= Form.REFUSAL_LIKE
+    if _PREAMBLE.match(text):
+        form |= Form.PREAMBLE
+    if _mentions(tail, _CLOSING_OFFER_WORDS) and _CLOSING_OFFER.search(tail):
+        form |= Form.CLOSING_OFFER
+    opening, closing = _ends(text)
+    return Features(len(text), len(text.split()), form, opening, closing)
+
+
+def _ends(text: str) -> tuple[str, str]:
+    """First and last line that say something; both empty where none does."""
+    stripped = text.strip()
+    if not stripped:
+        return "", ""
+    first = stripped.split("\n", 1)[0]
+    last = stripped.rsplit("\n", 1)[-1]
+    return _spoken(first), _spoken(last)
+
+
+def _mentions(text: str, words: tuple[str, ...]) -> bool:
+    lowered = text.lower()
+    return any(word in lowered for word in words)
+
+
+def _spoken(line: str) -> str:
+    """A line as a phrase to compare; empty for punctuation, a brace or a fence, which `form` covers."""
+    phrase = " ".join(line[:_LINE_CHARS].split())
+    return phrase if _THREE_LETTERS.search(phrase) else ""
