@@ -1,0 +1,178 @@
+"""What one comparison found, as a value, and its stable JSON form `midshift.compare/1`.
+
+In the JSON, scores, shares and deltas are fractions of one or the score's own unit, never formatted text; what is
+unknown is null. Fields may be added to the format, never renamed or removed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from midshift.domain.gate import Ruling, ScoreVerdict
+from midshift.domain.suite import AGGREGATE, Margin, Score
+from midshift.domain.verdict import Outcome, Verdict
+from midshift.evals.rows import Ledger
+from midshift.shadow.drift import Finding
+from midshift.stats.looks import Look
+
+FORMAT = "midshift.compare/1"
+SIMULATED = "sim/"
+"""Models under this prefix are simulated, and every report says so."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Everything that a report of one comparison shows."""
+
+    file: str
+    incumbent: str
+    candidate: str
+    ruling: Ruling
+    scores: Sequence[ScoreVerdict]
+    findings: Sequence[Finding]
+    ledger: Ledger
+    paired: int
+    without_slice: int
+    margin: Margin
+    alpha: float
+    look: Look
+    weighted: bool
+    made_at: datetime
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether a simulated model takes part."""
+        return self.incumbent.startswith(SIMULATED) or self.candidate.startswith(SIMULATED)
+
+    @property
+    def flagged(self) -> list[Finding]:
+        """The drift that survives the controlled test."""
+        return [finding for finding in self.findings if finding.flagged]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table of verdicts: one score on one slice (`*` = all cases)."""
+
+    score: Score
+    slice: str
+    verdict: Verdict
+
+
+def rows(comparison: Comparison) -> Iterator[Row]:
+    """The table of verdicts, each score's aggregate first."""
+    for score in comparison.scores:
+        yield Row(score.score, AGGREGATE, score.aggregate)
+        for part in score.slices:
+            yield Row(score.score, part.slice.name, part.verdict)
+
+
+def document(comparison: Comparison) -> dict[str, Any]:
+    """The JSON form, made of plain values."""
+    ledger = comparison.ledger
+    return {
+        "format": FORMAT,
+        "file": comparison.file,
+        "made_at": comparison.made_at.isoformat(),
+        "simulated": comparison.is_simulated,
+        "incumbent": comparison.incumbent,
+        "candidate": comparison.candidate,
+        "decision": comparison.ruling.decision.value,
+        "reason": comparison.ruling.reason,
+        "regressed": [{"score": score, "slice": part} for score, part in comparison.ruling.regressed],
+        "unproven": [{"score": score, "slice": part} for score, part in comparison.ruling.unproven],
+        "alpha": comparison.alpha,
+        "method": sorted(
+            {row.verdict.evidence.interval.method.value for row in rows(comparison) if row.verdict.evidence}
+        ),
+        "looks": comparison.look.number,
+        "looks_planned": comparison.look.planned,
+        "aggregate": "weighted by weight" if comparison.weighted else "mean over cases",
+        "rows": {
+            "read": ledger.read,
+            "paired": comparison.paired,
+            "blank": ledger.blank,
+            "without_slice": comparison.without_slice,
+            "excluded": ledger.excluded,
+            "noted": ledger.noted,
+            "problems": [
+                {
+                    "reason": problem.reason,
+                    "excluded": problem.excluded,
+                    "count": problem.count,
+                    f"{ledger.unit}s": list(problem.places),
+                    "example": problem.example,
+                }
+                for problem in ledger.problems.values()
+            ],
+        },
+        "scores": [
+            {
+                "name": score.score.name,
+                "range": [score.score.range.low, score.score.range.high],
+                "margin": comparison.margin.of(score.score.range),
+                "role": score.score.role.value,
+            }
+            for score in comparison.scores
+        ],
+        "slices": [_verdict(row, comparison.margin) for row in rows(comparison)],
+        "drift": [_finding(finding) for finding in comparison.findings],
+    }
+
+
+def _verdict(row: Row, margin: Margin) -> dict[str, Any]:
+    evidence, scale = row.verdict.evidence, row.score.range
+    known: dict[str, Any] = dict.fromkeys(
+        ("incumbent", "candidate", "delta", "low", "high", "p_not_worse", "p_adjusted", "method", "needs_n")
+    )
+    if evidence is not None:
+        interval = evidence.interval
+        known = {
+            "incumbent": scale.low + evidence.incumbent * scale.width,
+            "candidate": scale.low + evidence.candidate * scale.width,
+            "delta": interval.estimate * scale.width,
+            "low": interval.low * scale.width,
+            "high": interval.high * scale.width,
+            "p_not_worse": evidence.p_not_worse,
+            "p_adjusted": evidence.p_adjusted,
+            "method": interval.method.value,
+            "needs_n": evidence.needs_n if row.verdict.outcome is Outcome.INCONCLUSIVE else None,
+        }
+    return {
+        "score": row.score.name,
+        "slice": row.slice,
+        "n": 0 if evidence is None else evidence.interval.n,
+        "clusters": 0 if evidence is None else evidence.interval.clusters,
+        **known,
+        "margin": margin.of(scale),
+        "verdict": row.verdict.outcome.value,
+        "reason": row.verdict.reason,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind.value,
+        "metric": finding.metric,
+        "unit": finding.unit.value,
+        "slice": finding.slice,
+        "n": finding.interval.n,
+        "incumbent": finding.incumbent,
+        "candidate": finding.candidate,
+        "delta": finding.delta,
+        "low": _finite(finding.interval.low),
+        "high": _finite(finding.interval.high),
+        "p": finding.p,
+        "p_adjusted": finding.p_adjusted,
+        "flagged": finding.flagged,
+        "reason": finding.reason,
+        "examples": list(finding.examples),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,127 @@
+"""Where upgrades stand: the tree upgrade → stage → step → gate, each line with its deciding sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
+
+from midshift.domain.move import Answer, Gate, Move
+from midshift.domain.routing import Route
+from midshift.domain.upgrade import Stage, Upgrade
+from midshift.reports.text import visible
+
+FORMAT = "midshift.status/1"
+_GLYPHS = {
+    Answer.OPEN: ("✔", "green"),
+    Answer.WAIVED: ("⚠", "yellow"),
+    Answer.WAITING: ("◌", "yellow"),
+    Answer.SHUT: ("✖", "bold red"),
+}
+_WAY = (Stage.EVAL, Stage.SHADOW, Stage.CANARY, Stage.SOAK, Stage.DONE)
+_DETOURS = {Stage.RETUNE: Stage.EVAL, Stage.HALTED: Stage.CANARY}
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One upgrade as it stands, with what it would do next and what every gate says."""
+
+    upgrade: Upgrade
+    route: Route | None
+    move: Move
+    incumbent_name: str
+    candidate_name: str
+    now: datetime
+
+
+def render(positions: Sequence[Position]) -> RenderableType:
+    """All upgrades as trees."""
+    if not positions:
+        return Text("no upgrade. Type next: midshift upgrade start WORKLOAD --to VARIANT_FILE")
+    return Group(*(_tree(position) for position in positions))
+
+
+def document(positions: Sequence[Position]) -> dict[str, Any]:
+    """The same as plain values."""
+    return {"format": FORMAT, "upgrades": [_record(position) for position in positions]}
+
+
+def _tree(position: Position) -> Tree:
+    upgrade = position.upgrade
+    title = f"{visible(upgrade.workload)}: {visible(position.incumbent_name)} → {visible(position.candidate_name)}"
+    root = Tree(Text.assemble((title, "bold"), f"  {upgrade.id}"), guide_style="dim")
+    if upgrade.paused:
+        root.add(Text("⚠ paused: nothing advances until it is resumed; proven harm still stops it", "yellow"))
+    reached = _DETOURS.get(upgrade.stage, upgrade.stage)
+    for stage in _WAY:
+        branch = root.add(_stage_line(stage, reached, upgrade))
+        if stage is reached:
+            _add_now(branch, position)
+        if stage is Stage.CANARY and reached in (Stage.CANARY, Stage.SOAK, Stage.DONE):
+            for index, step in enumerate(upgrade.plan.steps[:-1]):
+                branch.add(_step_line(index, f"{step.share:.0%}", upgrade))
+    if upgrade.stage in (Stage.STOPPED, Stage.ROLLED_BACK):
+        root.add(Text(f"✖ {upgrade.stage.value.replace('_', ' ')} on {upgrade.entered:%Y-%m-%d %H:%M}", "bold red"))
+    for waiver in upgrade.waivers:
+        root.add(Text(f"⚠ waived {visible(waiver.what)} by {visible(waiver.who)}: {visible(waiver.why)}", "yellow"))
+    return root
+
+
+def _stage_line(stage: Stage, reached: Stage, upgrade: Upgrade) -> Text:
+    if upgrade.stage in (Stage.STOPPED, Stage.ROLLED_BACK):
+        return Text(f"· {stage.value}", "dim")
+    if stage is reached and upgrade.stage in _DETOURS:
+        return Text(f"✖ {stage.value}: {upgrade.stage.value}", "bold red")
+    if stage is reached and stage is not Stage.DONE:
+        return Text(f"▶ {stage.value}", "bold")
+    if _WAY.index(stage) <= _WAY.index(reached):
+        return Text(f"✔ {stage.value}", "green")
+    return Text(f"· {stage.value}", "dim")
+
+
+def _step_line(index: int, share: str, upgrade: Upgrade) -> Text:
+    if upgrade.stage in (Stage.SOAK, Stage.DONE) or index < upgrade.step:
+        return Text(f"✔ {share}", "green")
+    return Text(f"▶ {share}", "bold") if index == upgrade.step else Text(f"· {share}", "dim")
+
+
+def _add_now(branch: Tree, position: Position) -> None:
+    for gate in position.move.gates:
+        branch.add(_gate_line(gate))
+    what = "next" if position.move.kind is None else f"now: {position.move.kind.value.replace('_', ' ')}"
+    branch.add(Text(f"{what}: {visible(position.move.reason, 400)}"))
+
+
+def _gate_line(gate: Gate) -> Text:
+    glyph, style = _GLYPHS[gate.answer]
+    return Text.assemble((f"{glyph} {visible(gate.name)}", style), f"  {visible(gate.reason, 300)}")
+
+
+def _record(position: Position) -> dict[str, Any]:
+    upgrade, route = position.upgrade, position.route
+    return {
+        "id": upgrade.id,
+        "workload": upgrade.workload,
+        "stage": upgrade.stage.value,
+        "step": upgrade.step,
+        "share": upgrade.share,
+        "serving_share": None if route is None else route.share,
+        "epoch": None if route is None else route.epoch,
+        "entered": upgrade.entered.isoformat(),
+        "now": position.now.isoformat(),
+        "paused": upgrade.paused,
+        "incumbent": {"id": upgrade.incumbent, "name": position.incumbent_name},
+        "candidate": {"id": upgrade.candidate, "name": position.candidate_name},
+        "waivers": [{"what": waiver.what, "who": waiver.who, "why": waiver.why} for waiver in upgrade.waivers],
+        "approvals": list(upgrade.approvals),
+        "next": None if position.move.kind is None else position.move.kind.value,
+        "reason": position.move.reason,
+        "gates": [
+            {"name": gate.name, "answer": gate.answer.value, "reason": gate.reason} for gate in position.move.gates
+        ],
+    }

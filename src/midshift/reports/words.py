@@ -1,0 +1,170 @@
+"""Numbers, ranges and decisions in words; the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+import math
+
+from midshift.domain.gate import Decision, ScoreVerdict
+from midshift.domain.suite import AGGREGATE, Range, ScoreRole
+from midshift.domain.verdict import MIN_CLUSTERS, Outcome, Verdict
+from midshift.evals.rows import places_in_words
+from midshift.reports.comparison import Comparison, Row
+from midshift.shadow.drift import Finding, Unit
+
+MINUS = "\u2212"
+UNKNOWN = "unknown"
+SIMULATED_NOTE = "SIMULATED: no provider was called; the figures are measured on made-up answers"
+
+TITLES = {
+    Decision.PROCEED: "PROCEED",
+    Decision.PROCEED_WITH_CAUTION: "PROCEED WITH CAUTION",
+    Decision.COLLECT_MORE: "COLLECT MORE",
+    Decision.RETUNE: "RETUNE",
+    Decision.STOP: "STOP",
+}
+
+_EXCLUSIONS = {
+    "not_json": "not JSON",
+    "not_utf8": "not UTF-8",
+    "not_an_object": "not a JSON object",
+    "line_too_long": "line too long",
+    "no_id": "no usable id",
+    "no_outputs": "no outputs",
+    "no_incumbent_output": "no output of the incumbent",
+    "no_candidate_output": "no output of the candidate",
+    "duplicate_id": "id seen before",
+    "skipped": "skipped as asked",
+}
+
+
+def headline(comparison: Comparison) -> str:
+    """What the data can decide, in one sentence; the decision's title stands before it."""
+    ruling = comparison.ruling
+    leading = leading_score(comparison)
+    if leading is None or ruling.decision in (Decision.RETUNE, Decision.STOP):
+        return ruling.reason
+    said = [f"{leading.score.name}: {_overall(leading.aggregate)}"]
+    unproven = {part for _, part in ruling.unproven}
+    if unproven:
+        said.append(f"shadow will settle {len(unproven)} slice{'' if len(unproven) == 1 else 's'}")
+    regressed = {part for _, part in ruling.regressed}
+    if regressed:
+        said.append(f"regressed in {', '.join(sorted(regressed))}")
+    return "; ".join(said)
+
+
+def leading_score(comparison: Comparison) -> ScoreVerdict | None:
+    """The score that the first line speaks of: the first that brought the decision about; None without any grade."""
+    if not any(score.score.role is ScoreRole.QUALITY for score in comparison.scores):
+        return None
+    named = [score for score in comparison.scores if comparison.ruling.reason.startswith(f"{score.score.name}:")]
+    return named[0] if named else comparison.scores[0]
+
+
+def _overall(verdict: Verdict) -> str:
+    """The aggregate's reason, with `overall` behind its first statement."""
+    bound, _, rest = verdict.reason.partition("; ")
+    return f"{bound} overall{f'; {rest}' if rest else ''}"
+
+
+def rows_read(comparison: Comparison) -> str:
+    """`824 pairs of 850 rows; left out: 26 skipped as asked`."""
+    ledger = comparison.ledger
+    excluded = [
+        f"{count:,} {_EXCLUSIONS.get(reason, reason.replace('_', ' '))}" for reason, count in ledger.excluded.items()
+    ]
+    left_out = f"; left out: {', '.join(excluded)}" if excluded else ""
+    return f"{comparison.paired:,} pairs of {ledger.read:,} rows{left_out}"
+
+
+def troubles(comparison: Comparison) -> list[str]:
+    """One line a kind of problem: how often, where first, and an example."""
+    ledger = comparison.ledger
+    told = []
+    for problem in ledger.problems.values():
+        if problem.reason == "skipped":
+            continue
+        name = _EXCLUSIONS.get(problem.reason, problem.reason.replace("_", " "))
+        where = places_in_words(ledger.unit, problem.places, problem.count)
+        example = f" ({problem.example})" if problem.example else ""
+        told.append(f"{name}: {problem.count:,}, {where}{example}")
+    if comparison.without_slice:
+        told.append(f"no slice: {comparison.without_slice:,} rows count in {AGGREGATE} alone")
+    return told
+
+
+def settled_by(verdict: Verdict) -> str:
+    """What an open question waits for: `+1,751 cases`; its sentence where no number of cases says it all."""
+    if verdict.outcome.clears or verdict.outcome is Outcome.FAIL:
+        return ""
+    evidence = verdict.evidence
+    if evidence is None or evidence.needs_n is None or evidence.interval.clusters < MIN_CLUSTERS:
+        return verdict.reason
+    return f"+{max(evidence.needs_n - evidence.interval.n, 1):,} cases"
+
+
+def score_value(row: Row, side: float | None) -> str:
+    """A mean score as a person reads it: per cent of a 0..1 score, else its own unit. `side` is on the unit range."""
+    if side is None:
+        return UNKNOWN
+    scale = row.score.range
+    return f"{100 * side:.1f}" if scale.is_unit else f"{scale.low + side * scale.width:.2f}"
+
+
+def score_change(change: float | None, scale: Range) -> str:
+    """A difference of a score (on the unit range) with its sign, in points or the score's own unit."""
+    if change is None or not math.isfinite(change):
+        return UNKNOWN
+    return signed(100 * change, 1) if scale.is_unit else signed(change * scale.width, 2)
+
+
+def drift_value(value: float, unit: Unit) -> str:
+    """A drift metric's value with its unit."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    match unit:
+        case Unit.SHARE:
+            return f"{100 * value:.1f} %"
+        case Unit.SECONDS:
+            return f"{value:.{_digits(value, 2)}f} s"
+        case Unit.USD:
+            return f"${value:.{_digits(value, 5)}f}"
+        case _:
+            return f"{value:,.{_digits(value, 0)}f} {unit.value}"
+
+
+def drift_change(finding: Finding) -> str:
+    """How far a metric moved: points for shares, per cent of the incumbent's value otherwise."""
+    if not (math.isfinite(finding.incumbent) and math.isfinite(finding.delta)):
+        return UNKNOWN
+    if finding.unit is Unit.SHARE:
+        return f"{signed(100 * finding.delta, 1)} pt"
+    if finding.incumbent == 0.0:
+        return "from 0" if finding.delta else "0"
+    return f"{signed(100 * finding.delta / finding.incumbent, 0)} %"
+
+
+def drift_bounds(finding: Finding) -> str:
+    """The 95 % interval of the change, in the metric's unit."""
+    interval = finding.interval
+    if not interval.bounded:
+        return UNKNOWN
+    factor, least = {Unit.SHARE: (100.0, 1), Unit.SECONDS: (1.0, 2), Unit.USD: (1.0, 5)}.get(finding.unit, (1.0, 0))
+    low, high = factor * interval.low, factor * interval.high
+    digits = least if finding.unit is Unit.SHARE else _digits(max(abs(low), abs(high)), least)
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def _digits(value: float, least: int) -> int:
+    """Decimals that leave at least two digits that say something."""
+    if value == 0.0 or not math.isfinite(value):
+        return least
+    return min(max(least, 1 - math.floor(math.log10(abs(value)))), 12) if abs(value) < 10.0 else least
+
+
+def signed(value: float, digits: int) -> str:
+    """`+1.2`, `−1.2`, `0.0`: a typographic minus, and no sign on what rounds to zero."""
+    text = f"{abs(value):,.{digits}f}"
+    if not text.strip("0.,"):
+        return text
+    return f"{MINUS if value < 0 else '+'}{text}"

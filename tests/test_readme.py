@@ -1,0 +1,35 @@
+"""The README shows what the program prints, and not what it once printed."""
+
+import io
+import re
+from pathlib import Path
+
+from rich.console import Console
+
+from midshift.cli import compare, demo
+from midshift.reports import terminal
+from midshift.testing import ManualClock, simulated
+
+ROOT = Path(__file__).resolve().parent.parent
+COLUMNS = 118
+
+
+def test_the_output_in_the_readme_is_what_the_demo_prints(tmp_path: Path) -> None:
+    """A reader decides by this picture; it was measured, so it has to stay so."""
+    file = demo.write_simulated(tmp_path)
+    options = compare.Options(file, simulated.INCUMBENT, simulated.CANDIDATE)
+    printed = io.StringIO()
+    terminal.show(
+        compare.compare(options, ManualClock()),
+        Console(file=printed, width=COLUMNS, highlight=False, color_system=None),
+    )
+    shown = re.search(r"```text\n(RETUNE.*?)\n```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+    assert shown is not None
+    assert as_shown(printed.getvalue(), tmp_path) == shown[1]
+
+
+def as_shown(printed: str, folder: Path) -> str:
+    """What the README keeps of a terminal: no trailing blanks, single empty lines, and a folder of the reader's own."""
+    lines = "\n".join(line.rstrip() for line in printed.strip().splitlines())
+    return re.sub(r"\n{3,}", "\n\n", lines).replace(str(folder), "simulated-demo")
