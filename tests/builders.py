@@ -8,17 +8,21 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from midshift.domain.gate import ScoreVerdict
+from midshift.domain.gate import ScoreVerdict, decide
 from midshift.domain.suite import AGGREGATE, Score
 from midshift.domain.verdict import Outcome, Verdict
 from midshift.evals import paired_outputs, regression
 from midshift.evals.paired_outputs import Request
 from midshift.evals.rows import Ledger, PairedRow
 from midshift.evals.table import Cases, Table
+from midshift.reports.comparison import Comparison
+from midshift.shadow import drift
 from midshift.shadow.columns import Columns
+from midshift.stats.looks import Look
+from midshift.testing import ManualClock
 
 OLD, NEW = "old", "new"
-MARGIN = regression.Rules()
+RULES = regression.Rules()
 
 
 def an_output(score: object = 1, text: object = "An answer.", **fields: object) -> dict[str, object]:
@@ -76,7 +80,7 @@ def measured(rows: Iterable[PairedRow]) -> tuple[Columns, Table, Cases]:
 def judged(
     rows: Iterable[Mapping[str, object]],
     scores: Sequence[Score] = (Score("s"),),
-    rules: regression.Rules = MARGIN,
+    rules: regression.Rules = RULES,
     **request: Any,
 ) -> list[ScoreVerdict]:
     """The verdicts on rows, by the way of a file."""
@@ -106,3 +110,35 @@ def outcomes(verdicts: Sequence[ScoreVerdict]) -> dict[tuple[str, str], Outcome]
 def problems(ledger: Ledger) -> list[tuple[str, bool, int, list[int], str]]:
     """What a ledger holds: reason, whether the row is out, how often, where, and an example."""
     return [(item.reason, item.excluded, item.count, item.places, item.example) for item in ledger.problems.values()]
+
+
+def a_comparison(
+    rows: Iterable[Mapping[str, object]],
+    scores: Sequence[Score] = (Score("s"),),
+    rules: regression.Rules = RULES,
+    **request: Any,
+) -> Comparison:
+    """What a report is made from, of rows that name at least one case."""
+    ledger = Ledger()
+    table, columns = Table(ledger), Columns()
+    for row in read(lines_of(rows), ledger, **request):
+        table.append(row)
+        columns.append(row)
+    cases = table.finish()
+    verdicts = regression.verdicts(table, cases, scores, rules)
+    return Comparison(
+        file="rows.jsonl",
+        incumbent=OLD,
+        candidate=NEW,
+        ruling=decide(verdicts),
+        scores=verdicts,
+        findings=drift.findings(columns, cases, table.ids.__getitem__),
+        ledger=ledger,
+        paired=int(cases.rows.size),
+        without_slice=cases.without_slice,
+        margin=rules.margin,
+        alpha=rules.alpha,
+        look=Look(),
+        weighted=cases.is_weighted,
+        made_at=ManualClock().now(),
+    )

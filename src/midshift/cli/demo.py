@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -28,7 +29,7 @@ def run(folder: Path | None) -> int:
     compare.write_whole(page, html.render(comparison))
     sys.stdout.write(
         f"\nThe same as a page: {page}\n"
-        f"Again, on your own files: midshift compare {file} "
+        f"Again, on your own files: midshift compare {shlex.quote(str(file))} "
         f"--incumbent {simulated.INCUMBENT} --candidate {simulated.CANDIDATE}\n"
     )
     return 0

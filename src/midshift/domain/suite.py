@@ -70,7 +70,7 @@ class Range:
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+        if not (math.isfinite(self.high - self.low) and self.low < self.high):
             raise ValueError(f"a range needs two finite ends, low below high, got {self.low}..{self.high}")
 
     def __contains__(self, value: float) -> bool:

@@ -112,6 +112,8 @@ def confirmed(own: Verdict, worst_case: Verdict, what: str) -> Verdict:
     """
     if own.outcome is worst_case.outcome or own.outcome in (Outcome.INCONCLUSIVE, Outcome.NO_DATA, Outcome.ERROR):
         return own
+    if own.outcome is Outcome.PASS and worst_case.outcome is Outcome.SUPERIOR:
+        return own
     if own.outcome.clears and worst_case.outcome.clears:
         return replace(
             own, outcome=Outcome.PASS, reason=f"{own.reason}; only {worst_case.outcome} with {what} as worst"

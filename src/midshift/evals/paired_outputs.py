@@ -24,8 +24,8 @@ from midshift.errors import UsageError
 from midshift.evals.rows import NUMBER_FIELDS, Answer, Ledger, PairedRow, Side, unanswered
 
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
-LIGHTEST, HEAVIEST = 1e-100, 1e100
-"""Weights outside of these are no weights: their squares leave the range of a float."""
+SMALLEST, LARGEST = 1e-100, 1e100
+"""No weight lies outside of these and no measurement above: their squares would leave the range of a float."""
 _VARIANTS_REMEMBERED = 100
 UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -247,9 +247,10 @@ def _measured(value: object, name: str, side: Side, place: Place) -> float:
     if value is None:
         return math.nan
     number = None if isinstance(value, bool) else _finite(value)
-    if number is not None and number >= 0.0:
+    if number is not None and 0.0 <= number <= LARGEST:
         return number
-    place.note(f"{side}_bad_{name}", f"{name} is {shown(value)}, expected a number from 0 up")
+    limit = f" (and to {LARGEST:g})" if number is not None and number > 0.0 else ""
+    place.note(f"{side}_bad_{name}", f"{name} is {shown(value)}, expected a number from 0 up{limit}")
     return math.nan
 
 
@@ -289,9 +290,9 @@ def _weight(value: object) -> float:
     if value is None:
         return 1.0
     number = None if isinstance(value, bool) else _finite(value)
-    if number is not None and LIGHTEST <= number <= HEAVIEST:
+    if number is not None and SMALLEST <= number <= LARGEST:
         return number
-    limits = f" (and from {LIGHTEST:g} to {HEAVIEST:g})" if number is not None and number > 0.0 else ""
+    limits = f" (and from {SMALLEST:g} to {LARGEST:g})" if number is not None and number > 0.0 else ""
     raise Unusable("bad_weight", f"weight is {shown(value)}, expected a number above 0{limits}")
 
 

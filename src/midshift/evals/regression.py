@@ -18,6 +18,7 @@ from midshift.domain.suite import Margin, Range, Score, ScoreRole, Slice, SliceR
 from midshift.domain.verdict import Evidence, Outcome, Verdict, confirmed, judge, no_data
 from midshift.errors import ScoreOutOfRange
 from midshift.evals.contracts import ANSWERED
+from midshift.evals.rows import Side
 from midshift.evals.table import Cases, Floats, Mask, Pairs, Table
 from midshift.stats import binomial, multiplicity, paired, power
 from midshift.stats.interval import Method
@@ -73,8 +74,12 @@ def verdicts(table: Table, cases: Cases, scores: Sequence[Score], rules: Rules) 
     columns = {**table.scores, **table.contracts, ANSWERED: table.answered}
     everything = [Part(None, np.ones(cases.rows.size, bool))]
     parts = everything + [Part(_slice(name, rules), mask) for name, mask in cases.slices()]
+    lost = [sum(table.ledger.count(reason) for reason in _lost(side)) for side in Side]
     return [
-        _judge_score(score, _reading(columns.get(score.name), table, cases, score.range), parts, cases, rules)
+        _unless_lost(
+            _judge_score(score, _reading(columns.get(score.name), table, cases, score.range), parts, cases, rules),
+            *lost,
+        )
         for score in (*scores, *contracts)
     ]
 
@@ -97,10 +102,11 @@ def _require_in_range(table: Table, score: Score) -> None:
         return
     for value, place in ((extremes.low, extremes.low_place), (extremes.high, extremes.high_place)):
         if value not in score.range:
-            low, high = min(math.floor(extremes.low), 0), max(math.ceil(extremes.high), 1)
+            low = min(math.floor(extremes.low), score.range.low)
+            high = max(math.ceil(extremes.high), score.range.high)
             raise ScoreOutOfRange(
                 f"score {score.name!r} is {value:g} at {table.ledger.unit} {place}, outside its range {score.range}. "
-                f"Declare the range that its grader can give, for example --score {score.name}:{low}..{high} "
+                f"Declare the range that its grader can give, for example --score {score.name}:{low:g}..{high:g} "
                 f"(values here: {extremes.low:g}..{extremes.high:g})"
             )
 
@@ -182,14 +188,32 @@ def _evidence(sample: paired.PairedSample, rules: Rules, p: float, p_adjusted: f
 
 def _needs(sample: paired.PairedSample, margin: float, alpha: float, method: Method) -> int:
     """Cases in all that would settle the question if there is no difference, or else if it is the one seen."""
-    effect = paired.design_effect(sample)
-    if_equal = power.cases_needed(sample.spread, margin, alpha, method, effect)
+    clusters = (paired.design_effect(sample), paired.typical_cluster(sample))
+    if_equal = power.cases_needed(sample.spread, margin, alpha, method, *clusters)
     if if_equal > sample.n:
         return if_equal
     seen = sample.estimate
     if seen > -margin:
-        return max(sample.n + 1, power.cases_needed(sample.spread, margin + seen, alpha, method, effect))
-    return max(sample.n + 1, power.cases_needed(sample.spread, -seen, alpha, method, effect))
+        return max(sample.n + 1, power.cases_needed(sample.spread, margin + seen, alpha, method, *clusters))
+    return max(sample.n + 1, power.cases_needed(sample.spread, -seen, alpha, method, *clusters))
+
+
+def _lost(side: Side) -> tuple[str, ...]:
+    """The reasons for which a row is left out because one side's output is not usable."""
+    return (f"no_{side}_output", f"bad_{side}_output", f"bad_{side}_text")
+
+
+def _unless_lost(score: ScoreVerdict, incumbent_lost: int, candidate_lost: int) -> ScoreVerdict:
+    """No open gate where the candidate's outputs are missing from more rows than chance explains."""
+    if not score.aggregate.outcome.clears or candidate_lost <= incumbent_lost:
+        return score
+    if binomial.sign_test(incumbent_lost, candidate_lost) >= _UNSCORED_LEVEL:
+        return score
+    reason = (
+        f"{score.aggregate.outcome} on the rows that have both outputs, but the candidate's is missing from "
+        f"{candidate_lost:,} rows (incumbent's: {incumbent_lost:,}); record what is missing, or --skip it knowingly"
+    )
+    return replace(score, aggregate=replace(score.aggregate, outcome=Outcome.INCONCLUSIVE, reason=reason))
 
 
 def _unless_unscored(verdict: Verdict, own: _Reading, rows: Mask) -> Verdict:

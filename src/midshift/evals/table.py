@@ -150,6 +150,7 @@ class Table:
             weight=np.frombuffer(self._weights, np.float64)[kept],
             slice_set=np.frombuffer(self._slice_sets, _native(self._slice_sets))[kept].astype(np.int64),
             slice_sets=tuple(self._known_sets),
+            are_independent=np.unique(np.where(alone, identity[kept], cluster)).size == int(kept.sum()),
         )
 
     def _first_of_each(self, identity: Ints) -> Mask:
@@ -209,6 +210,8 @@ class Cases:
     weight: Floats
     slice_set: Ints
     slice_sets: Sequence[tuple[str, ...]]
+    are_independent: bool
+    """Whether every row is a case and a cluster of its own."""
 
     @property
     def slice_names(self) -> list[str]:

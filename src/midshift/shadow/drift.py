@@ -182,15 +182,14 @@ def _compare(
     incumbent, candidate = metric.incumbent[usable], metric.candidate[usable]
     if incumbent.size == 0 or (metric.unit is Unit.SHARE and not incumbent.any() and not candidate.any()):
         return None
-    clusters = cases.cluster[usable]
-    independent = None if np.unique(clusters).size == clusters.size else clusters
+    clusters = None if cases.are_independent else cases.cluster[usable]
     if metric.quantile is not None:
         before, after = (quantile.nearest_rank(side, metric.quantile) for side in (incumbent, candidate))
-        interval = quantile.shift(incumbent, candidate, metric.quantile, ALPHA / 2, independent)
-        p = quantile.p_shift(incumbent, candidate, metric.quantile, independent)
+        interval = quantile.shift(incumbent, candidate, metric.quantile, ALPHA / 2, clusters)
+        p = quantile.p_shift(incumbent, candidate, metric.quantile, clusters)
     else:
         before, after = float(incumbent.mean()), float(candidate.mean())
-        interval, p = _mean_change(metric.unit, incumbent, candidate, independent)
+        interval, p = _mean_change(metric.unit, incumbent, candidate, clusters)
     return Finding(
         kind=metric.kind,
         metric=metric.metric,

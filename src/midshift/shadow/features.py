@@ -35,17 +35,8 @@ _CLOSING_OFFER = re.compile(
 )
 # Each alternative above contains one of these words: looking for them first is ten times faster than the expression.
 _REFUSAL_WORDS = (
-    "sorry",
-    "able",
-    "can",
-    "won't",
-    "will not",
-    "must",
-    "do not",
-    "don't",
-    "apolog",
-    "as a",
-    "unfortunately",
+    *("i'm ", "i am ", "i can", "i won't", "i will", "i must", "i do", "i apolog"),
+    *("as an ai", "as a language", "unfortunately"),
 )
 _CLOSING_OFFER_WORDS = ("let me", "feel free", "hope", "happy to", "anything else", "hesitate")
 _THREE_LETTERS = re.compile(r"(?:[^\W\d_].*?){3}")

@@ -121,6 +121,12 @@ def design_effect(sample: PairedSample) -> float:
     return max(1.0, clustered / (sample.spread**2 / sample.n))
 
 
+def typical_cluster(sample: PairedSample) -> float:
+    """How many cases the cluster of a random case has: sum of squares over sum, with weights in units of their mean."""
+    scale = sample.n / float(sample.sizes.sum())
+    return scale * float(sample.sizes @ sample.sizes) / float(sample.sizes.sum())
+
+
 def by_cluster(sums: Floats, sizes: Floats, clusters: NDArray[np.int64] | None) -> tuple[Floats, Floats]:
     """Two columns of shape (n,) added up by cluster label: shape (clusters,); unchanged where there are none."""
     if clusters is None:

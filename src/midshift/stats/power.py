@@ -19,7 +19,14 @@ POWER = 0.8
 """The chance of success that sample sizes are planned for."""
 
 
-def cases_needed(spread: float, margin: float, alpha: float, method: Method, design_effect: float = 1.0) -> int:
+def cases_needed(
+    spread: float,
+    margin: float,
+    alpha: float,
+    method: Method,
+    design_effect: float = 1.0,
+    cluster_size: float = 1.0,
+) -> int:
     """Cases with which "no drop beyond `margin`" would be shown, with chance `POWER`, if there is no difference.
 
     Args:
@@ -27,7 +34,9 @@ def cases_needed(spread: float, margin: float, alpha: float, method: Method, des
         margin: the drop to rule out, as a fraction of the score's range, > 0.
         alpha: one-sided level.
         method: the method that will compute the bound.
-        design_effect: how many times more cases the clusters need (`paired.design_effect`).
+        design_effect: how many times more cases the clusters' noise asks for (`paired.design_effect`).
+        cluster_size: the cluster size of a typical case (`paired.typical_cluster`): an unseen failure may be a whole
+            cluster, however little its cases have had in common so far.
 
     Raises:
         ValueError: if `margin` is not above 0.
@@ -36,8 +45,9 @@ def cases_needed(spread: float, margin: float, alpha: float, method: Method, des
         raise ValueError(f"a margin of {margin} can never be ruled out; it must be above 0")
     noise = ((_z(1.0 - alpha) + _z(POWER)) * spread / margin) ** 2
     unseen = math.log(alpha) / math.log1p(-min(margin, 0.999))
-    cases = max(noise, unseen) if method is Method.TANGO else noise + unseen
-    return math.ceil(design_effect * cases)
+    if method is Method.TANGO:
+        return math.ceil(max(noise, unseen))
+    return math.ceil(design_effect * noise + cluster_size * unseen)
 
 
 def detectable_drop(spread: float, n: int, alpha: float, design_effect: float = 1.0) -> float:

@@ -51,9 +51,9 @@ def shift(
     pairs = _Pairs.of(incumbent, candidate, clusters)
     low, high = -math.inf, math.inf
     if 0.5 ** np.count_nonzero(candidate - incumbent) <= alpha:
-        widest = 2.0 * pairs.width + 1e-9
-        high = _edge(lambda s: pairs.p_lower(s, q) > alpha, estimate, widest)
-        low = _edge(lambda s: pairs.p_higher(s, q) > alpha, estimate, -widest)
+        widest, least = 2.0 * pairs.width + 1e-9, signflip.unseen(estimate, pairs.clusters, alpha)
+        high = max(_edge(lambda s: pairs.p_lower(s, q) > alpha, estimate, widest), estimate + least)
+        low = min(_edge(lambda s: pairs.p_higher(s, q) > alpha, estimate, -widest), estimate - least)
     return Interval(estimate, low, high, int(incumbent.size), pairs.clusters, alpha, Method.SIGN_FLIP)
 
 
