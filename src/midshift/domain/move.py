@@ -1,0 +1,40 @@
+"""What an upgrade does next, and the gates that it was asked at: the answer of `controller.decide`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from midshift.domain.upgrade import Kind
+
+
+class Answer(StrEnum):
+    """What a gate says."""
+
+    OPEN = "open"
+    WAITING = "waiting"
+    WAIVED = "waived"
+    SHUT = "shut"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One condition, as it stood: a line of `midshift upgrade status`."""
+
+    name: str
+    answer: Answer
+    reason: str
+
+    @property
+    def lets_pass(self) -> bool:
+        """Whether this gate does not hold the upgrade back."""
+        return self.answer in (Answer.OPEN, Answer.WAIVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What an upgrade does next: an event, or nothing (`kind` is None), because of these gates."""
+
+    kind: Kind | None
+    reason: str
+    gates: tuple[Gate, ...] = ()

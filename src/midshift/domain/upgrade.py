@@ -1,0 +1,279 @@
+"""One upgrade as a state machine: a table of transitions, and nothing else that changes a state.
+
+    eval ──► shadow ──► canary ──► soak ──► done
+      │▲        │          │ ▲       │
+      ▼│        │          ▼ │       │
+    retune      │        halted      │         any stage that serves or judges the candidate ──► rolled_back
+      │         │                    │
+      ▼         ▼                    ▼
+    stopped   (waived by name)     rolled_back
+
+Two rules that the table enforces by having no other edges: nothing reaches the canary without shadow completed or
+waived by name and reason, and nothing reaches done without a completed soak. Every state is the fold of its events;
+a rejected event changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from midshift.domain.plan import Plan
+from midshift.domain.routing import Route
+from midshift.errors import InvalidTransition
+
+
+class Stage(StrEnum):
+    """Where an upgrade stands."""
+
+    EVAL = "eval"
+    RETUNE = "retune"
+    SHADOW = "shadow"
+    CANARY = "canary"
+    HALTED = "halted"
+    SOAK = "soak"
+    DONE = "done"
+    STOPPED = "stopped"
+    ROLLED_BACK = "rolled_back"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can follow."""
+        return self in (Stage.DONE, Stage.STOPPED, Stage.ROLLED_BACK)
+
+    @property
+    def serves_candidate(self) -> bool:
+        """Whether users may get the candidate's answers."""
+        return self in (Stage.CANARY, Stage.SOAK)
+
+
+class Kind(StrEnum):
+    """What can happen to an upgrade."""
+
+    EVAL_CLEARED = "eval_cleared"
+    EVAL_FAILED = "eval_failed"
+    CANDIDATE_CHANGED = "candidate_changed"
+    SHADOW_COMPLETED = "shadow_completed"
+    SHADOW_WAIVED = "shadow_waived"
+    STEP_ADVANCED = "step_advanced"
+    FULLY_ROLLED_OUT = "fully_rolled_out"
+    HALTED = "halted"
+    RESUMED = "resumed"
+    SOAK_COMPLETED = "soak_completed"
+    STOPPED = "stopped"
+    ROLLED_BACK = "rolled_back"
+    WAIVED = "waived"
+    APPROVED = "approved"
+    PAUSED = "paused"
+    UNPAUSED = "unpaused"
+
+
+TRANSITIONS: dict[tuple[Stage, Kind], Stage] = {
+    (Stage.EVAL, Kind.EVAL_CLEARED): Stage.SHADOW,
+    (Stage.EVAL, Kind.EVAL_FAILED): Stage.RETUNE,
+    (Stage.EVAL, Kind.CANDIDATE_CHANGED): Stage.EVAL,
+    (Stage.EVAL, Kind.ROLLED_BACK): Stage.ROLLED_BACK,
+    (Stage.RETUNE, Kind.CANDIDATE_CHANGED): Stage.EVAL,
+    (Stage.RETUNE, Kind.STOPPED): Stage.STOPPED,
+    (Stage.RETUNE, Kind.ROLLED_BACK): Stage.ROLLED_BACK,
+    (Stage.SHADOW, Kind.SHADOW_COMPLETED): Stage.CANARY,
+    (Stage.SHADOW, Kind.SHADOW_WAIVED): Stage.CANARY,
+    (Stage.SHADOW, Kind.CANDIDATE_CHANGED): Stage.EVAL,
+    (Stage.SHADOW, Kind.ROLLED_BACK): Stage.ROLLED_BACK,
+    (Stage.CANARY, Kind.STEP_ADVANCED): Stage.CANARY,
+    (Stage.CANARY, Kind.FULLY_ROLLED_OUT): Stage.SOAK,
+    (Stage.CANARY, Kind.HALTED): Stage.HALTED,
+    (Stage.CANARY, Kind.ROLLED_BACK): Stage.ROLLED_BACK,
+    (Stage.HALTED, Kind.RESUMED): Stage.CANARY,
+    (Stage.HALTED, Kind.CANDIDATE_CHANGED): Stage.EVAL,
+    (Stage.HALTED, Kind.ROLLED_BACK): Stage.ROLLED_BACK,
+    (Stage.SOAK, Kind.SOAK_COMPLETED): Stage.DONE,
+    (Stage.SOAK, Kind.ROLLED_BACK): Stage.ROLLED_BACK,
+}
+"""Every way from one stage to another; what is not here does not exist."""
+
+REMARKS = frozenset({Kind.WAIVED, Kind.APPROVED, Kind.PAUSED, Kind.UNPAUSED})
+"""What is recorded in any stage that is not final, without leaving it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A gate that a person took upon themselves to open: who, why, and for what (`shadow`, or a slice's name)."""
+
+    what: str
+    who: str
+    why: str
+
+    def __post_init__(self) -> None:
+        for name, value in (("what", self.what), ("who", self.who), ("why", self.why)):
+            if not value.strip():
+                raise ValueError(f"a waiver needs {name}, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: facts are appended, never edited.
+
+    `at` is playbook time. `who` and `why` are required where a person decided. `candidate` comes with
+    CANDIDATE_CHANGED, `what` with WAIVED (the gate) and APPROVED (`ROLE@STEP`).
+    """
+
+    kind: Kind
+    at: datetime
+    who: str = "controller"
+    why: str = ""
+    what: str = ""
+    candidate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """The state of one upgrade. `version` counts its events; `entered` is when its stage or step began."""
+
+    id: str
+    workload: str
+    incumbent: str
+    candidate: str
+    plan: Plan
+    stage: Stage
+    entered: datetime
+    salt: str
+    step: int = 0
+    version: int = 0
+    paused: bool = False
+    waivers: tuple[Waiver, ...] = ()
+    approvals: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """The share of units that the candidate serves in this state."""
+        match self.stage:
+            case Stage.CANARY:
+                return self.plan.steps[self.step].share
+            case Stage.SOAK | Stage.DONE:
+                return 1.0
+            case _:
+                return 0.0
+
+    @property
+    def shadow_share(self) -> float:
+        """The share of other requests that the candidate answers unseen."""
+        return 1.0 if self.stage is Stage.SHADOW else 0.0
+
+    def is_waived(self, what: str) -> bool:
+        """Whether somebody took this gate upon themselves."""
+        return any(waiver.what == what for waiver in self.waivers)
+
+
+def begin(
+    upgrade_id: str, workload: str, incumbent: str, candidate: str, plan: Plan, at: datetime, salt: str
+) -> Upgrade:
+    """A new upgrade, at its eval.
+
+    Raises:
+        ValueError: if candidate and incumbent are the same variant.
+    """
+    if incumbent == candidate:
+        raise ValueError(f"candidate and incumbent are the same variant {candidate!r}: there is nothing to upgrade")
+    return Upgrade(upgrade_id, workload, incumbent, candidate, plan, Stage.EVAL, at, salt)
+
+
+def apply(upgrade: Upgrade, event: Event) -> Upgrade:
+    """The state after an event.
+
+    Raises:
+        InvalidTransition: if the event cannot happen in this state; nothing has changed then.
+    """
+    if event.at < upgrade.entered:
+        raise InvalidTransition(f"{event.kind} at {event.at}, before the stage began at {upgrade.entered}")
+    if event.kind in REMARKS:
+        return _remarked(upgrade, event)
+    following = TRANSITIONS.get((upgrade.stage, event.kind))
+    if following is None:
+        possible = ", ".join(sorted(kind for stage, kind in TRANSITIONS if stage is upgrade.stage)) or "nothing"
+        raise InvalidTransition(f"{event.kind} cannot happen in stage {upgrade.stage}; possible there: {possible}")
+    return replace(_moved(upgrade, event, following), version=upgrade.version + 1)
+
+
+def route_of(upgrade: Upgrade, epoch: int, lease_until: datetime | None) -> Route:
+    """The routing row that serves a state. Step 0 is shadow, canary steps count from 1, and soak keeps the last.
+
+    Raises:
+        InvalidTransition: for a state in which nothing but the variant that stays is served; see `settled`.
+    """
+    if upgrade.stage.is_final:
+        raise InvalidTransition(f"an upgrade that ended as {upgrade.stage} has no route; one variant serves alone")
+    serves = upgrade.stage.serves_candidate
+    return Route(
+        workload=upgrade.workload,
+        incumbent=upgrade.incumbent,
+        candidate=upgrade.candidate if serves or upgrade.stage is Stage.SHADOW else None,
+        share=upgrade.share,
+        shadow_share=upgrade.shadow_share,
+        salt=upgrade.salt,
+        step=upgrade.step + 1 if serves else 0,
+        upgrade=upgrade.id,
+        epoch=epoch,
+        lease_until=lease_until if serves else None,
+    )
+
+
+def settled(upgrade: Upgrade, epoch: int) -> Route:
+    """The routing row after the end: the candidate where the upgrade is done, the incumbent everywhere else."""
+    stays = upgrade.candidate if upgrade.stage is Stage.DONE else upgrade.incumbent
+    return Route(workload=upgrade.workload, incumbent=stays, epoch=epoch)
+
+
+def replay(start: Upgrade, events: Iterable[Event]) -> Upgrade:
+    """The state after a whole log."""
+    for event in events:
+        start = apply(start, event)
+    return start
+
+
+def _moved(upgrade: Upgrade, event: Event, following: Stage) -> Upgrade:
+    moved = replace(upgrade, stage=following, entered=event.at)
+    match event.kind:
+        case Kind.STEP_ADVANCED:
+            if upgrade.step + 2 >= len(upgrade.plan.steps):
+                raise InvalidTransition("the next step is 100 %, which is fully_rolled_out and begins the soak")
+            return replace(moved, step=upgrade.step + 1)
+        case Kind.FULLY_ROLLED_OUT:
+            if upgrade.step + 2 < len(upgrade.plan.steps):
+                raise InvalidTransition(f"fully_rolled_out from step {upgrade.step}, but there are steps in between")
+            return replace(moved, step=len(upgrade.plan.steps) - 1)
+        case Kind.CANDIDATE_CHANGED:
+            if event.candidate in (None, upgrade.candidate, upgrade.incumbent):
+                raise InvalidTransition(f"candidate_changed to {event.candidate!r}, expected another variant")
+            return replace(moved, candidate=str(event.candidate), step=0, waivers=(), approvals=())
+        case Kind.SHADOW_WAIVED:
+            waiver = _waiver("shadow", event)
+            return replace(moved, step=0, waivers=(*upgrade.waivers, waiver))
+        case Kind.SHADOW_COMPLETED:
+            return replace(moved, step=0)
+        case _:
+            return moved
+
+
+def _remarked(upgrade: Upgrade, event: Event) -> Upgrade:
+    if upgrade.stage.is_final:
+        raise InvalidTransition(f"{event.kind} after the upgrade ended as {upgrade.stage}")
+    changed = replace(upgrade, version=upgrade.version + 1)
+    match event.kind:
+        case Kind.WAIVED:
+            return replace(changed, waivers=(*upgrade.waivers, _waiver(event.what, event)))
+        case Kind.APPROVED:
+            if not (event.who.strip() and event.what.strip()):
+                raise InvalidTransition("an approval needs who and what")
+            return replace(changed, approvals=(*upgrade.approvals, event.what))
+        case _:
+            return replace(changed, paused=event.kind is Kind.PAUSED)
+
+
+def _waiver(what: str, event: Event) -> Waiver:
+    try:
+        return Waiver(what, event.who, event.why)
+    except ValueError as error:
+        raise InvalidTransition(f"{event.kind}: {error}") from None
