@@ -5,7 +5,7 @@ A shell owns the real thing, a test passes a fake (`midshift.testing`); nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -291,8 +291,8 @@ class Measurements(Protocol):
         """The highest number that this gateway has merged: a restarted one goes on from there."""
         ...
 
-    def sums(self, upgrade_id: str) -> dict[SumKey, Sum]:
-        """All sums of one upgrade."""
+    def sums(self, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()) -> dict[SumKey, Sum]:
+        """The sums of one upgrade: of these metrics and slices, or of all where none is named."""
         ...
 
 

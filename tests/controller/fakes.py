@@ -1,6 +1,6 @@
 """A store and sources in memory, with the promises that the loop relies on and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -68,7 +68,9 @@ class FakeStore:
     def upgrades(self) -> list[Upgrade]:
         return list(self.by_id.values())
 
-    def sums(self, upgrade_id: str) -> Mapping[SumKey, Sum]:
+    def sums(
+        self, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()
+    ) -> Mapping[SumKey, Sum]:
         return {key: value for key, value in self.collected.by_key.items() if key.upgrade == upgrade_id}
 
     def route(self, workload: str) -> Route | None:

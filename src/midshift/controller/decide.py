@@ -18,7 +18,7 @@ from midshift.domain.upgrade import Kind, Stage, Upgrade
 POLICY = "1"
 """Rises whenever the same evidence would be decided otherwise; stored with every event."""
 
-LEAST_SERVED = 30
+LEAST_SERVED = 20
 """Fewer requests served by the candidate than this at a step say nothing about it."""
 
 

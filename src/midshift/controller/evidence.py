@@ -19,6 +19,9 @@ ALPHA = 0.05
 _SHADOW_STEP = 0
 _GUARDS = (("error rate", "error"),)
 
+METRICS = ("error", "paired")
+"""The metrics that evidence is made of."""
+
 StoredSums = Mapping[SumKey, Sum]
 
 

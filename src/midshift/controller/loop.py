@@ -8,17 +8,18 @@ when that stops, gateways go home to the incumbent by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from midshift.controller.decide import POLICY, decide
-from midshift.controller.evidence import gather, to_record
+from midshift.controller.evidence import METRICS, gather, to_record
 from midshift.domain.evidence import EvalEvidence, Evidence
 from midshift.domain.exposure import Sum, SumKey
 from midshift.domain.move import Move
 from midshift.domain.routing import Route
+from midshift.domain.suite import AGGREGATE
 from midshift.domain.upgrade import Event, Stage, Upgrade, apply, route_of, settled
 from midshift.errors import Fenced
 from midshift.ports import Clock, Decisions, Leases
@@ -34,8 +35,10 @@ class ControllerStore(Decisions, Leases, Protocol):
         """Every upgrade, ended ones included."""
         ...
 
-    def sums(self, upgrade_id: str) -> Mapping[SumKey, Sum]:
-        """The block sums of one upgrade."""
+    def sums(
+        self, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()
+    ) -> Mapping[SumKey, Sum]:
+        """The block sums of one upgrade: of these metrics and slices, or of all where none is named."""
         ...
 
     def route(self, workload: str) -> Route | None:
@@ -100,7 +103,9 @@ class Controller:
     def evidence(self, upgrade: Upgrade) -> Evidence:
         """What would be decided on now."""
         flagged = self._sources.flagged_drift(upgrade) if upgrade.stage is Stage.SHADOW else ()
-        return gather(upgrade, self._store.sums(upgrade.id), self._sources.eval_of(upgrade), flagged)
+        return gather(
+            upgrade, self._store.sums(upgrade.id, METRICS, (AGGREGATE,)), self._sources.eval_of(upgrade), flagged
+        )
 
     def _route_after(self, after: Upgrade) -> Route:
         current = self._store.route(after.workload)

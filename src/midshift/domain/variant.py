@@ -46,7 +46,7 @@ class Prompt:
             raise ValueError(f"prompt mode {self.mode.value!r} goes with {expected}, got {self.text!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Variant:
     """(provider, model, prompt, effort, parameters): immutable, and known by the hash of its content.
 
@@ -69,6 +69,9 @@ class Variant:
                 raise ValueError(f"a variant needs a {name}, got {value!r}")
         frozen = {key: _frozen(value, f"parameters.{key}") for key, value in self.parameters.items()}
         object.__setattr__(self, "parameters", MappingProxyType(frozen))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Variant) and self.id == other.id  # in Python 1 == 1.0 == True; on the wire it is not
 
     def __hash__(self) -> int:
         return hash(self.id)

@@ -23,7 +23,7 @@ from midshift.stats.interval import Interval, Method
 
 Floats = NDArray[np.float64]
 
-FIRST_LOOK = 50
+FIRST_LOOK = 20
 """Fewer requests of either arm than this bound nothing."""
 _TUNED_FOR = 2000.0
 

@@ -1,0 +1,356 @@
+"""The routing rows as a gateway follows them, and every rule that sends its traffic home to the incumbent.
+
+A thread asks the source several times a second; the path of a request reads one immutable snapshot, so a source that
+is slow, silent or gone delays nothing. A flip needs no memory of who was served what: the next request of the longest
+session reads the new row.
+
+Home, to the incumbent, whatever the row says:
+    forced     `MIDSHIFT_FORCE=incumbent` in the environment, or the force file on the host, as long as it is there
+    flipped    by the admin port, until the store acknowledges it: a row of a later epoch that gives users no candidate
+    stale      nothing was heard from the source for ten minutes (below a share of 100 %)
+    lease      the row's lease is over: no controller watches (below a share of 100 %)
+    unservable the candidate is unknown, malformed, or of a provider that this gateway has no way to
+    unrouted   there is no row: the incumbent that was applied serves
+
+Elsewhere: the file that survives a restart (lastknown), who gets the candidate (domain.routing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from midshift.domain import rendering
+from midshift.domain.routing import Route
+from midshift.domain.variant import Variant
+from midshift.domain.workload import Workload
+from midshift.errors import UsageError
+from midshift.gateway import lastknown
+from midshift.gateway.lastknown import LastKnown
+from midshift.gateway.settings import GatewaySettings
+from midshift.ports import Clock, RouteSource
+
+LOG = logging.getLogger(__name__)
+
+LONGEST_SILENCE = timedelta(minutes=10)
+FILE_EVERY = timedelta(minutes=1)
+REPORT_EVERY = timedelta(seconds=5)
+PATIENCE_AT_START_S = 2.0
+FORCE_VARIABLE = "MIDSHIFT_FORCE"
+
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Reports(Protocol):
+    """Where a gateway says which epoch it serves; the part of `ports.GatewayReports` that it needs."""
+
+    def report(self, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
+        """Take note of it."""
+        ...
+
+
+class Home(StrEnum):
+    """Why the incumbent serves everything."""
+
+    FORCED = "forced"
+    FLIPPED = "flipped"
+    STALE = "stale"
+    LEASE = "lease"
+    UNSERVABLE = "unservable"
+    UNROUTED = "unrouted"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVariant:
+    """A variant with what is asked of it in every request."""
+
+    variant: Variant
+    id: str
+    short_id: bytes
+
+    @classmethod
+    def of(cls, variant: Variant) -> ServedVariant:
+        """The same, hashed once."""
+        return cls(variant, variant.id, variant.short_id.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What one workload is served with: the row as it is in force, and its variants. `home` says why there is none."""
+
+    route: Route
+    incumbent: ServedVariant
+    candidate: ServedVariant | None = None
+    home: Home | None = None
+
+    def sent_home(self, why: Home) -> Serving:
+        """The incumbent for everybody; nothing that happens then belongs to an upgrade."""
+        return Serving(Route(self.route.workload, self.route.incumbent, self.route.epoch), self.incumbent, None, why)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row as the source has it, what serves by it, and when it was last confirmed (machine time)."""
+
+    route: Route
+    serving: Serving
+    confirmed_at: datetime
+
+    @property
+    def was_heard(self) -> bool:
+        """Whether it comes from a source or a file, and not only from what was applied."""
+        return self.confirmed_at > _NEVER
+
+
+class Routes:
+    """Follows a `RouteSource`. `serving` is for the path of a request; all else happens beside it.
+
+    Raises:
+        UsageError: if `MIDSHIFT_FORCE` is set to anything but `incumbent`.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        source: RouteSource | None,
+        clock: Clock,
+        environment: Mapping[str, str],
+        reports: Reports | None = None,
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._clock = clock
+        self._reports = reports
+        self._forced_by_environment = _is_forced(environment)
+        self._forced = self._forced_by_environment or self._force_file_is_there()
+        self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        self._variants: dict[str, ServedVariant] = {}
+        self._current: frozenset[str] = frozenset()
+        self._flips: dict[str, int] = {}
+        self._rows = {workload.name: self._unrouted(workload) for workload in settings.workloads}
+        self._owes_a_look = True
+        self._filed: tuple[datetime, Sequence[Route]] = (_NEVER, ())
+        self._reported: tuple[datetime, Mapping[str, int]] = (_NEVER, {})
+        self._stopping = threading.Event()
+        self._looked = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="midshift-routes", daemon=True)
+        self.failures = 0
+
+    async def start(self, patience_s: float = PATIENCE_AT_START_S) -> None:
+        """Begin to follow. Returns with the rows of the source, or else with those of the last-known-good file."""
+        folder = self._settings.state_dir
+        known = await asyncio.to_thread(lastknown.read, folder) if folder is not None else None
+        if known is not None:  # before the first look, which writes the file anew
+            self._flips = {name: at for name, at in (known.flips or {}).items() if name in self._rows}
+        self._thread.start()
+        await asyncio.to_thread(self._looked.wait, patience_s)
+        if known is not None:
+            self._remember(known)
+
+    async def stop(self, patience_s: float = PATIENCE_AT_START_S) -> None:
+        """Follow no longer; a source that hangs is not waited for."""
+        self._stopping.set()
+        await asyncio.to_thread(self._thread.join, patience_s)
+
+    def serving(self, workload: str, now: datetime) -> Serving:
+        """What serves a workload at `now` (machine time)."""
+        row = self._rows[workload]
+        serving = row.serving
+        if serving.candidate is None:
+            return serving
+        if self._forced:
+            return serving.sent_home(Home.FORCED)
+        if workload in self._flips:
+            return serving.sent_home(Home.FLIPPED)
+        if serving.route.share < 1.0:
+            if abs(now - row.confirmed_at) > LONGEST_SILENCE:
+                return serving.sent_home(Home.STALE)
+            if serving.route.lease_until is not None and now >= serving.route.lease_until:
+                return serving.sent_home(Home.LEASE)
+        return serving
+
+    def flip(self, workloads: Sequence[str]) -> dict[str, int]:
+        """Send workloads home from the next request on; returns the epoch that each flip was made at."""
+        with self._lock:
+            made = {name: self._rows[name].route.epoch for name in workloads}
+            self._flips = {**self._flips, **made}
+        return made
+
+    def keep(self) -> bool:
+        """Write the last-known-good file; False if there is no place for it, or the disk refuses. May block."""
+        folder = self._settings.state_dir
+        if folder is None:
+            return False
+        with self._lock:
+            heard, flips = self._heard(), self._flips
+        routes = tuple(row.route for row in heard)
+        served = {known.id: known.variant for row in heard for known in _variants_of(row.serving)}
+        confirmed_at = min((row.confirmed_at for row in heard), default=_NEVER)
+        try:
+            lastknown.write(folder, LastKnown(confirmed_at, routes, tuple(served.values()), flips))
+        except OSError as error:
+            LOG.warning("the last-known-good file in %r cannot be written: %s", str(folder), error.strerror)
+            return False
+        self._filed = (self._clock.machine_now(), routes)
+        return True
+
+    def look_at_force_file(self) -> None:
+        """Obey the file on the host, or its absence. One `stat`: for the loop, so that no store can delay it."""
+        self._forced = self._forced_by_environment or self._force_file_is_there()
+
+    def look(self) -> None:
+        """Ask the source once, and take over what it says. For the thread, and for tests instead of it."""
+        try:
+            with self._asking:
+                self._ask()
+        except Exception as error:  # noqa: BLE001 - whatever a source does, following goes on; silence has its own rule
+            self.failures += 1
+            LOG.warning("the routes cannot be read (%s), serving what was last known", type(error).__name__)
+        finally:
+            self._looked.set()
+
+    def _follow(self) -> None:
+        self.look()
+        while not self._stopping.wait(self._settings.poll_s):
+            self.look()
+
+    def _ask(self) -> None:
+        source = self._source
+        if source is None:
+            return
+        if source.changed() or self._owes_a_look:
+            self._owes_a_look = True
+            self._take_over(source, source.routes())
+            self._owes_a_look = False
+        else:
+            self._confirm()
+        self._tell(source)
+
+    def _take_over(self, source: RouteSource, routes: Sequence[Route]) -> None:
+        now = self._clock.machine_now()
+        found = {route.workload: route for route in routes}
+        rows = {}
+        for name, old in self._rows.items():
+            route = found.get(name)
+            # An older epoch is a replica that lags, or a backup: it must not undo a rollback.
+            if route is not None and route.epoch >= old.route.epoch and (row := self._row(source, route, now)):
+                rows[name] = row
+        with self._lock:
+            self._rows = {**self._rows, **rows}
+            self._current = frozenset(rows)
+            flips = {name: at for name, at in self._flips.items() if not _acknowledges(rows.get(name), at)}
+            ended = len(flips) < len(self._flips)
+            self._flips = flips
+        filed_at, filed = self._filed
+        if ended or now - filed_at > FILE_EVERY or filed != tuple(row.route for row in self._heard()):
+            self.keep()
+
+    def _row(self, source: RouteSource, route: Route, now: datetime) -> _Row | None:
+        """One row with its variants. A candidate that cannot be served stays at home; without incumbent, no row.
+
+        Row by row, because a rollback of one workload must not wait for the repair of another.
+        """
+        incumbent = self._variant(source, route.incumbent)
+        candidate = self._variant(source, route.candidate) if route.candidate is not None else None
+        return None if incumbent is None else _Row(route, _serving(route, incumbent, candidate), now)
+
+    def _variant(self, source: RouteSource, variant_id: str) -> ServedVariant | None:
+        known = self._variants.get(variant_id)
+        if known is None:
+            try:
+                known = self._checked(source.variant(variant_id))
+            except Exception as error:  # noqa: BLE001 - as in `look`: one bad variant must not hold up the other rows
+                self.failures += 1
+                LOG.warning("variant %r cannot be served: %s", variant_id, error)
+                return None
+            self._variants[variant_id] = known
+        return known
+
+    def _checked(self, variant: Variant) -> ServedVariant:
+        rendering.check(variant)
+        if variant.provider not in self._settings.upstreams:
+            raise UsageError(f"its provider {variant.provider!r} is not among this gateway's upstreams")
+        return ServedVariant.of(variant)
+
+    def _confirm(self) -> None:
+        now = self._clock.machine_now()
+        with self._lock:
+            self._rows = {
+                name: replace(row, confirmed_at=now) if name in self._current else row
+                for name, row in self._rows.items()
+            }
+        if now - self._filed[0] > FILE_EVERY:
+            self.keep()
+
+    def _tell(self, source: RouteSource) -> None:
+        """Report the epochs in force: at once when one changed, and now and then as a sign of life."""
+        if self._reports is None:
+            return
+        now = self._clock.machine_now()
+        servings = {name: self.serving(name, now) for name in self._rows}
+        epochs = {name: serving.route.epoch for name, serving in servings.items() if serving.home is None}
+        at, reported = self._reported
+        if epochs != reported or now - at > REPORT_EVERY:
+            self._reports.report(self._settings.name, epochs, now)
+            self._reported = (now, epochs)
+
+    def _remember(self, known: LastKnown) -> None:
+        """Take the rows of the file for workloads of which nothing was heard."""
+        variants = {}
+        for variant in known.variants:
+            try:
+                variants[variant.id] = self._checked(variant)
+            except (UsageError, ValueError) as error:
+                LOG.warning("the last-known-good file names a variant that cannot be served: %s", error)
+        rows = {}
+        for route in known.routes:
+            incumbent = variants.get(route.incumbent)
+            if incumbent is not None:
+                candidate = variants.get(route.candidate or "")
+                rows[route.workload] = _Row(route, _serving(route, incumbent, candidate), known.confirmed_at)
+        with self._lock:
+            self._rows = {name: row if row.was_heard else rows.get(name, row) for name, row in self._rows.items()}
+
+    def _heard(self) -> list[_Row]:
+        return [row for row in self._rows.values() if row.was_heard]
+
+    def _unrouted(self, workload: Workload) -> _Row:
+        incumbent = ServedVariant.of(workload.incumbent)
+        route = Route(workload.name, incumbent.id, 0)
+        return _Row(route, Serving(route, incumbent, None, Home.UNROUTED), _NEVER)
+
+    def _force_file_is_there(self) -> bool:
+        return self._settings.force_file is not None and os.path.exists(self._settings.force_file)
+
+
+def _is_forced(environment: Mapping[str, str]) -> bool:
+    value = environment.get(FORCE_VARIABLE, "")
+    if value not in ("", "incumbent"):
+        raise UsageError(f"{FORCE_VARIABLE} is {value!r}, expected 'incumbent' or nothing at all")
+    return value == "incumbent"
+
+
+def _serving(route: Route, incumbent: ServedVariant, candidate: ServedVariant | None) -> Serving:
+    serving = Serving(route, incumbent, candidate)
+    unservable = route.candidate is not None and candidate is None
+    return serving.sent_home(Home.UNSERVABLE) if unservable else serving
+
+
+def _acknowledges(row: _Row | None, flipped_at: int) -> bool:
+    """Whether the store has heard of a local flip: a later row that gives no user the candidate, be it for once.
+
+    A later row alone is not enough: a controller that has not heard of the flip goes on raising the share.
+    """
+    return row is not None and row.route.epoch > flipped_at and row.route.share == 0.0
+
+
+def _variants_of(serving: Serving) -> tuple[ServedVariant, ...]:
+    return (serving.incumbent,) if serving.candidate is None else (serving.incumbent, serving.candidate)

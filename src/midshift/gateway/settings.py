@@ -1,0 +1,233 @@
+"""What a gateway is told at its start. It reads no configuration and no database: the composition root does.
+
+Secrets are here as values, resolved, and never show: not in a `repr`, not in an error.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from midshift.domain.variant import Variant
+from midshift.domain.workload import Workload
+from midshift.errors import ConfigError
+from midshift.wire.openai_chat import Usage
+
+SHORTEST_KEY = 16
+FEWEST_DIFFERENT_CHARACTERS = 6
+MB = 1 << 20
+
+Pricing: TypeAlias = Callable[[Variant, Usage], float | None]
+"""What a call cost in USD; None where the price or the usage is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Four limits, because four things go wrong: no connection, no first byte, a stream that stalls, no end.
+
+    An answer that is not streamed has its first byte when it is whole: it has `total_s` for that.
+
+    Raises:
+        ConfigError: for a limit that is not a finite number above 0.
+    """
+
+    connect_s: float = 5.0
+    first_byte_s: float = 60.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect_s", "first_byte_s", "idle_s", "total_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0.0):
+                raise ConfigError(f"timeout {name} must be a finite number above 0, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One provider: where it answers, and with which key.
+
+    `base_url` ends where the vendor's paths begin, as in the clients: `https://api.openai.com/v1`. Mirrored requests
+    use `shadow_api_key` where there is one, so that they spend a quota of their own. `asks_usage` adds
+    `stream_options.include_usage` to streams; switch it off for a server that refuses unknown fields.
+
+    Raises:
+        ConfigError: for an address that is not http(s) with a host, or a limit below 1.
+    """
+
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    shadow_api_key: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    timeouts: Timeouts = Timeouts()
+    max_connections: int = 1000
+    keep_alive_s: float = 20.0
+    asks_usage: bool = True
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ConfigError(
+                f"an upstream's base_url is http(s)://HOST[:PORT][/PATH], got scheme {parts.scheme!r}, host "
+                f"{parts.hostname!r}{' and a query or fragment' if parts.query or parts.fragment else ''}"
+            )
+        if parts.username is not None or parts.password is not None:
+            raise ConfigError(f"the base_url of {parts.hostname!r} holds a user or password; pass the key as api_key")
+        for key in (self.api_key, self.shadow_api_key):
+            if key is not None and (not key.isascii() or not key.isprintable() or " " in key):
+                raise ConfigError(f"the key for {parts.hostname!r} has a character that no HTTP header can carry")
+        if self.max_connections < 1:
+            raise ConfigError(f"max_connections must be at least 1, got {self.max_connections}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKey:
+    """A key that an app shows. `may_label` lets its requests name their own unit and slices.
+
+    Raises:
+        ConfigError: for a key that is easily guessed.
+    """
+
+    name: str
+    secret: str = field(repr=False)
+    may_label: bool = False
+
+    def __post_init__(self) -> None:
+        require_strong(f"client key {self.name!r}", self.secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """The limits of mirroring: what is beyond them is shed or skipped, and counted."""
+
+    max_concurrent: int = 64
+    timeout_s: float = 120.0
+    max_request_bytes: int = 8 * MB
+    max_answer_bytes: int = 8 * MB
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """When a gateway stops asking the candidate by itself: `share` of the last `window` tries failed.
+
+    It tries again after `pause_s`, with one request.
+    """
+
+    window: int = 20
+    share: float = 0.5
+    pause_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """How much of the record may wait for a slow disk or store; what does not fit is counted as lost."""
+
+    max_exposures: int = 20_000
+    max_pairs: int = 1_000
+    max_pair_bytes: int = 64 * MB
+    sums_every_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The port that works with the store dead. Loopback, unless told otherwise.
+
+    Raises:
+        ConfigError: for a key that is easily guessed.
+    """
+
+    key: str = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8701
+
+    def __post_init__(self) -> None:
+        require_strong("the admin key", self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Everything that one gateway process needs to know.
+
+    `name` must be unique to one process at a time: the store knows its sums by it. Under `unit_key`, which all
+    gateways of a deployment share, units become HMACs. In `state_dir` it keeps the last-known-good routes and local
+    flips; None keeps neither over a restart. The mere existence of `force_file` sends everything to the incumbent.
+    `candidate_patience_s` is how long a candidate may take for a whole answer before the incumbent is asked.
+
+    Raises:
+        ConfigError: naming the setting, for an address beyond loopback without client keys, a repeated claim or
+            workload, a workload whose incumbent's provider is not among `upstreams`, or a short unit key.
+    """
+
+    name: str
+    workloads: tuple[Workload, ...]
+    upstreams: Mapping[str, Upstream]
+    unit_key: bytes = field(repr=False)
+    client_keys: tuple[ClientKey, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 8700
+    admin: Admin | None = None
+    state_dir: Path | None = None
+    force_file: Path | None = None
+    shadow: Shadow = Shadow()
+    breaker: Breaker = Breaker()
+    queues: Queues = Queues()
+    max_body_bytes: int = 128 * MB
+    max_answer_bytes: int = 128 * MB
+    candidate_patience_s: float = 120.0
+    poll_s: float = 0.1
+    drain_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.client_keys and not is_loopback(self.host):
+            raise ConfigError(
+                f"the gateway would listen on {self.host!r}, beyond loopback, without client keys: anybody could "
+                "spend your provider keys. Pass client_keys, or listen on 127.0.0.1"
+            )
+        if len(self.unit_key) < SHORTEST_KEY:
+            raise ConfigError(f"unit_key needs at least {SHORTEST_KEY} bytes, got {len(self.unit_key)}")
+        if not 0.0 < self.poll_s <= 0.1:
+            raise ConfigError(f"poll_s lies in 0..0.1, so that a flip takes less than a second; got {self.poll_s!r}")
+        _require_unique("client key", [key.secret for key in self.client_keys], shown=False)
+        _require_unique("workload", [workload.name for workload in self.workloads])
+        _require_unique("claim", [claim for workload in self.workloads for claim in workload.claims])
+        for workload in self.workloads:
+            if workload.incumbent.provider not in self.upstreams:
+                known = ", ".join(map(repr, sorted(self.upstreams))) or "none"
+                raise ConfigError(
+                    f"workload {workload.name!r} is served by provider {workload.incumbent.provider!r}, which is not "
+                    f"among the upstreams: {known}"
+                )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address; a name other than localhost might be any."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def require_strong(what: str, key: str) -> None:
+    """Refuse a key that is short or monotonous, without repeating it.
+
+    Raises:
+        ConfigError: if it is.
+    """
+    if len(key) < SHORTEST_KEY or len(set(key)) < FEWEST_DIFFERENT_CHARACTERS:
+        raise ConfigError(
+            f"{what} is too easily guessed: expected at least {SHORTEST_KEY} characters, {FEWEST_DIFFERENT_CHARACTERS} "
+            "of them different. Make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+
+
+def _require_unique(what: str, names: list[str], shown: bool = True) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(f"{what} given twice" + (f": {', '.join(map(repr, repeated))}" if shown else ""))

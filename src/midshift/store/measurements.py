@@ -1,0 +1,110 @@
+"""Sums that gateways merge, and what they report to serve: statements, for whoever has a transaction open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Insert, delete, func, select
+
+from midshift.domain.exposure import Sum, SumKey
+from midshift.domain.routing import Arm
+from midshift.errors import UsageError
+from midshift.ports import GatewayReport
+from midshift.store import schema
+from midshift.store.database import Database
+
+REMEMBERED_BATCHES = 4096
+"""How far behind its newest batch a gateway can still deliver one: more than an hour, at one a second."""
+
+
+def merge(connection: Connection, database: Database, gateway: str, sequence: int, sums: Mapping[SumKey, Sum]) -> bool:
+    """Add a batch unless it was added before; whether it was added now.
+
+    Raises:
+        UsageError: for a number that is not finite, which would spoil its sum for good.
+    """
+    _check_finite(sums)
+    if not _is_new(connection, database, gateway, sequence):
+        return False
+    if sums:
+        connection.execute(_merging(database), [_row(key, sums[key]) for key in sorted(sums)])
+    return True
+
+
+def last_sequence(connection: Connection, gateway: str) -> int | None:
+    """The newest batch of a gateway."""
+    table = schema.sum_batches
+    newest: int | None = connection.scalar(select(func.max(table.c.sequence)).where(table.c.gateway == gateway))
+    return newest
+
+
+def read(
+    connection: Connection, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()
+) -> dict[SumKey, Sum]:
+    """The sums of one upgrade: of these metrics and slices, or of all where none is named."""
+    found = select(schema.sums).where(schema.sums.c.upgrade == upgrade_id)
+    if metrics:
+        found = found.where(schema.sums.c.metric.in_(list(metrics)))
+    if slices:
+        found = found.where(schema.sums.c.slice.in_(list(slices)))
+    return {
+        SumKey(workload, upgrade, step, Arm(arm), part, metric, block): Sum(n, total, squares)
+        for upgrade, step, arm, part, metric, block, workload, n, total, squares in connection.execute(found)
+    }
+
+
+def report(connection: Connection, database: Database, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
+    """Put down what a gateway serves, in the place of what it said before."""
+    rows = [{"gateway": gateway, "workload": name, "epoch": epochs[name], "at": at} for name in sorted(epochs)]
+    if rows:
+        newest = database.upsert(schema.gateway_reports, lambda new: {"epoch": new["epoch"], "at": new["at"]})
+        connection.execute(newest, rows)
+
+
+def reports(connection: Connection) -> Sequence[GatewayReport]:
+    """What each gateway said last."""
+    table = schema.gateway_reports
+    rows = connection.execute(select(table).order_by(table.c.gateway, table.c.workload))
+    return [GatewayReport(row.gateway, row.workload, row.epoch, row.at) for row in rows]
+
+
+def _is_new(connection: Connection, database: Database, gateway: str, sequence: int) -> bool:
+    table = schema.sum_batches
+    newest = last_sequence(connection, gateway)
+    if newest is not None and sequence <= newest - REMEMBERED_BATCHES:
+        return False
+    written = connection.execute(database.upsert(table), {"gateway": gateway, "sequence": sequence})
+    if written.rowcount == 0:
+        return False
+    if newest is not None and sequence > newest:
+        forgotten = delete(table).where(table.c.gateway == gateway, table.c.sequence <= sequence - REMEMBERED_BATCHES)
+        connection.execute(forgotten)
+    return True
+
+
+def _merging(database: Database) -> Insert:
+    table = schema.sums
+    return database.upsert(table, lambda new: {name: table.c[name] + new[name] for name in ("n", "total", "squares")})
+
+
+def _row(key: SumKey, value: Sum) -> dict[str, object]:
+    return {
+        "upgrade": key.upgrade,
+        "step": key.step,
+        "arm": key.arm.value,
+        "slice": key.slice,
+        "metric": key.metric,
+        "block": key.block,
+        "workload": key.workload,
+        "n": value.n,
+        "total": value.total,
+        "squares": value.squares,
+    }
+
+
+def _check_finite(sums: Mapping[SumKey, Sum]) -> None:
+    for key, value in sums.items():
+        if not (math.isfinite(value.total) and math.isfinite(value.squares)):
+            raise UsageError(f"sum of {key}: found {value}, expected finite numbers; leave unknown values out")

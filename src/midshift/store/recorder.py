@@ -1,0 +1,370 @@
+"""Writes records of single requests into segments.
+
+Contract: recording never blocks and never fails; what `flush` has acknowledged survives `kill -9`, since the kernel
+has it; what is older than the sync interval survives the loss of power, since the disk has it. Nothing is lost in
+silence: what could not be kept is counted.
+Elsewhere: the form of the files, and reading them (segments).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from midshift.domain.exposure import Exposure, Pair
+from midshift.errors import StoreError, UsageError
+from midshift.store.segments import SUFFIX, Kind, segments
+
+LOG = logging.getLogger(__name__)
+
+_ENCODER = msgspec.json.Encoder()
+_GATEWAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long records are gathered before they are written (kill -9 takes those that wait), and the like.
+
+    `sync_ms` or `sync_bytes`, whichever comes first, is what the loss of power takes. `waiting` bounds the memory, in
+    kilobytes or so, while the disk does not keep up.
+    """
+
+    write_ms: float = 10.0
+    sync_ms: float = 250.0
+    sync_bytes: int = 8 << 20
+    segment_bytes: int = 64 << 20
+    waiting: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the records so far. `lost`: no room while the disk did not keep up, or no JSON says it.
+
+    `mended` were written with a stand-in for text that is no Unicode.
+    """
+
+    written: int = 0
+    lost: int = 0
+    mended: int = 0
+
+
+class SegmentWriter:
+    """Implements `ports.Recorder` on a folder, with one thread. Any thread may record.
+
+    Two writers never share a segment, even with the same gateway name.
+
+    Raises:
+        UsageError: for a gateway name that is no plain file name.
+        StoreError: if the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        gateway: str,
+        limits: Limits = Limits(),
+        monotonic_s: Callable[[], float] = time.monotonic,  # noqa: TID251 - the disk is behind in machine time
+    ) -> None:
+        if not _GATEWAY.fullmatch(gateway):
+            raise UsageError(f"gateway name: found {gateway!r}, expected letters, digits, dots, dashes, underscores")
+        self._limits = limits
+        self._monotonic_s = monotonic_s
+        self._exposures = _Stream(folder / Kind.EXPOSURES, gateway, limits.segment_bytes)
+        self._pairs = _Stream(folder / Kind.PAIRS, gateway, limits.segment_bytes)
+        self._door = threading.Lock()  # around what waits, the counts, and whether more may come
+        self._waiting = _Waiting()
+        self._counts = Counts()
+        self._closed = False
+        self._wake = threading.Event()  # there is something to do
+        self._hurry = threading.Event()  # and it does not wait for more
+        self._flushing: list[_Flush] = []
+        self._thread = threading.Thread(target=self._work, name="midshift-recorder", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def record(self, exposure: Exposure) -> None:
+        """Take one finished request."""
+        with self._door:
+            if self._has_room():
+                self._waiting.exposures.append(exposure)
+                self._waiting.load += 1
+        self._wake_up()
+
+    def record_pair(self, pair: Pair) -> None:
+        """Take both answers to one shadowed request."""
+        texts = len(pair.incumbent.text or "") + len(pair.candidate.text or "")
+        with self._door:
+            if self._has_room():
+                self._waiting.pairs.append(pair)
+                self._waiting.load += 1 + texts // 1000
+        self._wake_up()
+
+    def flush(self, sync: bool = False) -> None:
+        """Wait until all that was recorded before is written; with `sync`, until it is on the disk.
+
+        Raises:
+            StoreError: if it could not be written; it is kept and tried again.
+        """
+        flush = _Flush(sync, Future())
+        with self._door:
+            if self._closed:
+                raise StoreError("the segment writer is closed: make another one")
+            self._waiting.flushes.append(flush)
+        self._hurry.set()
+        self._wake.set()
+        flush.done.result()
+
+    def counts(self) -> Counts:
+        """What became of the records so far; those that wait are not in it."""
+        with self._door:
+            return self._counts
+
+    def close(self) -> None:
+        """Write and sync all that was recorded, and stop.
+
+        Raises:
+            StoreError: if not all could be written; the rest is counted as lost.
+        """
+        flush = _Flush(True, Future())
+        with self._door:
+            if self._closed:
+                return
+            self._closed = True
+            self._waiting.flushes.append(flush)
+        self._hurry.set()
+        self._wake.set()
+        self._thread.join()
+        flush.done.result()
+
+    def _has_room(self) -> bool:
+        if self._closed or self._waiting.load >= self._limits.waiting:
+            self._counts = replace(self._counts, lost=self._counts.lost + 1)
+            return False
+        return True
+
+    def _wake_up(self) -> None:
+        if not self._wake.is_set():
+            self._wake.set()
+
+    # What follows runs on the writer's thread.
+
+    def _work(self) -> None:
+        try:
+            self._write_until_closed()
+        finally:  # whatever ended it, nobody waits in vain
+            with self._door:
+                self._closed = True
+                left = self._waiting
+            self._count(lost=len(left.exposures) + len(left.pairs) + sum(one.close() for one in self._streams()))
+            for flush in (*self._flushing, *left.flushes):
+                flush.fail(StoreError("the segment writer has stopped before this was written; see the log"))
+
+    def _write_until_closed(self) -> None:
+        synced_s = self._monotonic_s()
+        last = False
+        while not last:
+            self._wake.wait(self._limits.sync_ms / 1000 if self._owes() else None)
+            self._hurry.wait(self._limits.write_ms / 1000)
+            self._wake.clear()  # before looking: whoever comes later wakes again
+            self._hurry.clear()
+            last = self._write_waiting()
+            if any(flush.sync for flush in self._flushing) or self._is_sync_due(self._monotonic_s() - synced_s):
+                self._try(_Stream.sync)
+                synced_s = self._monotonic_s()
+            for flush in self._flushing:
+                flush.finish()
+
+    def _streams(self) -> tuple[_Stream, _Stream]:
+        return self._exposures, self._pairs
+
+    def _owes(self) -> bool:
+        return any(stream.pending or stream.unsynced for stream in self._streams())
+
+    def _is_sync_due(self, behind_s: float) -> bool:
+        unsynced = sum(stream.unsynced for stream in self._streams())
+        return unsynced >= self._limits.sync_bytes or (unsynced > 0 and behind_s * 1000 >= self._limits.sync_ms)
+
+    def _write_waiting(self) -> bool:
+        """Write everything; whether no more can come.
+
+        While older records wait for the disk, newer ones wait outside, where there is a limit.
+        """
+        with self._door:
+            self._flushing, self._waiting.flushes = self._waiting.flushes, []
+            last = self._closed
+        self._try(self._write)
+        if last or not any(stream.pending for stream in self._streams()):
+            with self._door:
+                taken, self._waiting = self._waiting, _Waiting(flushes=self._waiting.flushes)
+            self._encode(self._exposures, taken.exposures)
+            self._encode(self._pairs, taken.pairs)
+            self._try(self._write)
+        return last
+
+    def _write(self, stream: _Stream) -> None:
+        self._count(written=stream.write())
+
+    def _encode(self, stream: _Stream, rows: Sequence[Exposure] | Sequence[Pair]) -> None:
+        try:
+            stream.add(_ENCODER.encode_lines(rows), len(rows))
+        except (ValueError, TypeError):  # one of them is to blame: find it
+            for row in rows:
+                self._encode_one(stream, row)
+
+    def _encode_one(self, stream: _Stream, row: Exposure | Pair) -> None:
+        try:
+            try:
+                stream.add(_ENCODER.encode(row) + b"\n", 1)
+            except UnicodeEncodeError:
+                stream.add(_mended(row), 1)
+                self._count(mended=1)
+        except (ValueError, TypeError) as error:
+            LOG.error("a record cannot be written as JSON and is lost: %s", error)
+            self._count(lost=1)
+
+    def _try(self, work: Callable[[_Stream], None]) -> None:
+        """Do something with each file; who waits for it hears what the disk says."""
+        for stream in self._streams():
+            try:
+                work(stream)
+            except OSError as error:
+                told = StoreError(
+                    f"records cannot be written to {str(stream.folder)!r} ({error}); they are kept and tried again. "
+                    "Free space on that disk, or make the folder writable"
+                )
+                LOG.warning("%s", told)
+                for flush in self._flushing:
+                    flush.fail(told)
+
+    def _count(self, written: int = 0, lost: int = 0, mended: int = 0) -> None:
+        with self._door:
+            now = self._counts
+            self._counts = Counts(now.written + written, now.lost + lost, now.mended + mended)
+
+
+def _mended(row: object) -> bytes:
+    """The line with question marks for halves of surrogate pairs, which JSON in UTF-8 cannot hold."""
+    return json.dumps(msgspec.to_builtins(row), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What was recorded and not yet taken by the writer; `load` is about one a kilobyte."""
+
+    exposures: list[Exposure] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    flushes: list[_Flush] = field(default_factory=list)
+    load: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Flush:
+    """Somebody who waits for what was recorded before."""
+
+    sync: bool
+    done: Future[None]
+
+    def finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: StoreError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+class _Stream:
+    """The growing segment of one kind. Only the writer's thread touches it."""
+
+    def __init__(self, folder: Path, gateway: str, segment_bytes: int) -> None:
+        self.folder = folder
+        self.pending = bytearray()
+        self.unsynced = 0
+        self._gateway = gateway
+        self._segment_bytes = segment_bytes
+        self._pending_rows = 0
+        self._file: int | None = None
+        self._bytes = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make the folder {str(folder)!r} ({error}); name one that can be written"
+            ) from None
+
+    def add(self, lines: bytes, rows: int) -> None:
+        """Take whole lines, for the next write."""
+        self.pending += lines
+        self._pending_rows += rows
+
+    def write(self) -> int:
+        """Give everything to the kernel; the number of rows. What fails stays pending, from its first byte on."""
+        while self.pending:
+            if self._file is None:
+                self._file = self._begin()
+            written = os.write(self._file, self.pending)
+            del self.pending[:written]
+            self.unsynced += written
+            self._bytes += written
+        rows, self._pending_rows = self._pending_rows, 0
+        if self._bytes >= self._segment_bytes:
+            self._end()
+        return rows
+
+    def sync(self) -> None:
+        """Give everything that the kernel has to the disk."""
+        if self._file is not None and self.unsynced:
+            _sync(self._file)
+            self.unsynced = 0
+
+    def close(self) -> int:
+        """Let go of the file; the number of rows that were never written."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        return self._pending_rows
+
+    def _begin(self) -> int:
+        """A new segment, that no other writer has."""
+        mine = [
+            one.number for one in segments(self.folder.parent, Kind(self.folder.name)) if one.gateway == self._gateway
+        ]
+        for number in itertools.count(max(mine, default=0) + 1):
+            path = self.folder / f"{self._gateway}-{number:08d}{SUFFIX}"
+            with suppress(FileExistsError):
+                made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+                break
+        self._bytes = 0
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # so that the name, too, survives the loss of power
+        finally:
+            os.close(folder)
+        return made
+
+    def _end(self) -> None:
+        self.sync()
+        self.close()
+        self._bytes = 0

@@ -1,0 +1,453 @@
+"""OpenAI chat completions, as they travel: requests, answers, streams of chunks, and errors.
+
+A request is read one level deep: what midshift does not need stays the bytes that the app sent, and a rewritten
+request differs from the original in the fields that were changed and in nothing else. An answer is read only for its
+usage, how it ended and its text. What a server did not report is None, never 0.
+
+Facts about the format: the system prompt is the leading messages with role `system` or `developer`, text or parts;
+usage comes in a stream only when `stream_options.include_usage` asks, in a chunk of its own without choices, and some
+servers put it on the last chunk that has one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from midshift.domain.rendering import Changes
+from midshift.domain.variant import Json
+from midshift.wire import sse
+
+DONE = b"[DONE]"
+
+_TAIL = 64 * 1024
+_BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
+_AFTER_VALUES = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*\Z")
+_NULL, _TRUE = Raw(b"null"), Raw(b"true")
+_SYSTEM_ROLES = ("system", "developer")
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_items = msgspec.json.Decoder(list[Raw])
+_text = msgspec.json.Decoder(str)
+_encoder = msgspec.json.Encoder()
+
+
+class Unreadable(ValueError):
+    """A request that is not a chat completion, said so that the app's developer can mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the server counted them, and what it billed; None where it did not say.
+
+    `tokens_in` includes `cached_in`, `tokens_out` includes `reasoning_out`.
+    """
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cached_in: int | None = None
+    reasoning_out: int | None = None
+    cost_usd: float | None = None
+
+
+UNKNOWN = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an answer says about itself; `text` is None where it has none (a tool call, a refusal to parse)."""
+
+    usage: Usage = UNKNOWN
+    finish_reason: str | None = None
+    text: str | None = None
+
+
+# Leaves are `Any`: one odd value of one server must not make the whole answer unreadable.
+class _Message(msgspec.Struct):
+    content: Any = None
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: Any = None
+    message: _Message | None = None
+    delta: _Message | None = None
+    index: Any = 0
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    prompt_tokens_details: Any = None
+    completion_tokens_details: Any = None
+    cost: Any = None
+
+
+class _Completion(msgspec.Struct):
+    """An answer, or one chunk of a stream; every other field is skipped."""
+
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Raw = _NULL
+
+
+class _Head(msgspec.Struct):
+    role: str = ""
+
+
+class _Tool(msgspec.Struct):
+    type: str = "function"
+
+
+_completion = msgspec.json.Decoder(_Completion)
+_head = msgspec.json.Decoder(_Head)
+_message = msgspec.json.Decoder(_Message)
+_tools = msgspec.json.Decoder(list[_Tool] | None)
+_mapping = msgspec.json.Decoder(dict[str, Any])
+
+
+class ChatRequest:
+    """A request, read as far as it is asked about; a `domain.rendering.Readable`.
+
+    Raises:
+        Unreadable: if it is not a JSON object with a model and a list of messages.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        try:
+            self._fields = _fields.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Unreadable(f"the request body is not a JSON object: {error}") from None
+        self.model = self._required("model", _text, "the name of a model")
+        self.messages = self._required("messages", _items, "a list of messages")
+        self.stream = self._fields.get("stream") == _TRUE
+
+    @cached_property
+    def asks_usage(self) -> bool:
+        """Whether the app itself wants usage in the stream."""
+        return _plain_mapping(self._raw("stream_options")).get("include_usage") is True
+
+    @cached_property
+    def metadata(self) -> Mapping[str, str]:
+        """The texts that the app sent along by name."""
+        found = _plain_mapping(self._raw("metadata"))
+        return {key: value for key, value in found.items() if isinstance(value, str)}
+
+    @cached_property
+    def system(self) -> str | None:
+        """The text of the leading system messages; None where there is none, or one that cannot be read."""
+        texts = [_text_of(message) for message in self.messages[: self._leading]]
+        return "\n".join(text for text in texts if text is not None) if texts and None not in texts else None
+
+    @cached_property
+    def opening(self) -> str | None:
+        """What the user said first: the same in every turn of a conversation."""
+        for message in self.messages[self._leading :]:
+            if _role(message) == "user":
+                return _text_of(message) or bytes(message).decode("utf-8", "surrogatepass")
+        return None
+
+    @cached_property
+    def has_side_effects(self) -> bool:
+        """Whether answering it twice would do something twice: the server stores it, or runs tools of its own.
+
+        A tool of type `function` or `custom` is run by the app, so a second answer only asks for it.
+        """
+        return (
+            self._fields.get("store") == _TRUE
+            or self._fields.get("background") == _TRUE
+            or self._fields.get("web_search_options", _NULL) != _NULL
+            or not self._tools_are_the_apps()
+        )
+
+    def value_at(self, path: str) -> Any:
+        """The plain value at a dotted path; None where there is nothing."""
+        first, *rest = path.split(".")
+        if first not in self._fields:
+            return None
+        try:
+            found = msgspec.json.decode(self._fields[first])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        for name in rest:
+            found = _inside(found, name)
+        return found
+
+    def rewritten(self, changes: Changes, ask_usage: bool = False) -> bytes:
+        """The request with the changes of a variant; the very same bytes where nothing changes.
+
+        `ask_usage` asks for usage in the stream, beside whatever else the app asks of it.
+        """
+        changed = dict(self._fields)
+        for name in changes.drop:
+            changed.pop(name, None)
+        for name, value in changes.set.items():
+            _set(changed, name, _encode(value))
+        if changes.system is not None:
+            _set(changed, "messages", self._with_system(changes.system))
+        if ask_usage and self.stream and not self.asks_usage:
+            options = {**_plain_mapping(self._raw("stream_options")), "include_usage": True}
+            _set(changed, "stream_options", _encoder.encode(options))
+        return self.body if changed == self._fields and self._has_no_repetition() else _encoder.encode(changed)
+
+    @cached_property
+    def _leading(self) -> int:
+        roles = map(_role, self.messages)
+        return next((at for at, role in enumerate(roles) if role not in _SYSTEM_ROLES), len(self.messages))
+
+    def _has_no_repetition(self) -> bool:
+        """Whether each field stands in the body once: one that is read last here may be read first elsewhere."""
+        at = 0
+        for name, value in self._fields.items():
+            before = _BEFORE_VALUE.match(self.body, at)
+            if (
+                before is None
+                or before[1] != name.encode()
+                or not self.body.startswith(memoryview(value), before.end())
+            ):
+                return False
+            at = before.end() + len(memoryview(value))
+        return _AFTER_VALUES.match(self.body, at) is not None
+
+    def _with_system(self, text: str) -> bytes | memoryview:
+        if text == self.system:
+            return memoryview(self._fields["messages"])
+        rest = self.messages[self._leading :]
+        first = self.messages[: self._leading][-1:]
+        return _encoder.encode([_system_message(text, first[0] if first else None), *rest])
+
+    def _tools_are_the_apps(self) -> bool:
+        try:
+            tools = _tools.decode(self._raw("tools")) or []
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        return all(tool.type in ("function", "custom") for tool in tools)
+
+    def _raw(self, name: str) -> memoryview:
+        return memoryview(self._fields.get(name, _NULL))
+
+    def _required(self, name: str, decoder: msgspec.json.Decoder[Any], expected: str) -> Any:
+        try:
+            return decoder.decode(self._raw(name))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise Unreadable(f"{name!r} must be {expected}") from None
+
+
+class StreamTail:
+    """The last of a stream, kept to find its usage and how it ended when it is over."""
+
+    __slots__ = ("_chunks", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Take more of the stream; what lies further back than 64 KB is let go."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > 2 * _TAIL:
+            kept = b"".join(self._chunks)[-_TAIL:]
+            self._chunks, self._size = [kept], len(kept)
+
+    def answer(self) -> Answer:
+        """Usage and finish reason, from the last events that state them; no text."""
+        usage, finish = UNKNOWN, None
+        for chunk in _chunks_backwards(b"".join(self._chunks)):
+            if usage == UNKNOWN and chunk.usage is not None:
+                usage = _usage(chunk.usage)
+            finish = finish or _finish_reason(chunk)
+            if usage != UNKNOWN and finish is not None:
+                break
+        return Answer(usage, finish)
+
+
+def read_answer(body: bytes) -> Answer | None:
+    """A whole answer; None if it is not one."""
+    completion = _decoded(body)
+    if completion is None or completion.choices is None:
+        return None
+    message = completion.choices[0].message if completion.choices else None
+    text = message.content if message is not None and isinstance(message.content, str) else None
+    return Answer(_usage(completion.usage), _finish_reason(completion), text)
+
+
+def read_stream(body: bytes) -> Answer | None:
+    """A whole stream with its text put together; None if an error came of it, or if it broke off."""
+    blocks = sse.Blocks()
+    texts: list[str] = []
+    usage, finish, ended = UNKNOWN, None, False
+    for block in [*blocks.feed(body), blocks.rest]:
+        event = sse.parse(block)
+        if event is None:
+            continue
+        if event.data == DONE:
+            ended = True
+            continue
+        chunk = _decoded(event.data)
+        if chunk is None or bytes(chunk.error) != b"null":
+            return None
+        usage = _usage(chunk.usage) if chunk.usage is not None else usage
+        finish = _finish_reason(chunk) or finish
+        texts.extend(_deltas(chunk))
+    return Answer(usage, finish, "".join(texts) or None) if ended or finish is not None else None
+
+
+def is_error(data: bytes) -> bool:
+    """Whether an event of a stream is a server's error instead of a chunk."""
+    if data == DONE:
+        return False
+    chunk = _decoded(data)
+    return chunk is None or bytes(chunk.error) != b"null"
+
+
+def is_usage_only(block: bytes) -> bool:
+    """Whether a block of a stream holds usage and no choice: what only an app that asked for it expects."""
+    if b'"usage"' not in block:
+        return False
+    event = sse.parse(block)
+    chunk = _decoded(event.data) if event is not None else None
+    return chunk is not None and chunk.usage is not None and not chunk.choices
+
+
+def error_body(message: str, kind: str, code: str | None = None, param: str | None = None) -> bytes:
+    """An error in the shape that OpenAI's clients raise as their own classes."""
+    return _encoder.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def error_event(message: str, kind: str, code: str | None = None) -> bytes:
+    """An error in the middle of a stream: clients raise it instead of taking what came for the whole answer."""
+    return b"data: " + error_body(message, kind, code) + b"\n\n"
+
+
+def models_body(names: Iterable[str]) -> bytes:
+    """The answer of `GET /v1/models`."""
+    listed = [{"id": name, "object": "model", "created": 0, "owned_by": "midshift"} for name in names]
+    return _encoder.encode({"object": "list", "data": listed})
+
+
+def _decoded(body: bytes) -> _Completion | None:
+    try:
+        return _completion.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _usage(usage: _Usage | None) -> Usage:
+    if usage is None:
+        return UNKNOWN
+    return Usage(
+        tokens_in=_count(usage.prompt_tokens),
+        tokens_out=_count(usage.completion_tokens),
+        cached_in=_count(_inside(usage.prompt_tokens_details, "cached_tokens")),
+        reasoning_out=_count(_inside(usage.completion_tokens_details, "reasoning_tokens")),
+        cost_usd=_amount(usage.cost),
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _amount(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) and value >= 0 else None
+
+
+def _finish_reason(completion: _Completion) -> str | None:
+    reason = completion.choices[0].finish_reason if completion.choices else None
+    return reason if isinstance(reason, str) else None
+
+
+def _deltas(chunk: _Completion) -> Iterator[str]:
+    for choice in chunk.choices or ():
+        if choice.index == 0 and choice.delta is not None and isinstance(choice.delta.content, str):
+            yield choice.delta.content
+
+
+def _chunks_backwards(tail: bytes) -> Iterator[_Completion]:
+    blocks = sse.Blocks()
+    for block in reversed([*blocks.feed(tail), blocks.rest]):
+        event = sse.parse(block)
+        chunk = _decoded(event.data) if event is not None else None
+        if chunk is not None:
+            yield chunk
+
+
+def _plain_mapping(raw: bytes | memoryview) -> dict[str, Any]:
+    try:
+        return _mapping.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+
+
+def _inside(value: Any, name: str) -> Any:
+    match value:
+        case dict():
+            return value.get(name)
+        case list() if name.isdecimal() and int(name) < len(value):
+            return value[int(name)]
+        case _:
+            return None
+
+
+def _role(message: Raw) -> str:
+    try:
+        return _head.decode(message).role
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+def _text_of(message: Raw) -> str | None:
+    """The text of a message: its content, or the text parts of it on lines of their own."""
+    try:
+        content = _message.decode(message).content
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if isinstance(content, list):
+        texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
+        return "\n".join(texts) if texts else None
+    return content if isinstance(content, str) else None
+
+
+def _system_message(text: str, like: Raw | None) -> dict[str, Any]:
+    """A system message with this text, in the form of the one that it takes the place of.
+
+    Role, name and the last part's cache marker stay: an app that asked for prompt caching keeps it.
+    """
+    message = _plain_mapping(bytes(like)) if like is not None else {"role": "system"}
+    match message.get("content"):
+        case [*_, dict(part)]:
+            return {**message, "content": [{**part, "text": text}]}
+        case _:
+            return {**message, "content": text}
+
+
+def _encode(value: Json) -> bytes:
+    return _encoder.encode(_unfrozen(value))
+
+
+def _unfrozen(value: Json) -> Any:
+    match value:
+        case Mapping():
+            return {name: _unfrozen(item) for name, item in value.items()}
+        case str():
+            return value
+        case Sequence():
+            return [_unfrozen(item) for item in value]
+        case _:
+            return value
+
+
+def _set(fields: dict[str, Raw], name: str, encoded: bytes | memoryview) -> None:
+    """Set a field, unless it is there already with this very value."""
+    if name not in fields or memoryview(fields[name]) != encoded:
+        fields[name] = Raw(encoded)

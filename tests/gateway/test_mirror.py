@@ -1,0 +1,291 @@
+"""The answer that nobody sees: it must cost the user nothing, and must not be lost silently."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from midshift.domain.exposure import ShadowAnswer, ShadowFate
+from midshift.domain.variant import Prompt, PromptMode
+from midshift.gateway.settings import Shadow
+from tests.gateway.fakes import (
+    NEW,
+    OLD,
+    Exchange,
+    FakeSource,
+    a_question,
+    a_route,
+    a_stage,
+    answering,
+    completion,
+    cutting,
+    event,
+    failing,
+    silent,
+    streaming,
+)
+
+SHADOW = a_route(share=0.0, shadow_share=1.0)
+
+
+async def test_the_user_gets_the_incumbents_answer_and_both_are_kept_as_a_pair() -> None:
+    """The candidate answers the same request, as it would if it served."""
+    async with a_stage(answering("old"), answering("new"), route=SHADOW) as stage:
+        answer = await stage.app.chat()
+        await stage.settled()
+
+        assert ("old", OLD.short_id) == (answer.text, answer.headers["x-midshift-variant"])
+        sent = stage.new.seen[0].json
+        assert ("new-model", "low", "Be brief.") == (
+            sent["model"],
+            sent["reasoning_effort"],
+            sent["messages"][0]["content"],
+        )
+        pair = stage.pairs[0]
+        assert ("support", "up-1", NEW.id) == (pair.workload, pair.upgrade, pair.candidate_id)
+        assert answer.headers["x-midshift-request-id"] == pair.request_id
+        assert ShadowAnswer("old", 200, 0.0, 7, 3, None, "stop") == pair.incumbent
+        assert ShadowAnswer("new", 200, 0.0, 7, 3, None, "stop") == pair.candidate
+        assert ShadowFate.PAIRED is stage.exposures[0].shadow
+
+
+async def test_streams_are_paired_too() -> None:
+    """Put together to what a user would have read."""
+    async with a_stage(streaming(), streaming(), route=SHADOW) as stage:
+        await stage.app.chat(stream=True)
+        await stage.settled()
+
+        pair = stage.pairs[0]
+        assert ("Hello.", "Hello.", 2, 2) == (
+            pair.incumbent.text,
+            pair.candidate.text,
+            pair.incumbent.tokens_out,
+            pair.candidate.tokens_out,
+        )
+
+
+async def test_mirroring_begins_when_the_users_request_is_on_the_wire() -> None:
+    """Begun before, it would take the user's place in every queue."""
+    order: list[str] = []
+    both = asyncio.Event()
+
+    def noting(name: str) -> object:
+        async def script(exchange: Exchange) -> None:
+            order.append(name)
+            if len(order) == 2:
+                both.set()
+            await both.wait()
+            await answering(name)(exchange)
+
+        return script
+
+    async with a_stage(noting("old"), noting("new"), route=SHADOW) as stage:  # type: ignore[arg-type]
+        await stage.app.chat()
+
+        assert ["old", "new"] == order
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_candidate_that_hangs_does_not_slow_the_user(stream: bool) -> None:
+    """The user's answer is whole while the candidate has not said a word; its own deadline ends it."""
+    async with a_stage(new=silent, route=SHADOW, shadow=Shadow(timeout_s=0.1)) as stage:
+        answer = await stage.app.chat(stream=stream)
+        assert 200 == answer.status
+        assert 1 == stage.gateway.counters.shadows_in_flight
+
+        await stage.settled()
+        await stage.new.left.wait()
+        assert (ShadowFate.FAILED, 504, None) == (
+            stage.exposures[0].shadow,
+            stage.pairs[0].candidate.status,
+            stage.pairs[0].candidate.text,
+        )
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        (failing(500), 500),
+        (cutting, 502),
+        (streaming([b"data: {"]), 502),
+        (answering("x" * 200), 502),
+    ],
+)
+async def test_a_candidate_that_fails_unseen_is_recorded(script: object, status: int) -> None:
+    """Its failures are evidence; without them it would look better the worse it is."""
+    shadow = Shadow(max_answer_bytes=150)
+    async with a_stage(answering("ok"), script, route=SHADOW, shadow=shadow) as stage:  # type: ignore[arg-type]
+        stage.old.script = answering("ok", usage={}, model="")
+        assert 200 == (await stage.app.chat()).status
+        await stage.settled()
+
+        assert (None, status) == (stage.pairs[0].candidate.text, stage.pairs[0].candidate.status)
+        assert ShadowFate.FAILED is stage.exposures[0].shadow
+        assert {("support", "candidate_failed"): 1} == stage.gateway.counters.not_mirrored
+
+
+async def test_an_incumbent_that_fails_makes_no_pair_but_is_recorded() -> None:
+    """There is nothing to compare with."""
+    async with a_stage(failing(500), route=SHADOW) as stage:
+        assert 500 == (await stage.app.chat()).status
+        await stage.settled()
+
+        assert (None, 500, "new") == (
+            stage.pairs[0].incumbent.text,
+            stage.pairs[0].incumbent.status,
+            stage.pairs[0].candidate.text,
+        )
+        assert {("support", ShadowFate.FAILED): 1} == stage.gateway.counters.shadows
+
+
+@pytest.mark.parametrize(
+    "fields", [{"store": True}, {"background": True}, {"tools": [{"type": "mcp"}]}, {"web_search_options": {}}]
+)
+async def test_a_request_that_would_do_something_twice_is_skipped_and_counted(fields: dict[str, object]) -> None:
+    """Stored twice, searched twice, ordered twice."""
+    async with a_stage(route=SHADOW) as stage:
+        assert "old" == (await stage.app.ask({**a_question(), **fields})).text
+        await stage.settled()
+
+        assert [] == stage.new.seen
+        assert ShadowFate.SKIPPED is stage.exposures[0].shadow
+        assert {("support", "side_effects"): 1} == stage.gateway.counters.not_mirrored
+
+
+async def test_a_function_call_is_mirrored() -> None:
+    """The app runs functions, and it never sees this answer."""
+    async with a_stage(route=SHADOW) as stage:
+        await stage.app.chat(tools=[{"type": "function", "function": {"name": "refund"}}])
+        await stage.settled()
+
+        assert ShadowFate.PAIRED is stage.exposures[0].shadow
+
+
+async def test_a_request_that_is_too_large_to_hold_twice_is_skipped() -> None:
+    """A mirror doubles memory."""
+    async with a_stage(route=SHADOW, shadow=Shadow(max_request_bytes=1000)) as stage:
+        await stage.app.chat(extra="x" * 1000)
+        await stage.settled()
+
+        assert {("support", "too_large"): 1} == stage.gateway.counters.not_mirrored
+
+
+async def test_an_answer_that_is_too_large_to_keep_makes_no_pair() -> None:
+    """The user has it all the same."""
+    async with a_stage(streaming([event("x" * 500)] * 10), route=SHADOW, shadow=Shadow(max_answer_bytes=1000)) as stage:
+        answer = await stage.app.chat(stream=True)
+        await stage.settled()
+
+        assert 5000 < len(answer.body)
+        assert (ShadowFate.FAILED, []) == (stage.exposures[0].shadow, stage.pairs)
+        assert {("support", "too_large"): 1} == stage.gateway.counters.not_mirrored
+
+
+async def test_a_prompt_that_does_not_match_is_skipped() -> None:
+    """The candidate has no answer to it."""
+    edited = replace(NEW, prompt=Prompt(PromptMode.EDIT, '[{"replace": "You serve.", "with": "x"}]'))
+    async with a_stage(route=replace(SHADOW, candidate=edited.id), source=FakeSource(OLD, edited)) as stage:
+        await stage.app.chat()
+        await stage.settled()
+
+        assert {("support", "unmatched"): 1} == stage.gateway.counters.not_mirrored
+        assert ShadowFate.SKIPPED is stage.exposures[0].shadow
+
+
+async def test_what_is_beyond_the_cap_is_shed_and_counted() -> None:
+    """Overload is the mirror's to bear, not the user's."""
+    async with a_stage(new=silent, route=SHADOW, shadow=Shadow(max_concurrent=2, timeout_s=0.2)) as stage:
+        for _ in range(5):
+            assert 200 == (await stage.app.chat()).status
+
+        assert {("support", ShadowFate.SHED): 3} == stage.gateway.counters.shadows
+        assert {("support", "concurrency"): 3} == stage.gateway.counters.not_mirrored
+        await stage.settled()
+        assert {("support", ShadowFate.SHED): 3, ("support", ShadowFate.FAILED): 2} == stage.gateway.counters.shadows
+        assert 2 == stage.new.connections
+
+
+async def test_a_provider_that_says_429_is_left_alone_for_as_long_as_it_asks() -> None:
+    """A mirror must not eat the quota of users."""
+    async with a_stage(new=failing(429, [("retry-after", "7")]), route=SHADOW) as stage:
+        await stage.app.chat()
+        await stage.settled()
+        await stage.app.chat()
+        assert (1, {("support", "candidate_failed"): 1, ("support", "rate_limit"): 1}) == (
+            len(stage.new.seen),
+            stage.gateway.counters.not_mirrored,
+        )
+
+        stage.clock.advance(7.0)
+        await stage.app.chat()
+        await stage.settled()
+        assert 2 == len(stage.new.seen)
+
+
+async def test_a_client_that_leaves_does_not_end_the_mirrored_call() -> None:
+    """It has a life of its own; that there is no pair is counted."""
+    go_on = asyncio.Event()
+
+    async def waiting(exchange: Exchange) -> None:
+        await go_on.wait()
+        await answering("new")(exchange)
+
+    async with a_stage(silent, waiting, route=SHADOW) as stage:
+        async with stage.app.sent(a_question()):
+            await stage.new.asked.wait()
+        await stage.old.left.wait()
+        go_on.set()
+        await stage.settled()
+
+        assert ("new", 499) == (stage.pairs[0].candidate.text, stage.pairs[0].incumbent.status)
+        assert {("support", "client_left"): 1} == stage.gateway.counters.not_mirrored
+
+
+async def test_the_mirror_has_its_own_key_and_connections() -> None:
+    """So that its quota, its bill and its limits are its own."""
+    async with a_stage(route=a_route(share=0.5, shadow_share=1.0), upstream={"shadow_api_key": "sk-shadow"}) as stage:
+        for number in range(20):
+            await stage.app.chat(f"user-{number}")
+        await stage.settled()
+
+        keys = {seen.headers["authorization"] for seen in stage.new.seen}
+        assert {"Bearer sk-shadow", "Bearer sk-new-provider-key"} == keys
+        assert {"Bearer sk-old-provider-key"} == {seen.headers["authorization"] for seen in stage.old.seen}
+
+
+async def test_only_the_share_that_was_asked_for_is_mirrored() -> None:
+    """A sampled shadow is a budget."""
+    async with a_stage(route=a_route(share=0.0, shadow_share=0.3)) as stage:
+        for _ in range(100):
+            await stage.app.chat()
+        await stage.settled()
+
+        assert 10 < stage.gateway.counters.total(ShadowFate.PAIRED) < 55
+        assert stage.gateway.counters.total(ShadowFate.PAIRED) == len(stage.new.seen)
+
+
+async def test_what_the_candidate_serves_is_not_mirrored() -> None:
+    """`shadow_share` is of the other requests."""
+    async with a_stage(route=a_route(share=1.0, shadow_share=1.0)) as stage:
+        await stage.app.chat()
+
+        assert 0 == sum(stage.gateway.counters.eligible.values())
+
+
+async def test_what_is_under_way_at_the_end_finishes_and_is_recorded() -> None:
+    """A deploy of the gateway must not cost pairs."""
+    go_on = asyncio.Event()
+
+    async def waiting(exchange: Exchange) -> None:
+        await go_on.wait()
+        await exchange.answer(completion("new"))
+
+    async with a_stage(new=waiting, route=SHADOW) as stage:
+        await stage.app.chat()
+        assert 1 == stage.gateway.counters.shadows_in_flight
+        go_on.set()
+
+    assert ["new"] == [pair.candidate.text for pair in stage.sink.pairs]
+    assert [ShadowFate.PAIRED] == [exposure.shadow for exposure in stage.sink.exposures]

@@ -1,0 +1,211 @@
+"""The record on its way out: never in the way, and never lost in silence."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from midshift.domain.exposure import Exposure, Fate, Pair, ShadowAnswer, Sums
+from midshift.domain.routing import Arm
+from midshift.errors import StoreError
+from midshift.gateway.recorder import RecordQueue
+from midshift.gateway.settings import Queues
+from tests.gateway.fakes import FakeSink
+
+
+def an_exposure(number: int = 0, **fields: Any) -> Exposure:
+    """A request that the candidate answered."""
+    given = {"upgrade": "up-1", "status": 200, "latency_s": 0.5, **fields}
+    return Exposure(f"req-{number}", "support", 1, Fate.CANDIDATE, Arm.CANDIDATE, **given)
+
+
+def a_pair(text: str = "text") -> Pair:
+    """A pair with these texts."""
+    return Pair("req", "support", "up-1", "c", (), ShadowAnswer(text, 200), ShadowAnswer(text, 200))
+
+
+def a_queue(sink: FakeSink | None, **limits: Any) -> RecordQueue:
+    """A queue whose thread is not running: tests hand over by hand."""
+    return RecordQueue("gateway-1", Queues(**limits), sink, sink)
+
+
+def sums_of(*exposures: Exposure) -> Sums:
+    """What these exposures add up to."""
+    sums = Sums()
+    for exposure in exposures:
+        sums.add(exposure)
+    return sums
+
+
+def merged(sink: FakeSink) -> Sums:
+    """What a store would have, of each batch once."""
+    sums = Sums()
+    for _, _, batch in {number: entry for entry in sink.batches for number in [entry[1]]}.values():
+        sums.merge(batch)
+    return sums
+
+
+def test_exposures_pairs_and_sums_are_handed_over() -> None:
+    """Sums are numbered from one, under the gateway's name."""
+    sink = FakeSink()
+    queue = a_queue(sink)
+    queue.record(an_exposure(1))
+    queue.record_pair(a_pair())
+
+    queue.hand_over()
+    queue.hand_over()
+
+    assert ([an_exposure(1)], [a_pair()]) == (sink.exposures, sink.pairs)
+    assert [("gateway-1", 1, sums_of(an_exposure(1)).by_key)] == sink.batches
+
+
+def test_a_restarted_gateway_goes_on_with_its_numbers() -> None:
+    """Under an old number, a batch would be taken for one that is merged already, and be lost."""
+    sink = FakeSink(last=41)
+    queue = a_queue(sink)
+    queue.record(an_exposure())
+
+    queue.hand_over()
+
+    assert [42] == [sequence for _, sequence, _ in sink.batches]
+
+
+def test_a_batch_whose_fate_is_unknown_is_sent_again_as_it_was() -> None:
+    """The store may have merged it before the connection broke: same number, same content, merged once."""
+
+    class Merging(FakeSink):
+        def merge_sums(self, gateway: str, sequence: int, sums: Any) -> bool:
+            super().merge_sums(gateway, sequence, sums)
+            if len(self.batches) == 1:
+                raise StoreError("the connection broke after the commit")
+            return True
+
+    sink = Merging()
+    queue = a_queue(sink)
+    queue.record(an_exposure(1))
+    queue.hand_over()
+    queue.record(an_exposure(2))
+    queue.hand_over()
+    queue.hand_over()
+
+    assert [1, 1, 2] == [sequence for _, sequence, _ in sink.batches]
+    assert sink.batches[0] == sink.batches[1]
+    assert sums_of(an_exposure(1), an_exposure(2)) == merged(sink)
+
+
+def test_sums_wait_for_a_store_that_is_away_and_none_is_lost() -> None:
+    """An hour without a store costs no evidence, and memory for one batch."""
+    sink = FakeSink(trouble=StoreError("gone"))
+    queue = a_queue(sink)
+    exposures = [an_exposure(number) for number in range(10)]
+    for exposure in exposures:
+        queue.record(exposure)
+        queue.hand_over()
+
+    sink.trouble = None
+    queue.hand_over()
+    queue.hand_over()
+
+    assert sums_of(*exposures) == merged(sink)
+    assert 0 == queue.lost_sums
+
+
+def test_exposures_that_find_the_queue_full_are_counted_as_lost_and_still_summed() -> None:
+    """A slow disk costs the log, and not the numbers that gates read."""
+    sink = FakeSink()
+    queue = a_queue(sink, max_exposures=3)
+    exposures = [an_exposure(number) for number in range(5)]
+    for exposure in exposures:
+        queue.record(exposure)
+
+    queue.hand_over()
+
+    assert (exposures[:3], 2) == (sink.exposures, queue.lost_exposures)
+    assert sums_of(*exposures) == merged(sink)
+
+
+def test_pairs_are_limited_by_number_and_by_size() -> None:
+    """They hold whole texts."""
+    sink = FakeSink()
+    by_number, by_size = a_queue(sink, max_pairs=2), a_queue(sink, max_pair_bytes=30_000)
+    for _ in range(5):
+        by_number.record_pair(a_pair())
+        by_size.record_pair(a_pair("x" * 5000))
+
+    assert (3, 3) == (by_number.lost_pairs, by_size.lost_pairs)
+    by_size.hand_over()
+    by_size.record_pair(a_pair("x" * 5000))
+    assert 3 == by_size.lost_pairs
+
+
+def test_what_the_sink_refuses_is_counted() -> None:
+    """A full disk, say."""
+    sink = FakeSink(trouble=OSError("disk full"))
+    queue = a_queue(sink)
+    queue.record(an_exposure())
+    queue.record_pair(a_pair())
+
+    queue.hand_over()
+
+    assert (1, 1) == (queue.lost_exposures, queue.lost_pairs)
+    assert 3 == queue.failures
+
+
+def test_without_a_sink_nothing_is_kept() -> None:
+    """A gateway without a store serves all the same."""
+    queue = a_queue(None, max_exposures=1)
+    for number in range(3):
+        queue.record(an_exposure(number))
+    queue.hand_over()
+
+    assert 0 == queue.lost_exposures
+
+
+async def test_a_sink_that_hangs_does_not_hold_up_a_request() -> None:
+    """Recording returns at once, whatever the thread behind it is waiting for."""
+    go_on, waiting = threading.Event(), threading.Event()
+
+    class Hanging(FakeSink):
+        def record(self, exposure: Exposure) -> None:
+            waiting.set()
+            go_on.wait()
+            super().record(exposure)
+
+    sink = Hanging()
+    queue = a_queue(sink, max_exposures=4, sums_every_s=0.01)
+    queue.start()
+    queue.record(an_exposure(0))
+    waiting.wait()
+    for number in range(1, 10):
+        queue.record(an_exposure(number))
+    assert 5 == queue.lost_exposures
+
+    go_on.set()
+    await queue.stop()
+    assert (5, 5) == (len(sink.exposures), queue.lost_exposures)
+
+
+async def test_stopping_hands_over_what_there_is() -> None:
+    """The last second before a deploy counts like any other."""
+    sink = FakeSink()
+    queue = a_queue(sink, sums_every_s=3600.0)
+    queue.start()
+    queue.record(an_exposure())
+    queue.record_pair(a_pair())
+
+    await queue.stop()
+
+    assert (1, 1, 1) == (len(sink.exposures), len(sink.pairs), len(sink.batches))
+
+
+async def test_what_cannot_be_handed_over_at_the_end_is_counted() -> None:
+    """Requests in sums are counted, not cells."""
+    sink = FakeSink(trouble=StoreError("gone"))
+    queue = a_queue(sink, sums_every_s=3600.0)
+    queue.start()
+    for number in range(3):
+        queue.record(an_exposure(number, slices=("a", "b")))
+
+    await queue.stop()
+
+    assert (3, 3) == (queue.lost_sums, queue.lost_exposures)

@@ -1,0 +1,132 @@
+"""Listening, and stopping without dropping anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import pytest
+
+from midshift.domain.exposure import Fate
+from tests.gateway.fakes import (
+    DONE_EVENT,
+    App,
+    Exchange,
+    FakeProvider,
+    Script,
+    a_question,
+    a_route,
+    a_stage,
+    event,
+    silent,
+)
+
+PROGRAM = """
+import sys, time
+from datetime import UTC, datetime
+from midshift.domain.suite import Slice
+from midshift.domain.variant import Variant
+from midshift.domain.workload import Workload
+from midshift.gateway.app import Gateway
+from midshift.gateway.server import run
+from midshift.gateway.settings import GatewaySettings, Upstream
+
+class Clock:
+    def now(self): return datetime.now(UTC)
+    machine_now = now
+    def monotonic_s(self): return time.monotonic()
+
+workload = Workload("support", ("old-model",), Variant("p", "old-model"), (Slice("all"),))
+settings = GatewaySettings("g", (workload,), {"p": Upstream(sys.argv[1])}, b"0123456789abcdef", port=0)
+clock = Clock()
+run(Gateway(settings, clock=clock), clock, lambda where: print(where.port, flush=True))
+print(sorted({"numpy", "scipy", "sqlalchemy", "duckdb", "midshift.stats"} & set(sys.modules)), flush=True)
+"""
+
+
+def in_two_steps(go_on: asyncio.Event) -> Script:
+    """A stream that stops half-way, until it may go on."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        await exchange.chunk(event("Hel"))
+        await go_on.wait()
+        await exchange.chunk(event("lo.", finish="stop"))
+        await exchange.chunk(DONE_EVENT)
+        await exchange.end_stream()
+
+    return script
+
+
+async def test_an_answer_under_way_is_finished_when_the_gateway_stops() -> None:
+    """A deploy of the gateway must not be seen by anybody."""
+    go_on = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        async with a_stage(in_two_steps(go_on)) as stage:
+            asking = stage.app.asking(a_question(stream=True))
+            answer = await asking.__aenter__()
+            assert event("Hel") == await answer.chunk()
+            reading = tasks.create_task(answer.read())
+            asyncio.get_running_loop().call_soon(go_on.set)  # when leaving this block has begun to wait
+
+    assert event("lo.", finish="stop") + DONE_EVENT == reading.result()
+    assert [200] == [exposure.status for exposure in stage.sink.exposures]
+    await asking.__aexit__(None, None, None)
+
+
+async def stalling(exchange: Exchange) -> None:
+    """A stream that begins and does not go on."""
+    await exchange.begin_stream()
+    await exchange.chunk(event("Hel"))
+    await silent(exchange)
+
+
+@pytest.mark.parametrize("script", [silent, stalling])
+async def test_an_answer_that_takes_longer_than_the_drain_is_ended_with_an_error(script: Script) -> None:
+    """A gateway that cannot be stopped cannot be deployed; what it was doing is counted, and blamed on no variant."""
+    async with a_stage(new=script, route=a_route(), drain_s=0.02) as stage:
+        asking = stage.app.sent(a_question(stream=True))
+        reader, _ = await asking.__aenter__()
+        await stage.new.asked.wait()
+
+    assert b"gateway_stopped" in await reader.read()
+    await stage.new.left.wait()
+    assert stage.gateway.counters.reconciles
+    assert 0 == stage.gateway.counters.in_flight
+    found = stage.sink.exposures[0]
+    assert 503 == found.status
+    assert (found.upgrade is None) == (found.fate is Fate.REFUSED)
+    await asking.__aexit__(None, None, None)
+
+
+async def test_a_gateway_that_stops_is_not_ready() -> None:
+    """Balancers look elsewhere before the port is closed."""
+    async with a_stage() as stage:
+        stage.gateway.is_draining = True
+
+        assert [200, 503] == [(await stage.app.ask(path=path, method="GET")).status for path in ("/healthz", "/readyz")]
+
+
+@pytest.mark.slow
+async def test_a_process_ends_on_sigterm_when_its_answers_are_whole_and_loads_no_numerics() -> None:
+    """The very thing that an orchestrator does, and the memory that it pays for."""
+    go_on = asyncio.Event()
+    async with FakeProvider(in_two_steps(go_on)).running() as provider:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROGRAM, provider.base_url, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        app = App(int(await process.stdout.readline()))
+        async with app.asking(a_question(stream=True)) as answer:
+            assert event("Hel") == await answer.chunk()
+
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionError):
+                while True:  # until nobody new is let in
+                    await app.ask(path="/healthz", method="GET")
+            go_on.set()
+
+            assert event("lo.", finish="stop") + DONE_EVENT == await answer.read()
+        assert b"[]\n" == await process.stdout.readline()
+        assert 0 == await process.wait()

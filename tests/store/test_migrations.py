@@ -1,0 +1,126 @@
+"""How the tables come to be: from nothing, once, and never over something that is not ours."""
+
+import re
+import sqlite3
+from contextlib import closing
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, create_mock_engine
+from sqlalchemy.schema import ExecutableDDLElement
+
+from midshift.errors import StoreError
+from midshift.store.migrations.run import config
+from midshift.store.schema import HEAD, KNOWN, METADATA, VERSION_TABLE
+from midshift.store.sql import SqlStore
+
+
+def test_migrating_from_nothing_gives_the_tables_of_the_schema(tmp_path: Path) -> None:
+    """The code reads and writes by the schema; a store of a user comes about by migrations."""
+    SqlStore.open(f"sqlite:///{tmp_path / 'migrated.db'}").close()
+    engine = create_engine(f"sqlite:///{tmp_path / 'created.db'}")
+    METADATA.create_all(engine)
+    engine.dispose()
+
+    migrated = tables(tmp_path / "migrated.db")
+    assert {"version_num"} <= migrated.pop(VERSION_TABLE)[0].keys()
+    assert tables(tmp_path / "created.db") == migrated
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    """Every command opens the store."""
+    for _ in range(3):
+        SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}").close()
+
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        assert [(HEAD,)] == connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()
+
+
+def test_the_known_versions_are_those_of_the_migrations() -> None:
+    """A step that is not listed would be refused as written by a newer midshift."""
+    script = ScriptDirectory.from_config(config())
+
+    assert list(KNOWN) == [step.revision for step in reversed(list(script.walk_revisions()))]
+    assert [HEAD] == script.get_heads()
+
+
+def test_the_migrations_lie_in_the_package() -> None:
+    """An installed midshift has no repository to take them from."""
+    assert len(KNOWN) == len(
+        [step for step in files("midshift.store.migrations.versions").iterdir() if step.name[:1] == "v"]
+    )
+
+
+def test_a_store_of_a_newer_midshift_is_not_touched(tmp_path: Path) -> None:
+    """After a downgrade, guessing at columns would damage what the newer one wrote."""
+    SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}").close()
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+        connection.commit()
+    with pytest.raises(StoreError, match=r"has schema '9999', expected at most .*pip install --upgrade midshift"):
+        SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}")
+
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        assert [("9999",)] == connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()
+
+
+def test_a_database_of_something_else_is_not_touched(tmp_path: Path) -> None:
+    """An address copied from another program must not fill that program's database with tables."""
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute("CREATE TABLE invoices (number INTEGER)")
+        connection.commit()
+    with pytest.raises(StoreError, match=r"no midshift store: it has tables \(invoices\)"):
+        SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}")
+
+    assert {"invoices"} == set(tables(tmp_path / "store.db"))
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    """A store between two versions is one that no midshift can open."""
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL)")
+        connection.execute("CREATE TABLE sums (in_the_way INTEGER)")
+        connection.commit()
+    with pytest.raises(StoreError, match="table sums already exists"):
+        SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}")
+
+    assert {VERSION_TABLE, "sums"} == set(tables(tmp_path / "store.db"))
+
+
+def test_the_schema_is_one_that_postgresql_understands() -> None:
+    """The second database is to be a dialect, not a rewrite: moments keep their zone, one active upgrade is a rule."""
+    statements: list[ExecutableDDLElement] = []
+    engine = create_mock_engine("postgresql+psycopg://", lambda statement, *_: statements.append(statement))
+    METADATA.create_all(engine, checkfirst=False)
+    said = [str(statement.compile(dialect=engine.dialect)) for statement in statements]
+
+    assert len(METADATA.tables) == len([one for one in said if "CREATE TABLE" in one])
+    assert "CREATE UNIQUE INDEX ix_upgrades_one_active ON upgrades (workload) WHERE active" in said
+    assert any("machine_at TIMESTAMP WITH TIME ZONE NOT NULL" in one for one in said)
+    assert not any("DATETIME" in one for one in said)
+
+
+def tables(path: Path) -> dict[str, tuple[dict[str, str], set[str]]]:
+    """Each table: its columns with what is said of them, and everything else that is said of it."""
+    with closing(sqlite3.connect(path)) as connection:
+        statements = connection.execute(
+            "SELECT tbl_name, type, sql FROM sqlite_master WHERE sql IS NOT NULL"
+        ).fetchall()
+    found: dict[str, tuple[dict[str, str], set[str]]] = {}
+    for table, kind, sql in statements:
+        columns, rules = found.setdefault(table, ({}, set()))
+        if kind == "index":
+            rules.add(" ".join(sql.split()))
+            continue
+        body, _, options = sql.partition("(")[2].rpartition(")")
+        rules.add(options.strip())
+        for part in re.split(r",\s*\n", body):
+            words = " ".join(part.split())
+            if words.startswith("CONSTRAINT"):
+                rules.add(words)
+            else:
+                name, _, said = words.partition(" ")
+                columns[name.strip('"')] = said
+    return found
