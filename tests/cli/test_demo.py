@@ -14,7 +14,7 @@ def test_the_demo_runs_to_its_end_and_says_that_it_is_simulated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It shows a verdict that stops an upgrade; that is no failure of the demo, and no claim about a real model."""
-    code = main.run(["demo", "--folder", str(tmp_path / "new folder")])
+    code = main.run(["demo", "--brief", "--folder", str(tmp_path / "new folder")])
 
     out, err = capsys.readouterr()
     assert (0, "") == (code, err)
@@ -24,7 +24,7 @@ def test_the_demo_runs_to_its_end_and_says_that_it_is_simulated(
 
 def test_the_demo_leaves_a_file_to_read_and_a_page_to_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file is the example of the format; the page is what goes to a colleague."""
-    main.run(["demo", "--folder", str(tmp_path)])
+    main.run(["demo", "--brief", "--folder", str(tmp_path)])
 
     names = {path.suffix: path for path in tmp_path.iterdir()}
     assert {".jsonl", ".html"} == set(names)
@@ -34,7 +34,7 @@ def test_the_demo_leaves_a_file_to_read_and_a_page_to_open(tmp_path: Path, capsy
 
 def test_the_command_that_the_demo_ends_with_can_be_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The next step must work as it stands, with the same result."""
-    main.run(["demo", "--folder", str(tmp_path)])
+    main.run(["demo", "--brief", "--folder", str(tmp_path)])
     command = capsys.readouterr().out.split("midshift compare ")[1].splitlines()[0]
 
     code = main.run(["compare", *shlex.split(command), "--json"])
