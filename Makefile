@@ -33,6 +33,7 @@ lint: $(VENV)/.dev ## style, types, the direction of imports, the documents
 	$(BIN)/lint-imports --no-logo || failed="$$failed imports"; \
 	$(BIN)/python tools/check_docs.py || failed="$$failed documents"; \
 	$(BIN)/python tools/write_reference.py --check || failed="$$failed reference"; \
+	$(BIN)/python tools/write_states.py --check || failed="$$failed states"; \
 	[ -z "$$failed" ] || { echo "make lint: faults in$$failed (formatting is mended by: $(BIN)/ruff format $(CODE))" >&2; exit 1; }
 
 check: test lint ## test and lint: what a change must pass
