@@ -9,12 +9,20 @@ import sys
 from pathlib import Path
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference" / "cli.md"
-COMMANDS: tuple[list[str], ...] = ([], ["compare"], ["demo"])
+COMMANDS: tuple[list[str], ...] = (
+    [],
+    *(name.split() for name in ("compare", "demo", "init", "check", "apply", "status", "rollback", "halt", "sync")),
+    ["upgrade"],
+    *(["upgrade", name] for name in ("start", "eval", "status", "waive", "approve", "candidate", "pause", "resume")),
+    ["serve"],
+    *(["serve", name] for name in ("controller", "gateway")),
+)
 OPENING = """# Command line
 
 Written from `--help` by `python tools/write_reference.py`; edit the commands, not this page.
 
-Exit codes: 0 proceed, with or without caution · 1 retune, stop, failed gate · 2 usage or configuration · 3 collect more, no data, no score at all · 4 error.
+Exit codes: 0 proceed, with or without caution · 1 retune, stop, failed gate · 2 usage or configuration ·
+3 collect more, no data, no score at all · 4 error.
 """
 
 

@@ -43,6 +43,7 @@ class Suite:
     cases: Sequence[EvalCase]
     grade: Grade
     margin: Margin = Margin()
+    watch: frozenset[str] = frozenset()
 
 
 async def evaluate(
@@ -76,7 +77,8 @@ def judged(rows: Sequence[PairedRow], suite: Suite, names: tuple[str, str], at: 
         table.append(row)
         columns.append(row)
     cases = table.finish()
-    verdicts = regression.verdicts(table, cases, [Score(name) for name in table.scores], regression.Rules(suite.margin))
+    rules = regression.Rules(suite.margin, ALPHA, suite.watch)
+    verdicts = regression.verdicts(table, cases, [Score(name) for name in table.scores], rules)
     return Comparison(
         file=str(suite.name),
         incumbent=names[0],

@@ -139,7 +139,7 @@ async def _live(running: House, teller: _Teller, hourly: Sequence[Sequence[traff
 
 
 async def _flip_time_s(running: House, machine: Clock) -> float:
-    """How long one flip takes until the gateway serves by it, found out by doing it: the gateway's own poll is timed."""
+    """How long one flip takes until the gateway serves by it, found out by doing it; its own poll is what is timed."""
     routes, at = running.gateway.routes, machine.monotonic_s()
     flipped = running.store.roll_back(WORKLOAD, "the demo", "drill: how long does a flip take", running.clock.now())
     while routes.serving(WORKLOAD, machine.machine_now()).route.epoch < flipped.epoch:  # noqa: ASYNC110 - timed

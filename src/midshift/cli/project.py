@@ -1,0 +1,488 @@
+"""A product's files and its store: `init`, `check`, `apply`, `sync`, and how every other command finds both.
+
+Nothing here loads numerics: `midshift rollback` starts from this module.
+Elsewhere: what the files mean (config), what an upgrade does (upgrade), the way back (rollback).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from midshift import config
+from midshift.cli.system import SystemClock
+from midshift.config import files, tree
+from midshift.config.definitions import Environment, SecretKind, SecretRef, Unreadable
+from midshift.config.problems import Place, Report, one_of, refuse
+from midshift.config.starter import files as starter_files
+from midshift.config.tree import Fields, Items, Scalar
+from midshift.domain.routing import Route
+from midshift.domain.variant import Variant
+from midshift.errors import ConfigError, StoreError, UsageError
+from midshift.ports import Definition, RouteSource
+from midshift.reports.text import visible
+from midshift.store.sql import SqlStore
+
+CHECK_FORMAT = "midshift.check/1"
+REMOVED_FORMAT = "midshift.removed/1"
+"""What a store keeps of a workload that left the files, so that it is defined no longer and its history stays."""
+
+_GIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which product, and which of its environments, as typed. `store` is a reference that needs no file at all."""
+
+    path: Path = Path(config.MAIN)
+    env: str | None = None
+    store: str | None = None
+
+    @property
+    def main(self) -> Path:
+        """The main file."""
+        return self.path / config.MAIN if self.path.is_dir() else self.path
+
+    def definitions(self) -> config.Definitions:
+        """What the files define.
+
+        Raises:
+            InvalidConfig: with every problem of every file.
+        """
+        with each_on_a_line():
+            return config.load(self.main)
+
+    def environment(self) -> Environment:
+        """The environment that is meant. Reads nothing but its section, so that no other fault is in the way.
+
+        Raises:
+            ConfigError: if there is none of that name, or several and none is named.
+        """
+        if self.store is not None:
+            return Environment("--store", _reference(self.store, "--store"))
+        known = _environments(self.main)
+        if not known:
+            place = Place(self.main.name)
+            refuse(place, "no environment", "where the store is", "environments: {local: {store: env:MIDSHIFT_DB}}")
+        if self.env is None and len(known) == 1:
+            return next(iter(known.values()))
+        if self.env is None:
+            names = one_of(known)
+            raise ConfigError(
+                f"{self.main} has {len(known)} environments, expected --env. Type next: --env with {names}"
+            )
+        if self.env not in known:
+            raise ConfigError(
+                f"--env {self.env!r} is not an environment of {self.main}, expected {one_of(known)}. "
+                f"Type next: --env {next(iter(known))}"
+            )
+        return known[self.env]
+
+    def open_store(self) -> SqlStore:
+        """The store of the environment. Its address shows nowhere.
+
+        Raises:
+            ConfigError: if the reference leads nowhere.
+            StoreError: if it cannot be opened.
+        """
+        environment = self.environment()
+        return SqlStore.open(_resolved(environment, self.main.parent))
+
+
+def init(folder: Path) -> int:
+    """Write the starter's files, and never over one that is there."""
+    written, kept = [], []
+    for name, text in starter_files().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+            written.append(name)
+        except FileExistsError:
+            kept.append(name)
+    say(*(f"wrote  {visible(str(folder / name))}" for name in written))
+    say(*(f"kept   {visible(str(folder / name))} (it is there; nothing was changed in it)" for name in kept))
+    steps = [] if folder.resolve() == Path.cwd() else [f"cd {visible(str(folder))}"]
+    steps += ["midshift check", "export MIDSHIFT_DB=sqlite:///$PWD/midshift.db", "midshift apply --who YOUR-NAME"]
+    say("", "Type next:", *(f"  {step}" for step in steps))
+    return 0
+
+
+def check(target: Target, as_json: bool) -> int:
+    """Look at the files, offline. Exit code 2 if something is wrong, or so odd that an upgrade would founder on it."""
+    try:
+        definitions = config.load(target.main) if as_json else target.definitions()
+    except config.InvalidConfig as error:
+        if not as_json:
+            raise
+        problems = [
+            {"place": str(item.place), "found": item.found, "expected": item.expected, "type_next": item.type_next}
+            for item in error.problems
+        ]
+        say(json.dumps({"format": CHECK_FORMAT, "ok": False, "problems": problems, "remarks": []}, indent=2))
+        return 2
+    remarks = config.check(definitions)
+    steps = {item.name: config.rollback_steps(item, definitions.environments) for item in definitions}
+    red = any(remark.level is config.Level.RED for remark in remarks)
+    if as_json:
+        say(json.dumps(_check_document(remarks, steps, ok=not red), indent=2))
+    else:
+        _say_check(remarks, steps)
+    return 2 if red else 0
+
+
+def apply(target: Target, who: str, bypass: str | None) -> int:
+    """Record what the files define, unless it would change a model in passing (G0)."""
+    _require_name(who)
+    definitions, environment = target.definitions(), target.environment()
+    with target.open_store() as store:
+        old = applied(store)
+        serving = {route.workload: route.incumbent for route in store.routes()}
+        found = config.difference(old if old.workloads else None, definitions, serving)
+        say(*(f"  {change}" for change in found.changes))
+        with each_on_a_line():
+            config.guard(found, None if bypass is None else _bypass(who, bypass))
+        leaving = [name for name in old.workloads if name not in definitions.workloads]
+        for name in leaving:
+            if (active := store.active_upgrade(name)) is not None:
+                raise StoreError(
+                    f"workload {name!r} is no longer in {target.main} and its upgrade {active.id!r} is in stage "
+                    f"{active.stage}, expected it to be over. Type next: midshift rollback {name}"
+                )
+        _exchange(store, definitions, old, who, bypass)
+        _record(store, target, definitions, leaving, old, who)
+        unsynced = _unsynced(store, definitions)
+    say(
+        f"{_counted(len(definitions.workloads))} recorded in environment {visible(environment.name)} by {visible(who)}"
+        + ("" if found.changes else "; nothing had changed")
+    )
+    if unsynced:
+        say(f"Type next: midshift sync {unsynced[0]}   (another variant serves than its file says)")
+    elif definitions.workloads:
+        first = next(iter(definitions)).name
+        say(f"Type next: midshift upgrade start {first} --to VARIANT_FILE --who {visible(who)}")
+    return 0
+
+
+def sync(target: Target, workload: str | None, dry_run: bool) -> int:
+    """Change the one line that says what serves, where an upgrade or its rollback has left the file behind."""
+    definitions = target.definitions()
+    if workload is not None and workload not in definitions.workloads:
+        raise UsageError(
+            f"{target.main} has no workload {workload!r}, expected {one_of(definitions.workloads)}. "
+            f"Type next: midshift sync {next(iter(definitions.workloads))}"
+        )
+    before = after = _text(target.main)
+    with target.open_store() as store:
+        for name in [workload] if workload is not None else sorted(definitions.workloads):
+            route = store.route(name)
+            if route is None:
+                raise UsageError(f"workload {name!r} has no route, expected one. Type next: midshift apply")
+            item = definitions.workloads[name]
+            if route.incumbent == item.incumbent.variant.id:
+                say(f"{name}: {visible(item.incumbent.path)} serves, as the file says")
+                continue
+            path = _file_of(target, item, store.variant(route.incumbent))
+            bom, body = ("\ufeff", after[1:]) if after.startswith("\ufeff") else ("", after)
+            after = bom + config.one_line_change(body, name, path)
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), target.main.name, target.main.name, lineterm=""
+    )
+    say(*(visible(line, 500) for line in lines))
+    if after == before:
+        return 0
+    if dry_run:
+        say(f"{visible(str(target.main))} was not changed (--dry-run)")
+        return 0
+    write_whole(target.main, after.encode("utf-8"))
+    say(f"Type next: git commit -m 'Say what serves' {visible(str(target.main))} && midshift apply")
+    return 0
+
+
+def applied(store: SqlStore) -> config.Definitions:
+    """What was applied, without the workloads that have left."""
+    contents = [item.content for item in store.definitions()]
+    return config.restored(content for content in contents if content.get("format") != REMOVED_FORMAT)
+
+
+def applied_one(store: SqlStore, workload: str) -> config.Definition:
+    """The applied definition of a workload.
+
+    Raises:
+        UsageError: if there is none, naming those that there are.
+    """
+    known = applied(store).workloads
+    if workload not in known:
+        listed = one_of(known) if known else "one that was applied"
+        raise UsageError(f"workload {workload!r} was not applied, expected {listed}. Type next: midshift apply")
+    return known[workload]
+
+
+def named(source: RouteSource, variant_id: str) -> str:
+    """A variant as people tell it apart: model, effort, the first digits of its hash."""
+    variant = source.variant(variant_id)
+    effort = f" {variant.effort}" if variant.effort else ""
+    return f"{variant.model}{effort} [{variant.short_id}]"
+
+
+@contextmanager
+def each_on_a_line() -> Iterator[None]:
+    """Several problems of files as several lines: all but the last are told here, the last one goes its way."""
+    try:
+        yield
+    except config.InvalidConfig as error:
+        *most, last = error.problems
+        for problem in most:
+            sys.stderr.write(f"midshift: {visible(str(problem), 2000)}\n")
+        if error.hidden:
+            sys.stderr.write(f"midshift: and {error.hidden} more; mend these first\n")
+        raise config.InvalidConfig([last]) from None
+
+
+def say(*lines: str) -> None:
+    """Print lines."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that nobody ever sees half of it, and the loss of power leaves the old one or the new one."""
+    mode = path.stat().st_mode & 0o777 if path.exists() else None
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            beside.chmod(mode)
+        beside.replace(path.resolve())
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _environments(main: Path) -> dict[str, Environment]:
+    source = files.read(main.parent, main.name)
+    if source is None:
+        refuse(Place(main.name), "no such file", "the definitions of the product", "midshift init, or --config PATH")
+    if isinstance(source, Unreadable):
+        refuse(Place(main.name, source.line, source.column), source.found, source.expected, source.type_next)
+    report = Report()
+    root = tree.read(main.name, source.removeprefix("\ufeff"), report)
+    if root is None:
+        report.settle()
+    section = root.get("environments") if isinstance(root, Fields) else None
+    found = {}
+    for name, entry in section.entries if isinstance(section, Fields) else ():
+        store = entry.get("store") if isinstance(entry, Fields) else None
+        if not isinstance(store, Scalar):
+            refuse(
+                name.place, f"environment {name.text!r} without a store", "a reference to it", "store: env:MIDSHIFT_DB"
+            )
+        gateways = entry.get("gateways") if isinstance(entry, Fields) else None
+        addresses = (
+            [item.text for item in gateways.items if isinstance(item, Scalar)] if isinstance(gateways, Items) else []
+        )
+        found[name.text] = Environment(name.text, _reference(store.text, str(store.place)), tuple(addresses))
+    return found
+
+
+def _reference(text: str, where: str) -> SecretRef:
+    try:
+        return SecretRef.parse(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{where}: found something else (not shown), {error}. "
+            "Type next: export MIDSHIFT_DB=ADDRESS, and env:MIDSHIFT_DB"
+        ) from None
+
+
+def _resolved(environment: Environment, folder: Path) -> str:
+    reference = environment.store
+    where = f"the store of environment {environment.name!r}, {reference},"
+    if reference.kind is SecretKind.ENV:
+        value = os.environ.get(reference.name, "").strip()
+        do = f"export {reference.name}=sqlite:///$PWD/midshift.db"
+    else:
+        do = f"write sqlite:///FILE into {folder / reference.name}"
+        try:
+            value = (folder / reference.name).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ConfigError(f"{where} cannot be read ({why}), expected an address in it. Type next: {do}") from None
+    if not value:
+        raise ConfigError(f"{where} is empty, expected an address in it. Type next: {do}")
+    return value
+
+
+def _check_document(
+    remarks: Sequence[config.Remark], steps: Mapping[str, Sequence[config.RollbackStep]], ok: bool
+) -> dict[str, object]:
+    return {
+        "format": CHECK_FORMAT,
+        "ok": ok,
+        "problems": [],
+        "remarks": [
+            {
+                "level": remark.level.value,
+                "place": str(remark.place),
+                "words": remark.words,
+                "type_next": remark.type_next,
+            }
+            for remark in remarks
+        ],
+        "rollback": {
+            name: [
+                {"number": step.number, "command": step.command, "words": step.words, "is_deploy": step.is_deploy}
+                for step in listed
+            ]
+            for name, listed in steps.items()
+        },
+    }
+
+
+def _say_check(remarks: Sequence[config.Remark], steps: Mapping[str, Sequence[config.RollbackStep]]) -> None:
+    signs = {config.Level.GREEN: "✔", config.Level.YELLOW: "⚠", config.Level.RED: "✖"}
+    of_rollback = {str(step) for listed in steps.values() for step in listed}
+    for remark in remarks:
+        if remark.words not in of_rollback:
+            say(f"{signs[remark.level]} {visible(str(remark), 600)}")
+    for name, listed in steps.items():
+        say("", f"The way back of {name}:")
+        for step in listed:
+            sign = "✖" if step.is_deploy else "✔"
+            say(f"  {sign} {visible(str(step), 400)}")
+        if any(step.is_deploy for step in listed):
+            say("    Type next: gateways: [http://HOST:PORT], in the environment of midshift.yaml")
+    count = {level: sum(remark.level is level for remark in remarks) for level in config.Level}
+    say("", ", ".join(f"{number} {level}" for level, number in count.items()))
+
+
+def _counted(workloads: int) -> str:
+    return "1 workload is" if workloads == 1 else f"{workloads} workloads are"
+
+
+def _require_name(who: str) -> None:
+    if not who.strip():
+        raise UsageError(f"--who {who!r} is empty, expected a person's name. Type next: --who NAME")
+
+
+def _bypass(who: str, why: str) -> config.Bypass:
+    try:
+        return config.Bypass(who, why)
+    except ValueError as error:
+        raise UsageError(f"--bypass-g0 {why!r}: {error}. Type next: --bypass-g0 'WHY'") from None
+
+
+def _exchange(
+    store: SqlStore, definitions: config.Definitions, old: config.Definitions, who: str, bypass: str | None
+) -> None:
+    """What a bypass of G0 does: the file's incumbent serves from now on. Written first, so that a crash repeats it."""
+    if bypass is None:
+        return
+    for item in definitions:
+        before, standing = old.workloads.get(item.name), store.standing(item.name)
+        if before is None or standing.route is None or before.incumbent.variant == item.incumbent.variant:
+            continue
+        route, variant = standing.route, item.incumbent.variant
+        if route.incumbent == variant.id:
+            continue
+        if standing.upgrade is not None:
+            raise StoreError(
+                f"workload {item.name!r} has the upgrade {standing.upgrade.id!r} in stage {standing.upgrade.stage}, "
+                f"expected none while G0 is bypassed. Type next: midshift rollback {item.name}"
+            )
+        store.put_variant(variant)
+        store.put_route(Route(item.name, variant.id, route.epoch + 1), route.epoch, who, f"G0 bypassed: {bypass}")
+
+
+def _record(
+    store: SqlStore,
+    target: Target,
+    definitions: config.Definitions,
+    leaving: Sequence[str],
+    old: config.Definitions,
+    who: str,
+) -> None:
+    now, commit = SystemClock().machine_now(), _commit(target.main, definitions)
+    records = [
+        Definition(item.name, item.definition_hash, config.content(item), now, who, commit) for item in definitions
+    ]
+    records += [
+        Definition(name, "removed", {"format": REMOVED_FORMAT, "name": name}, now, who, commit) for name in leaving
+    ]
+    # A new workload always brings its row, so that the store refuses one that came back with another incumbent.
+    first = [
+        Route(item.name, item.incumbent.variant.id, 1)
+        for item in definitions
+        if item.name not in old.workloads or store.route(item.name) is None
+    ]
+    store.apply_definitions(records, list(definitions.variants.values()), first)
+
+
+def _unsynced(store: SqlStore, definitions: config.Definitions) -> list[str]:
+    serving = {route.workload: route.incumbent for route in store.routes()}
+    return [item.name for item in definitions if serving.get(item.name) != item.incumbent.variant.id]
+
+
+def _commit(main: Path, definitions: config.Definitions) -> str | None:
+    """The commit that the files are of, `-dirty` if one of them has changed since; None outside of git."""
+    head = _git(main.parent, "rev-parse", "HEAD")
+    if not head:
+        return None
+    variants = [file for item in definitions for file in item.variants]
+    paths = [main.name, *(path for file in variants for path in (file.path, file.prompt_path) if path is not None)]
+    return f"{head}-dirty" if _git(main.parent, "status", "--porcelain", "--", *paths) else head
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        run = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=_GIT_S, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: found bytes that are no UTF-8, expected text. Type next: midshift check") from None
+
+
+def _file_of(target: Target, item: config.Definition, variant: Variant) -> str:
+    """The file that says this variant.
+
+    Raises:
+        ConfigError: if none does.
+    """
+    for path in _variant_files(target.main.parent, item):
+        try:
+            if config.load_variant(target.main, path).variant == variant:
+                return path
+        except config.InvalidConfig:
+            continue
+    raise ConfigError(
+        f"workload {item.name!r} is served by {variant.model} [{variant.short_id}], found no variant file beside "
+        f"{item.incumbent.path} that says so, expected the one that its upgrade was started with. "
+        "Type next: git log --diff-filter=D -- '*.yaml'   (and bring it back)"
+    )
+
+
+def _variant_files(folder: Path, item: config.Definition) -> Iterator[str]:
+    yield from (file.path for file in item.variants)
+    places = dict.fromkeys([Path(item.incumbent.path).parent, Path("variants")])
+    for place in places:
+        for pattern in ("*.yaml", "*.yml"):
+            yield from sorted(path.relative_to(folder).as_posix() for path in (folder / place).glob(pattern))

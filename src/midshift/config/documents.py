@@ -1,0 +1,418 @@
+"""The files as types: `midshift.yaml`, a variant file, and the edits of a prompt.
+
+One place says what a field is called, what it may hold and what it means: the reader, its messages, the JSON Schema
+for editors and the reference all come from here. `title` says what is expected, `examples` what could be typed.
+Elsewhere: what the values mean together (assemble).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from midshift.config import units
+from midshift.domain.suite import SliceRole
+from midshift.domain.variant import PromptMode
+from midshift.domain.workload import BODY_PATH, HEADER_NAME, Cycle, Redaction, Stakes
+
+# No controls, no invisible characters, no reordering of what is read; no absolute path, no backslash.
+_HIDDEN = r"\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff"
+FILE_PATH = rf"^[^{_HIDDEN}\\/~\s][^{_HIDDEN}\\]{{0,300}}$"
+A_VARIANT = "variants/NAME.yaml"
+
+Name: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        title="a name of small letters, digits, dots, dashes and underscores, at most 63",
+        examples=["support-reply"],
+    ),
+]
+SliceName: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        title="a slice's name of letters, digits, dots, dashes and underscores, at most 63",
+        examples=["escalations"],
+    ),
+]
+Word: TypeAlias = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", title="one word", examples=["legal"]),
+]
+ModelId: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[\x21-\x7e]{1,200}$",
+        title="a model id as requests carry it, in ASCII without spaces",
+        examples=["claude-3-7-sonnet-20250219"],
+    ),
+]
+FilePath: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=FILE_PATH,
+        title="a file's path, relative to this file, with forward slashes",
+        examples=[A_VARIANT],
+    ),
+]
+UnitText: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(conversation|header:{HEADER_NAME.pattern}|body:{BODY_PATH.pattern})$",
+        title="header:NAME, body:DOTTED.PATH or conversation",
+        examples=["header:x-user-id"],
+    ),
+]
+HeaderName: TypeAlias = Annotated[
+    str, Meta(pattern=rf"^{HEADER_NAME.pattern}$", title="a header's name", examples=["x-queue"])
+]
+BodyPath: TypeAlias = Annotated[
+    str, Meta(pattern=rf"^{BODY_PATH.pattern}$", title="a dotted path in the body", examples=["metadata.tier"])
+]
+Language: TypeAlias = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$", title="a language tag", examples=["de"]),
+]
+Percent: TypeAlias = Annotated[
+    str,
+    Meta(pattern=units.PERCENT, title="a share from 0% to 100%, such as 5% or 0.5%", examples=["5%"]),
+]
+Duration: TypeAlias = Annotated[
+    str,
+    Meta(pattern=units.DURATION, title="whole hours, days or weeks, such as 36h, 2d or 2w", examples=["2d"]),
+]
+Points: TypeAlias = Annotated[
+    str,
+    Meta(pattern=units.POINTS, title="points, hundredths of a score's range, such as 2pt or 0.5pt", examples=["2pt"]),
+]
+Amount: TypeAlias = Annotated[float, Meta(gt=0, title="a number above 0", examples=[9000])]
+SecretReference: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\x00-\x1f\x7f\s]{1,300})$",
+        title="a reference to a secret, env:NAME or file:PATH",
+        examples=["env:MIDSHIFT_DB"],
+        extra={"withhold": ""},  # whatever stands here instead may be the secret
+    ),
+]
+Address: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?/?$",
+        title="http:// or https://, a host, and a port if need be; without path or password",
+        examples=["http://gateway-1:8080"],
+        extra={"withhold": "[@?=]"},  # a user, a password, a token
+    ),
+]
+
+
+class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping of a file."""
+
+
+class When(Document, frozen=True, kw_only=True):
+    """Which requests fall into a slice: exactly one of header, body and language."""
+
+    header: Annotated[HeaderName | UnsetType, Meta(description="Name of a request header; goes with `equals`.")] = UNSET
+    body: Annotated[
+        BodyPath | UnsetType,
+        Meta(description="Dotted path in the request's JSON body, such as `metadata.tier`; goes with `equals`."),
+    ] = UNSET
+    equals: Annotated[
+        str | int | float | bool | UnsetType,
+        Meta(
+            description="The value that the header or body field must have, exactly. Quote a number that is text.",
+            examples=["escalation"],
+        ),
+    ] = UNSET
+    language: Annotated[
+        Language | UnsetType,
+        Meta(description="BCP 47 tag of the language that the user writes in, such as `de`."),
+    ] = UNSET
+
+
+class Slice(Document, frozen=True, kw_only=True):
+    """A part of the traffic that is judged on its own."""
+
+    when: Annotated[
+        When | UnsetType,
+        Meta(
+            description="Which requests fall into it. Without it, the app says so itself in `x-midshift-slice`.",
+            examples=[{"language": "de"}],
+        ),
+    ] = UNSET
+    role: Annotated[
+        SliceRole,
+        Meta(description="`critical`: an upgrade waits for it. `watch`: it is shown and does not gate."),
+    ] = SliceRole.CRITICAL
+
+
+class Approval(Document, frozen=True, kw_only=True):
+    """A named yes that a step waits for."""
+
+    role: Annotated[Word, Meta(description="Who says yes, such as `legal`.")]
+    slice: Annotated[
+        SliceName | UnsetType, Meta(description="The slice whose outputs they look at; without it, all.")
+    ] = UNSET
+
+
+class Halt(Document, frozen=True, kw_only=True):
+    """How much harm, once it is proven, stops the candidate."""
+
+    eval: Annotated[Points, Meta(description="Drop of an eval score.")] = "2pt"
+    satisfaction: Annotated[
+        float,
+        Meta(gt=0, title="a number above 0", description="Drop of satisfaction, in its own unit.", examples=[0.5]),
+    ] = 0.5
+    error_rate: Annotated[Points, Meta(description="Rise of the error rate, in points of all requests.")] = "1pt"
+
+
+class Upgrade(Document, frozen=True, kw_only=True):
+    """How an upgrade of the workload goes."""
+
+    steps: Annotated[
+        tuple[Percent, ...],
+        Meta(
+            min_length=2,
+            max_length=20,
+            description="Shares of users that the candidate serves, rising to 100%.",
+            examples=[["1%", "5%", "25%", "100%"]],
+        ),
+    ] = ("1%", "5%", "25%", "100%")
+    holds: Annotated[
+        tuple[Duration, ...],
+        Meta(
+            min_length=1,
+            max_length=19,
+            description="How long each step but the last is held: at least `24h`; of a weekly workload, `7d` at 25%.",
+            examples=[["2d", "4d", "7d"]],
+        ),
+    ] = ("2d", "4d", "7d")
+    margin: Annotated[Points, Meta(description="The largest drop of a score that still counts as not worse.")] = "2pt"
+    shadow: Annotated[
+        Duration | UnsetType,
+        Meta(
+            description="How long the candidate answers unseen: at least `7d`. Default by stakes: 1, 2 or 4 weeks.",
+            examples=["2w"],
+        ),
+    ] = UNSET
+    soak: Annotated[
+        Duration,
+        Meta(description="How long the way back stays open after 100%: at least `14d`.", examples=["2w"]),
+    ] = "2w"
+    approvals: Annotated[
+        dict[Percent, Annotated[tuple[Approval, ...], Meta(min_length=1, examples=[[{"role": "legal"}]])]],
+        Meta(
+            description="By step, the approvals that it waits for.",
+            examples=[{"25%": [{"role": "legal", "slice": "escalations"}]}],
+        ),
+    ] = {}
+    halt: Annotated[Halt, Meta(description="How much proven harm stops the candidate.", examples=[{"eval": "2pt"}])] = (
+        Halt()
+    )
+
+
+class Budgets(Document, frozen=True, kw_only=True):
+    """What an answer may take."""
+
+    p99_latency_ms: Annotated[
+        Amount | UnsetType, Meta(description="The latency that 99 of 100 answers stay under, in milliseconds.")
+    ] = UNSET
+    cost_per_call_usd: Annotated[
+        Amount | UnsetType, Meta(description="Mean cost of a call, in US dollars.", examples=[0.012])
+    ] = UNSET
+
+
+class Capture(Document, frozen=True, kw_only=True):
+    """Which full texts are kept."""
+
+    texts: Annotated[Percent, Meta(description="The share of requests whose texts are kept.")]
+    keep: Annotated[Duration, Meta(description="How long they are kept.", examples=["14d"])]
+    redact: Annotated[
+        tuple[Redaction, ...], Meta(description="What is blacked out before anything is kept.", examples=[["email"]])
+    ] = ()
+
+
+class Data(Document, frozen=True, kw_only=True):
+    """Where the workload's data may go."""
+
+    vendors: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="Providers that may see it without a named approval. Default: the incumbent's only.",
+            examples=[["anthropic"]],
+        ),
+    ] = ()
+    regions: Annotated[
+        tuple[Word, ...], Meta(description="Regions that it may go to. Default: nothing said.", examples=[["eu"]])
+    ] = ()
+    capture: Annotated[
+        Capture | UnsetType,
+        Meta(
+            description="Which full texts are kept, and how long. Default: none.",
+            examples=[{"texts": "5%", "keep": "14d"}],
+        ),
+    ] = UNSET
+
+
+class Workload(Document, frozen=True, kw_only=True):
+    """One job that the product gives a model."""
+
+    claims: Annotated[
+        tuple[ModelId, ...],
+        Meta(
+            min_length=1,
+            description="Model ids that the app already sends; a request that names one belongs to this workload.",
+            examples=[["claude-3-7-sonnet-20250219"]],
+        ),
+    ]
+    incumbent: Annotated[
+        FilePath,
+        Meta(
+            description="Variant file of what serves today. Changes only through an upgrade, by `midshift sync`.",
+            examples=["variants/sonnet-3-7.yaml"],
+        ),
+    ]
+    slices: Annotated[
+        dict[SliceName, Slice],
+        Meta(
+            min_length=1,
+            description="The parts that are judged on their own: one name for suite, traffic, gates and reports.",
+            examples=[{"german": {"when": {"language": "de"}}}],
+        ),
+    ]
+    unit: Annotated[
+        tuple[UnitText, ...],
+        Meta(
+            description="What keeps the same variant: the first that a request has. None: each request by itself.",
+            examples=[["header:x-user-id", "conversation"]],
+        ),
+    ] = ()
+    cycle: Annotated[Cycle, Meta(description="The rhythm of the traffic, which holds have to cover.")] = Cycle.WEEKLY
+    stakes: Annotated[
+        Stakes, Meta(description="What a bad answer costs. Sets the weeks in shadow: low 1, normal 2, high 4.")
+    ] = Stakes.NORMAL
+    safe_harbour: Annotated[
+        FilePath | UnsetType,
+        Meta(
+            description="Variant file to fall back on when the incumbent itself is gone.",
+            examples=["variants/haiku-4-5.yaml"],
+        ),
+    ] = UNSET
+    suite: Annotated[
+        FilePath | UnsetType,
+        Meta(
+            description="The eval suite (`.jsonl` of cases, or `.yaml`). Without one, no upgrade.",
+            examples=["suites/support.jsonl"],
+        ),
+    ] = UNSET
+    upgrade: Annotated[
+        Upgrade, Meta(description="How an upgrade of this workload goes.", examples=[{"margin": "2pt"}])
+    ] = Upgrade()
+    budgets: Annotated[Budgets, Meta(description="What an answer may take.", examples=[{"p99_latency_ms": 9000}])] = (
+        Budgets()
+    )
+    data: Annotated[
+        Data, Meta(description="Where its data may go, and what is kept.", examples=[{"regions": ["eu"]}])
+    ] = Data()
+    runbook: Annotated[
+        FilePath | UnsetType,
+        Meta(
+            description="What the person on call reads; it must name `midshift rollback WORKLOAD`.",
+            examples=["docs/oncall.md"],
+        ),
+    ] = UNSET
+
+
+class Environment(Document, frozen=True, kw_only=True):
+    """A place where it all runs."""
+
+    store: Annotated[SecretReference, Meta(description="Where the address of the store's database is kept.")]
+    gateways: Annotated[
+        tuple[Address, ...],
+        Meta(description="The gateways, each as its own address.", examples=[["http://gateway-1:8080"]]),
+    ] = ()
+
+
+class Midshift(Document, frozen=True, kw_only=True):
+    """`midshift.yaml`."""
+
+    version: Annotated[Literal[1], Meta(description="Version of the format.", examples=[1])]
+    workloads: Annotated[
+        dict[Name, Workload],
+        Meta(min_length=1, description="The workloads by name.", examples=[{"support-reply": {}}]),
+    ]
+    environments: Annotated[
+        dict[Name, Environment],
+        Meta(description="The environments by name.", examples=[{"production": {"store": "env:MIDSHIFT_DB"}}]),
+    ] = {}
+
+
+class Prompt(Document, frozen=True, kw_only=True):
+    """How the system prompt is made from the one that the app sends."""
+
+    mode: Annotated[
+        PromptMode,
+        Meta(
+            description=(
+                "`keep`: the app's text. `edit`: the app's text after the edits in `file`. `replace`: the text of "
+                "`file`. `template`: the text of `file`, its `{{variables}}` filled in from the request."
+            )
+        ),
+    ] = PromptMode.KEEP
+    file: Annotated[
+        FilePath | UnsetType,
+        Meta(
+            description="The text or the edits, for every mode but `keep`. A new text is a new file.",
+            examples=["../prompts/support-reply.v2.md"],
+        ),
+    ] = UNSET
+
+
+class Variant(Document, frozen=True, kw_only=True):
+    """A variant file: what answers."""
+
+    provider: Annotated[Name, Meta(description="The vendor, as midshift names it.", examples=["anthropic"])]
+    model: Annotated[
+        ModelId,
+        Meta(description="The model's id at that vendor, pinned to a snapshot.", examples=["claude-sonnet-4-6"]),
+    ]
+    effort: Annotated[
+        Word | UnsetType,
+        Meta(
+            description="Reasoning effort. Without it, what the app sends or else the provider's default.",
+            examples=["low"],
+        ),
+    ] = UNSET
+    prompt: Annotated[
+        Prompt, Meta(description="The system prompt. Default: the app's own.", examples=[{"mode": "keep"}])
+    ] = Prompt()
+    params: Annotated[
+        dict[str, Any],
+        Meta(
+            description=(
+                "Request fields that are pinned, as plain JSON. `drop: [NAME, ...]` takes fields out of the request; "
+                "`set: {NAME: VALUE}` is the same as naming them directly."
+            ),
+            examples=[{"drop": ["temperature"]}],
+        ),
+    ] = {}
+
+
+Text: TypeAlias = Annotated[str, Meta(min_length=1, title="a text that is not empty", examples=["A text."])]
+
+
+class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"by": "with"}):
+    """One edit of the app's prompt: a replacement, or something to append."""
+
+    replace: Annotated[Text | UnsetType, Meta(description="A text of the app's prompt; goes with `with`.")] = UNSET
+    by: Annotated[str | UnsetType, Meta(description="What stands in its place; may be empty.", examples=[""])] = UNSET
+    append: Annotated[Text | UnsetType, Meta(description="A text to add at the end.")] = UNSET
+
+
+Edits: TypeAlias = Annotated[
+    tuple[Edit, ...],
+    Meta(min_length=1, max_length=100, title="a list of edits", examples=[[{"append": "Answer in English."}]]),
+]

@@ -1,0 +1,140 @@
+"""`midshift rollback` and `midshift halt`: nothing may stand between a person and the incumbent."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from midshift.cli import main
+from midshift.domain.upgrade import Kind, Stage
+from midshift.store.sql import SqlStore
+from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
+
+CANARY = (Kind.EVAL_CLEARED, Kind.SHADOW_COMPLETED)
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Path:
+    """A product in its canary."""
+    a_product(tmp_path)
+    run(tmp_path, "apply", "--who", "ada")
+    walked(tmp_path, *CANARY)
+    return tmp_path
+
+
+def test_a_rollback_is_what_the_runbook_says_and_no_more(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The runbook has `midshift rollback WORKLOAD`: who and why are asked of nobody in a hurry."""
+    assert 0 == run(product, "rollback", WORKLOAD, "--wait", "0")
+
+    with store_of(product) as store:
+        route = store.route(WORKLOAD)
+        assert route is not None
+        assert (None, 0.0, 5) == (route.candidate, route.share, route.epoch)
+        assert Stage.ROLLED_BACK is store.upgrades()[0].stage
+    assert "(epoch 5, written in " in capsys.readouterr().out
+
+
+def test_who_and_why_are_in_the_log(product: Path) -> None:
+    """Afterwards is the time to ask."""
+    run(product, "rollback", WORKLOAD, "--who", "ada", "--why", "it is rude", "--wait", "0")
+
+    with store_of(product) as store:
+        last = store.events(f"{WORKLOAD}-1")[-1].event
+        assert (Kind.ROLLED_BACK, "ada", "it is rude") == (last.kind, last.who, last.why)
+
+
+def test_a_rollback_needs_no_file_at_all(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A broken definition, a half-merged pull request: none of it may be in the way."""
+    (product / "midshift.yaml").write_text("workloads: [", encoding="utf-8")
+    (product / "elsewhere").mkdir()
+    (product / "elsewhere" / "store.txt").write_text((product / "store.txt").read_text(), encoding="utf-8")
+
+    at = ["--config", str(product / "elsewhere" / "midshift.yaml"), "--store", "file:store.txt"]
+    assert 0 == main.run(["rollback", WORKLOAD, "--wait", "0", *at])
+
+    assert "serves everybody" in capsys.readouterr().out
+
+
+def test_a_fault_in_another_part_of_the_file_does_not_hinder_a_rollback(product: Path) -> None:
+    """Only the environments are read: on-call is not the one to mend a margin."""
+    main_file = product / "midshift.yaml"
+    text = main_file.read_text(encoding="utf-8").replace("env:MIDSHIFT_DB", "file:store.txt")
+    main_file.write_text(text.replace("margin: 2pt", "margin: [what]"), encoding="utf-8")
+
+    assert 0 == main.run(["rollback", WORKLOAD, "--wait", "0", "--config", str(product)])
+
+
+def test_a_workload_that_is_not_there_is_answered_with_those_that_are(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A typing error in an incident must be mended by reading one line."""
+    assert 2 == run(product, "rollback", "suport-reply")
+
+    assert f"expected '{WORKLOAD}'" in capsys.readouterr().err
+
+
+def test_the_gateways_that_follow_are_counted_and_the_others_named(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A write is not yet a served incumbent: one gateway that hangs is one to walk up to."""
+    with store_of(product) as store:
+        now = datetime.now(UTC)  # noqa: TID251 - gateways report machine time
+        store.report("quick", {WORKLOAD: 5}, now)
+        store.report("slow", {WORKLOAD: 4}, now)
+        store.report("long-gone", {WORKLOAD: 1}, now - timedelta(hours=1))
+
+    run(product, "rollback", WORKLOAD, "--wait", "0")
+
+    assert "1 of 2 gateways serve it" in (out := capsys.readouterr().out)
+    assert "not yet: slow." in out
+
+
+def test_a_rollback_loads_no_numerics_and_no_pages(product: Path) -> None:
+    """What is loaded can be broken, and takes its time, in the very moment when there is none."""
+    program = (
+        "import sys; from midshift.cli import main; "
+        f"code = main.run(['rollback', {WORKLOAD!r}, '--config', {str(product)!r}, '--store', 'file:store.txt']); "
+        "print(code, {'numpy', 'scipy', 'jinja2'} & set(sys.modules))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert "0 set()" == done.stdout.splitlines()[-1]
+
+
+def test_a_halt_can_be_resumed_where_it_was(product: Path) -> None:
+    """Halt and rollback are two verbs: the first keeps the evidence, the step and the way on."""
+    assert 0 == run(product, "halt", WORKLOAD, "--who", "ada", "--why", "looks odd")
+    with store_of(product) as store:
+        halted = standing(store)
+    assert 0 == run(product, "upgrade", "resume", WORKLOAD, "--who", "ada")
+    with store_of(product) as store:
+        resumed = standing(store)
+        route = store.route(WORKLOAD)
+
+    assert ((Stage.HALTED, 0.0), (Stage.CANARY, 0.01)) == (halted, resumed)
+    assert route is not None
+    assert route.lease_until is not None  # without a controller, gateways go home by themselves
+
+
+def test_what_cannot_be_halted_is_answered_with_what_can_be_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In soak nobody is left on the incumbent: the way back is the rollback."""
+    a_product(tmp_path)
+    run(tmp_path, "apply", "--who", "ada")
+    walked(tmp_path, *CANARY, Kind.STEP_ADVANCED, Kind.STEP_ADVANCED, Kind.FULLY_ROLLED_OUT)
+
+    assert 2 == run(tmp_path, "halt", WORKLOAD, "--who", "ada", "--why", "looks odd")
+
+    assert f"midshift rollback {WORKLOAD}" in capsys.readouterr().err
+
+
+def standing(store: SqlStore) -> tuple[Stage, float]:
+    """Where the upgrade stands, and the share that users get."""
+    found = store.standing(WORKLOAD)
+    assert found.upgrade is not None
+    assert found.route is not None
+    return found.upgrade.stage, found.route.share

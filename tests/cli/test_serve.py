@@ -1,0 +1,225 @@
+"""`midshift serve`: what the two processes are told, and that they live, die and come back."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from midshift.cli import serve
+from midshift.domain.evidence import EvalEvidence
+from midshift.domain.exposure import Pair, ShadowAnswer
+from midshift.domain.gate import Decision
+from midshift.domain.upgrade import Kind, Stage, Upgrade
+from midshift.errors import ConfigError, UsageError
+from midshift.gateway.settings import GatewaySettings
+from midshift.store.recorder import SegmentWriter
+from midshift.testing import ManualClock
+from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
+
+LATER = timedelta(days=1)
+UNIT_KEY = "unit-key-0123456789"
+KNOWN = {"MIDSHIFT_UNIT_KEY": UNIT_KEY, "MIDSHIFT_PROVIDER_SIM_URL": "http://127.0.0.1:9/v1"}
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Path:
+    """A product whose definitions are applied."""
+    a_product(tmp_path)
+    run(tmp_path, "apply", "--who", "ada")
+    return tmp_path
+
+
+def settings(product: Path, environment: Mapping[str, str], host: str = "127.0.0.1") -> GatewaySettings:
+    """What a gateway would be told."""
+    options = serve.GatewayOptions(product / "state", "gateway-1", host, 0)
+    with store_of(product) as store:
+        return serve.gateway_settings(store, options, environment)
+
+
+def test_a_gateway_is_told_what_was_applied(product: Path) -> None:
+    """Files define, the store decides: a gateway on another host has no files."""
+    found = settings(product, KNOWN)
+
+    assert [WORKLOAD] == [workload.name for workload in found.workloads]
+    assert {"sim": "http://127.0.0.1:9/v1"} == {name: one.base_url for name, one in found.upstreams.items()}
+    assert product / "state" / "gateways" / "gateway-1" == found.state_dir
+
+
+def test_beyond_loopback_a_gateway_asks_for_keys(product: Path) -> None:
+    """Anybody could spend the provider's key otherwise."""
+    with pytest.raises(ConfigError, match="MIDSHIFT_CLIENT_KEYS"):
+        settings(product, KNOWN, host="0.0.0.0")
+
+    keys = "client-key-0123456789, client-key-9876543210"
+    found = settings(product, {**KNOWN, "MIDSHIFT_CLIENT_KEYS": keys}, host="0.0.0.0")
+    assert ["client-1", "client-2"] == [key.name for key in found.client_keys]
+
+
+@pytest.mark.parametrize("missing", sorted(KNOWN))
+def test_what_a_gateway_lacks_is_said_by_its_variable(product: Path, missing: str) -> None:
+    """A process that does not start must say what to type."""
+    with pytest.raises(ConfigError, match=f"found no {missing}.*Type next: export {missing}="):
+        settings(product, {name: value for name, value in KNOWN.items() if name != missing})
+
+
+def test_a_vendors_own_key_goes_to_its_own_address_only() -> None:
+    """A proxy that somebody named must not be handed the key of the account."""
+    own = serve.upstream("openai", {"OPENAI_API_KEY": "sk-1"})
+    other = serve.upstream(
+        "openai", {"OPENAI_API_KEY": "sk-1", "MIDSHIFT_PROVIDER_OPENAI_URL": "http://127.0.0.1:9/v1"}
+    )
+
+    assert own is not None
+    assert other is not None
+    assert ("https://api.openai.com/v1", "sk-1", None) == (own.base_url, own.api_key, other.api_key)
+    assert serve.upstream("openai", {}) is None
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1s", 1.0), ("200ms", 0.2), ("0.5s", 0.5), ("1m", 60.0)])
+def test_a_time_is_read(text: str, expected: float) -> None:
+    """As people write it."""
+    assert expected == serve.seconds(text)
+
+
+@pytest.mark.parametrize("text", ["", "1", "0s", "-1s", "2m", "1h", "1s1s"])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    """A loop without a pause would keep a core busy, an hour would let the lease run out."""
+    with pytest.raises(UsageError, match="--every 1s"):
+        serve.seconds(text)
+
+
+def test_an_eval_comes_back_as_it_was_written(product: Path) -> None:
+    """The controller decides on it, in another process, maybe days later."""
+    upgrade = walked(product)
+    evidence = EvalEvidence(upgrade.candidate, Decision.PROCEED_WITH_CAUTION, "so", ("german",), ("everyday",))
+    folder = serve.StateFolder(product / "state", ManualClock())
+    assert folder.eval_of(upgrade) is None
+
+    path = folder.write_eval(evidence)
+
+    assert evidence == folder.eval_of(upgrade)
+    assert f"{upgrade.candidate}.json" == path.name
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format": "another/1", "evidence": {}}', b"\xff"])
+def test_an_eval_that_cannot_be_read_is_no_eval(product: Path, content: bytes) -> None:
+    """Missing evidence is never success, and no reason to stop looking at other upgrades."""
+    upgrade = walked(product)
+    folder = serve.StateFolder(product / "state", ManualClock())
+    folder.write_eval(EvalEvidence(upgrade.candidate, Decision.PROCEED, "so")).write_bytes(content)
+
+    assert folder.eval_of(upgrade) is None
+
+
+def a_pair(upgrade: Upgrade, number: int, text: str) -> Pair:
+    """Two answers to one request; the incumbent's is always the same."""
+    old = ShadowAnswer("Yes, of course. Is there anything else?", 200, 1.0, 10, 10, 0.001, "stop")
+    return Pair(f"r-{number}", WORKLOAD, upgrade.id, upgrade.candidate, (), old, replace(old, text=text))
+
+
+def test_drift_is_found_in_the_pairs_of_this_upgrade(product: Path) -> None:
+    """What shadow has shown must reach the gate; other candidates' pairs are none of it."""
+    upgrade = walked(product, Kind.EVAL_CLEARED)
+    with SegmentWriter(product / "state", "gateway-1") as writer:
+        for number in range(60):
+            writer.record_pair(a_pair(upgrade, number, "Yes."))
+            writer.record_pair(a_pair(replace(upgrade, id="another"), number, "{}"))
+
+    found = serve.StateFolder(product / "state", ManualClock()).flagged_drift(upgrade)
+
+    assert "length:chars" in found
+    assert [] == [name for name in found if name.startswith("json")]
+
+
+def test_drift_is_computed_again_when_there_is_more(product: Path) -> None:
+    """A look at all pairs is dear, so not at every tick; but what came later must not be missed."""
+    upgrade, clock = walked(product, Kind.EVAL_CLEARED), ManualClock()
+    folder = serve.StateFolder(product / "state", clock)
+    with SegmentWriter(product / "state", "gateway-1") as writer:
+        for number in range(60):
+            writer.record_pair(a_pair(upgrade, number, "Yes, of course. Is there anything else?"))
+        writer.flush()
+        before = folder.flagged_drift(upgrade)
+        for number in range(60, 80):
+            writer.record_pair(a_pair(upgrade, number, "No."))
+        writer.flush()
+        at_once = folder.flagged_drift(upgrade)
+        clock.advance(601.0)
+
+        assert ((), ()) == (before, at_once)
+        assert "length:chars" in folder.flagged_drift(upgrade)
+
+
+@contextmanager
+def process(product: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`midshift serve …` as a process of its own; gives it once it has said its first line."""
+    command = [sys.executable, "-m", "midshift", "serve", *arguments, "--config", str(product)]
+    state = ["--store", "file:store.txt", "--state", str(product / "state")]
+    environment = {**os.environ, **KNOWN}
+    with subprocess.Popen(
+        [*command, *state], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def line_of(running: subprocess.Popen[str]) -> str:
+    """The next line that it prints."""
+    assert running.stdout is not None
+    return running.stdout.readline()
+
+
+@pytest.mark.slow
+def test_a_controller_decides_and_another_goes_on_after_it_was_killed(product: Path) -> None:
+    """Whatever happens to the process, what was decided stays, and the next one takes over where it was."""
+    upgrade = walked(product)
+    folder = serve.StateFolder(product / "state", ManualClock())
+    with process(product, "controller", "--every", "50ms") as first:
+        assert "looks every 0.05 s" in line_of(first)
+        folder.write_eval(EvalEvidence(upgrade.candidate, Decision.PROCEED, "it is fine"))
+        assert "eval_cleared: eval → shadow" in line_of(first)
+        first.send_signal(signal.SIGKILL)
+        assert -signal.SIGKILL == first.wait(30)
+
+    assert 0 == run(product, "upgrade", "waive", WORKLOAD, "shadow", "--who", "ada", "--why", "seen before")
+    with store_of(product) as store:  # the dead one's lease: its owner's name is no longer used
+        lease = store.take_lease("nobody", store.route_changes(WORKLOAD)[0].machine_at + LATER, LATER)
+        assert lease is not None
+        store.release(lease, store.route_changes(WORKLOAD)[0].machine_at)
+    with process(product, "controller", "--every", "50ms") as second:
+        assert "looks every" in line_of(second)
+        assert "shadow_waived: shadow → canary at 1 %" in line_of(second)
+        second.send_signal(signal.SIGTERM)
+        assert ("controller: ended\n", 0) == (line_of(second), second.wait(30))
+
+    with store_of(product) as store:
+        assert Stage.CANARY is store.upgrade(upgrade.id).stage
+
+
+@pytest.mark.slow
+def test_a_gateway_answers_until_it_is_told_to_end(product: Path) -> None:
+    """The other process: it says where it listens, reports what it serves, and leaves on SIGTERM."""
+    with process(product, "gateway", "--name", "gateway-1", "--port", "0") as running:
+        said = line_of(running)
+        address = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert address is not None, said
+        with urllib.request.urlopen(f"{address[0]}/v1/models", timeout=30) as answer:
+            models = [model["id"] for model in json.load(answer)["data"]]
+        running.send_signal(signal.SIGTERM)
+        assert ("gateway gateway-1: ended\n", 0) == (line_of(running), running.wait(30))
+
+    assert ["sonnet-3.7"] == models
+    with store_of(product) as store:
+        assert [("gateway-1", 1)] == [(item.gateway, item.epoch) for item in store.reports()]
