@@ -220,10 +220,10 @@ def test_more_certainty_needs_a_lower_bound(sample: tuple[Floats, Floats], one: 
 
 
 @pytest.mark.slow
-@given(samples(), st.floats(-0.999, 0.999), st.floats(-0.999, 0.999))
-def test_a_larger_mean_is_always_more_plausible(sample: tuple[Floats, Floats], one: float, other: float) -> None:
+@given(samples(), st.integers(-999, 999), st.integers(-999, 999))
+def test_a_larger_mean_is_always_more_plausible(sample: tuple[Floats, Floats], one: int, other: int) -> None:
     """The bound is a root of the p-value, so the p-value must rise."""
-    small, large = (dirichlet.p_at_most(*sample, mean) for mean in sorted((one, other)))
+    small, large = (dirichlet.p_at_most(*sample, mean / 1000.0) for mean in sorted((one, other)))
 
     assert small <= large + 2e-4
 

@@ -88,6 +88,18 @@ def test_between_the_sizes_of_the_grid_0_1_scores_exceed_six_per_cent_by_little(
     assert 0.062 > worst[0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", bench.FAMILY_SHAPES)
+def test_twelve_slices_accuse_an_equal_candidate_no_more_often_than_one(shape: str) -> None:
+    """Without Holm, two of five equal candidates would be accused somewhere."""
+    replicates = 400
+
+    with_holm, without = bench.measure_family(1000, shape, replicates)
+
+    assert bench.LIMIT + 3.0 * math.sqrt(0.05 * 0.95 / replicates) >= with_holm
+    assert with_holm < without
+
+
 # --- The measuring itself ----------------------------------------------------------------------------------------
 
 

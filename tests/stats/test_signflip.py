@@ -62,6 +62,19 @@ def test_the_approximation_takes_over_without_a_step(n: int, kind: str, rng: np.
         assert pytest.approx(exact, rel=0.2, abs=2e-4) == signflip.p_upper(sums)
 
 
+@pytest.mark.parametrize("z", [0.5, 1.645, 2.5, 4.0])
+def test_the_two_approximations_agree_where_one_takes_over(z: float, rng: np.random.Generator) -> None:
+    """Among thousands of clusters of which none stands out, the quick series must say what the saddlepoint does."""
+    sizes = np.abs(rng.normal(0.0, 1.0, 7000))
+    squares = sizes * sizes
+    variance = float(squares.sum())
+    kurtosis = -2.0 * float(squares @ squares) / variance**2
+
+    by_saddlepoint = signflip._saddlepoint(sizes, squares, z * math.sqrt(variance), variance)
+
+    assert pytest.approx(by_saddlepoint, rel=1e-4) == signflip._edgeworth(z, kurtosis)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [20, 60, 300])
 def test_the_tail_is_the_share_of_drawn_signs(n: int, rng: np.random.Generator) -> None:

@@ -26,7 +26,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, Self
 
 from midshift.domain.variant import Json, Prompt, PromptMode, Variant
 
@@ -107,20 +107,41 @@ class Template:
     match: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A variant, prepared to be rendered many times: what is the same for every request, and the prompt."""
+
+    always: Changes
+    prompt: Prompt
+
+    @classmethod
+    def of(cls, variant: Variant) -> Self:
+        """The recipe of a variant.
+
+        Raises:
+            ValueError: for a prompt text or a parameter that is not well formed, saying what was expected.
+        """
+        check(variant)
+        pinned, drop = _parameters(variant.parameters)
+        effort: dict[str, Json] = {} if variant.effort is None else {"reasoning_effort": variant.effort}
+        fields: dict[str, Json] = {**pinned, **effort, "model": variant.model}
+        return cls(Changes(fields, drop - fields.keys()), variant.prompt)
+
+    def render(self, request: Readable) -> Changes | None:
+        """What changes in this request; None if the prompt does not match it (the incumbent serves then)."""
+        if self.prompt.mode is PromptMode.KEEP:
+            return self.always
+        system = system_prompt(self.prompt, request)
+        return None if system is None else Changes(self.always.set, self.always.drop, system)
+
+
 def render(request: Readable, variant: Variant) -> Changes | None:
-    """What `variant` changes in `request`; None if its prompt does not match this one (the incumbent serves then).
+    """What `variant` changes in `request`; None if its prompt does not match this one.
 
     Raises:
         ValueError: for a prompt text or a parameter that is not well formed; `check` finds that beforehand.
     """
-    changed = variant.prompt.mode is not PromptMode.KEEP
-    system = system_prompt(variant.prompt, request) if changed else None
-    if changed and system is None:
-        return None
-    pinned, drop = _parameters(variant.parameters)
-    effort: dict[str, Json] = {} if variant.effort is None else {"reasoning_effort": variant.effort}
-    fields: dict[str, Json] = {**pinned, **effort, "model": variant.model}
-    return Changes(fields, drop - fields.keys(), system)
+    return Recipe.of(variant).render(request)
 
 
 def check(variant: Variant) -> None:

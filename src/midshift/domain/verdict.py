@@ -142,4 +142,4 @@ def _open_question(evidence: Evidence) -> str:
     if evidence.needs_n is None or evidence.needs_n <= evidence.interval.n:
         return bound
     more = evidence.needs_n - evidence.interval.n
-    return f"{bound}; {more:,} more cases for {100 * evidence.margin:g}"
+    return f"{bound}; {more:,} more case{'' if more == 1 else 's'} for {100 * evidence.margin:g}"

@@ -12,8 +12,8 @@ whole cluster at the worst value, and its size is the size that a random *case* 
 the mean size passes a suite at the margin up to 42 % of the time when sizes vary much.
 
 The weights are normalised exponentials, so the bound solves P(sum of E_c (S_c - mean W_c) <= 0) = alpha; the tail is
-computed by saddlepoint (Lugannani & Rice, Adv. Appl. Prob. 12 (1980) 475-490; relative error below 3 % at p >= 1e-4
-against simulation), not by drawing.
+computed by saddlepoint (Lugannani & Rice, Adv. Appl. Prob. 12 (1980) 475-490), not by drawing: in realistic samples
+a 5 % bound has a level of 4.5-5.1 %, and with a dozen terms or fewer the tail is off by -2 to +9 %.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 If the candidate behaved exactly like the incumbent, each pair could as well have come the other way round: every
 cluster's summed difference is as likely to be plus as minus. So the test is exact for any distribution, needs no
 draws, and for 0/1 measurements without clusters it *is* the exact McNemar test. Fisher, The Design of Experiments
-(1935) §21; the tail of sum(+-S) is enumerated up to 2^14 signs, and beyond that computed by saddlepoint (Robinson,
+(1935) §21; the tail of sum(+-S) is enumerated up to 2^16 signs, and beyond that computed by saddlepoint (Robinson,
 JRSS-B 44 (1982) 91-101), or by Edgeworth's series where no cluster stands out.
 
 An interval is the set of shifts that the test does not reject. Where fewer than six differences are not zero, no
@@ -24,7 +24,7 @@ from midshift.stats.roots import illinois
 
 Floats = NDArray[np.float64]
 
-_ENUMERATE_UP_TO = 14
+_ENUMERATE_UP_TO = 16
 _NOT_ZERO = 1e-12
 _CLOSE_ENOUGH = 1e-9
 _BEYOND = 9.0  # standard deviations: the tail is below 1e-18
