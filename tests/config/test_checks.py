@@ -38,6 +38,11 @@ ODD = {
         "red: midshift.yaml:24:12: the suite 'suites/s.jsonl' is not there. "
         "Type next: midshift suite build support-reply",
     ),
+    "a suite that cannot be read": (
+        {"main": main(SUITE, "variants/sonnet-3.7.yaml")},
+        "red: midshift.yaml:24:12: the suite 'variants/sonnet-3.7.yaml' cannot be read: no `cases:`, a list of cases "
+        "or the name of a .jsonl file. Type next: midshift suite build support-reply",
+    ),
     "a suite of no slices": (
         {"suite": '{"id": 1}\n{"id": 2, "slice": []}\n'},
         "red: midshift.yaml:24:12: the suite 'suites/support-reply.jsonl' has 2 cases and no slices; "
@@ -165,6 +170,7 @@ def test_a_deploy_is_told_from_its_denial(line: str, is_deploy: bool) -> None:
         ("cases: cases.jsonl\n", (1, {"c": 1}, 0, "")),
         ("cases: other.jsonl\n", (0, {}, 0, "it names 'other.jsonl', and no such file")),
         ("cases: ../../cases.jsonl\n", (0, {}, 0, "it names '../../cases.jsonl', and no such file")),
+        ("cases: [1, {slice: 2}]\n", (1, {"2": 1}, 0, "")),
         ("graders: []\n", (0, {}, 0, "no `cases:`, a list of cases or the name of a .jsonl file")),
     ],
 )
@@ -181,3 +187,17 @@ def test_a_suite_may_be_yaml(suite: str, facts: tuple[int, dict[str, int], int, 
 
     assert found is not None
     assert facts == (found.cases, dict(found.slices), found.sliceless, found.trouble)
+
+
+def test_a_suite_that_is_no_text_is_told_and_not_fatal() -> None:
+    """The definitions can be used without it, as long as nothing is upgraded."""
+    files: dict[str, config.Source] = {**STARTER, SUITE: config.decoded(b"\xff")}
+
+    remarks = config.check(config.parse(files))
+
+    assert any("cannot be read: the byte 0xff, which is not UTF-8" in remark.words for remark in remarks)
+
+
+def test_a_runbook_without_the_command_has_no_steps_to_judge() -> None:
+    """That it lacks the command is said elsewhere."""
+    assert [] == deploys_in("deploy\n", "w")
