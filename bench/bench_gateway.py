@@ -380,11 +380,9 @@ def report(provider: Process, gateway: Process, path: Path, canary: Route, reque
 
 def show_latency(what: str, bare: tuple[float, float], through: tuple[float, float]) -> None:
     """One line: percentiles of both, what is added, and the ratio."""
-    for name, without, with_it in zip(("p50", "p99"), bare, through, strict=True):
-        added = with_it - without
-        print(
-            f"{what:<20} {name}  direct {without:7.3f} ms  gateway {with_it:7.3f}  +{added:6.3f}  x{with_it / without:5.2f}"
-        )
+    for name, alone, behind in zip(("p50", "p99"), bare, through, strict=True):
+        figures = f"direct {alone:7.3f} ms  gateway {behind:7.3f}  +{behind - alone:6.3f}  x{behind / alone:5.2f}"
+        print(f"{what:<20} {name}  {figures}")
 
 
 def show_cpu(what: str, bare_us: float, us: float, per_s: float) -> None:

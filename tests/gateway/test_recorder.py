@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
+
 from midshift.domain.exposure import Exposure, Fate, Pair, ShadowAnswer, Sums
 from midshift.domain.routing import Arm
 from midshift.errors import StoreError
@@ -68,6 +70,24 @@ def test_a_restarted_gateway_goes_on_with_its_numbers() -> None:
     queue.hand_over()
 
     assert [42] == [sequence for _, sequence, _ in sink.batches]
+
+
+def test_two_gateways_of_one_name_lose_no_sums(caplog: pytest.LogCaptureFixture) -> None:
+    """The other one has used the number: said aloud, and tried again under the next."""
+
+    class Taken(FakeSink):
+        def merge_sums(self, gateway: str, sequence: int, sums: Any) -> bool:
+            return sequence > 7 and super().merge_sums(gateway, sequence, sums)
+
+    sink = Taken()
+    queue = a_queue(sink)
+    queue.record(an_exposure(1))
+    queue.hand_over()
+    sink.last = 7
+    queue.hand_over()
+
+    assert [8] == [sequence for _, sequence, _ in sink.batches]
+    assert "two processes share the gateway name" in caplog.text
 
 
 def test_a_batch_whose_fate_is_unknown_is_sent_again_as_it_was() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from midshift.domain.routing import Route
 from midshift.domain.variant import Prompt, PromptMode, Variant
-from midshift.errors import StoreError, UsageError
+from midshift.errors import ConfigError, StoreError, UsageError
 from midshift.gateway import lastknown
 from midshift.gateway.route import FORCE_VARIABLE, LONGEST_SILENCE, Home, Routes, Serving
 from midshift.gateway.settings import GatewaySettings, Upstream
@@ -82,6 +82,14 @@ def test_without_a_row_the_applied_incumbent_serves() -> None:
         follower.routes.look()
 
         assert (Home.UNROUTED, OLD) == (follower.home(), follower.serving().incumbent.variant)
+
+
+def test_an_applied_incumbent_that_cannot_be_rendered_is_refused_at_the_start() -> None:
+    """It is the one that must always be able to answer."""
+    broken = Variant("old-provider", "old", Prompt(PromptMode.EDIT, "no edits"))
+
+    with pytest.raises(ConfigError, match="incumbent of workload 'support' cannot be rendered"):
+        Follower(workloads=(a_workload(incumbent=broken),))
 
 
 def test_a_rollback_is_seen_at_the_next_look() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midshift.domain.rendering import Changes
@@ -40,6 +40,7 @@ def rewritten(request: ChatRequest, system: str | None = None, **fields: Any) ->
     return json.loads(request.rewritten(Changes(fields, system=system)))
 
 
+@settings(max_examples=50)
 @given(FIELDS)
 def test_a_request_without_changes_is_the_very_same_bytes(fields: dict[str, object]) -> None:
     """Adopting a gateway must change nothing, down to the spaces."""
@@ -48,6 +49,7 @@ def test_a_request_without_changes_is_the_very_same_bytes(fields: dict[str, obje
     assert body == ChatRequest(body).rewritten(Changes({"model": "old"}))
 
 
+@settings(max_examples=50)
 @given(FIELDS)
 def test_fields_that_a_variant_does_not_name_stay_byte_for_byte(fields: dict[str, object]) -> None:
     """Vendors add fields every month, and a float that is decoded and encoded may come out as another."""

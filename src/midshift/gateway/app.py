@@ -151,11 +151,12 @@ class Gateway:
         request_id = f"req_{secrets.token_hex(16)}"
         workload = UNKNOWN
         try:
-            key = self._authenticated(scope)
-            request = _read(await _body(scope, receive, self.settings.max_body_bytes))
+            found = dict(scope["headers"])
+            key = self._authenticated(found)
+            request = _read(await _body(found, receive, self.settings.max_body_bytes))
             claimed = self._claimed(request)
             workload = claimed.name
-            job = self._job(request_id, key, claimed, request, scope["headers"])
+            job = self._job(request_id, key, claimed, request, scope["headers"], found)
         except Refused as refused:
             self._count_refusal(workload, refused.code or str(refused.status))
             ours = (b"x-midshift-request-id", request_id.encode())
@@ -198,7 +199,7 @@ class Gateway:
             else:
                 self._record(job, outcome, mirroring)
 
-    def _authenticated(self, scope: Scope) -> ClientKey | None:
+    def _authenticated(self, found: Found) -> ClientKey | None:
         """The key that the app showed; None where none is asked for.
 
         Raises:
@@ -206,7 +207,7 @@ class Gateway:
         """
         if not self._keys:
             return None
-        shown = _shown_key(dict(scope["headers"]))
+        shown = _shown_key(found)
         key = self._keys.get(_digest(shown)) if shown else None
         if key is None:
             message = "Incorrect API key. This is a gateway: show one of its client keys as the bearer token."
@@ -227,9 +228,9 @@ class Gateway:
         key: ClientKey | None,
         workload: Workload,
         request: ChatRequest,
-        lines: list[tuple[bytes, bytes]],
+        lines: headers.Lines,
+        found: Found,
     ) -> Job:
-        found = dict(lines)
         may_label = key is None or key.may_label
         serving = self.routes.serving(workload.name, self._clock.machine_now())
         unit = self._unit(request_id, workload, request, found, may_label)
@@ -320,7 +321,7 @@ class Gateway:
         self, scope: Scope, send: Send, kind: tuple[bytes, bytes], body: Callable[[], bytes]
     ) -> None:
         try:
-            self._authenticated(scope)
+            self._authenticated(dict(scope["headers"]))
         except Refused as refused:
             await _answer(send, refused.status, _JSON, refused.body)
         else:
@@ -410,14 +411,13 @@ def _read(body: bytes) -> ChatRequest:
         raise Refused(400, str(error), "invalid_request_error", "unreadable") from None
 
 
-async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def _body(found: Found, receive: Receive, limit: int) -> bytes:
     """The whole body of a request.
 
     Raises:
         Refused: for one that is too large, or compressed.
         ClientLeft: if it never comes whole.
     """
-    found = dict(scope["headers"])
     if found.get(b"content-encoding", b"identity") != b"identity":
         raise Refused(415, "Send the request body uncompressed.", "invalid_request_error", "content_encoding")
     declared = found.get(b"content-length", b"0")
@@ -481,6 +481,8 @@ def _is_name(value: object) -> bool:
 
 def _slices(workload: Workload, request: ChatRequest, found: Found) -> tuple[str, ...]:
     """The slices of a request whose app may name them."""
+    if not workload.rules and b"x-midshift-slice" not in found:
+        return ()
     by_rule = {rule.slice for rule in workload.rules if _holds(rule, request, found)}
     named = found.get(b"x-midshift-slice", b"").decode("latin-1").split(",")
     asked = {name.strip() for name in named}

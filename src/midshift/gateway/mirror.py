@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from midshift.domain import rendering
 from midshift.domain.exposure import Pair, ShadowAnswer, ShadowFate
 from midshift.domain.routing import Arm, position
 from midshift.domain.variant import Variant
@@ -124,7 +123,7 @@ class Mirror:
 
     async def _answered(self, job: Job, candidate: ServedVariant) -> ShadowAnswer | None:
         """The candidate's side; None if no prompt of it fits the request."""
-        changes = rendering.render(job.request, candidate.variant)
+        changes = candidate.recipe.render(job.request)
         if changes is None:
             return None
         provider = candidate.variant.provider

@@ -88,10 +88,12 @@ class RecordQueue:
             fits = self._pair_bytes + size <= self._limits.max_pair_bytes
             fits = fits and len(self._pairs) < self._limits.max_pairs
             self._pair_bytes += size if fits else 0
-        if fits:
-            self._pairs.append(pair)
-        else:
+        if not fits:
             self.lost_pairs += 1
+            return
+        self._pairs.append(pair)
+        if 2 * len(self._pairs) == self._limits.max_pairs:
+            self._wake.set()
 
     def start(self) -> None:
         """Begin to hand over, once a second or as the settings say."""
@@ -138,6 +140,7 @@ class RecordQueue:
         self.hand_over()
 
     def _hand_over_sums(self, sink: SumSink) -> None:
+        is_retry = self._batch is not None
         if self._batch is None:
             with self._lock:
                 if not self._sums.by_key:
@@ -145,7 +148,11 @@ class RecordQueue:
                 self._batch, self._sums = self._sums.by_key, Sums()
         if self._sequence is None:
             self._sequence = sink.last_sequence(self._gateway) or 0
-        sink.merge_sums(self._gateway, self._sequence + 1, self._batch)
+        is_merged = sink.merge_sums(self._gateway, self._sequence + 1, self._batch)
+        if not is_merged and not is_retry:  # somebody else has used the number: ask for the last one, and try again
+            LOG.error("two processes share the gateway name %r; give each one of its own", self._gateway)
+            self._sequence = None
+            return
         self._sequence += 1
         self._batch = None
 

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from midshift.domain import rendering
 from midshift.domain.exposure import Fate
 from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
@@ -157,7 +156,7 @@ class Relay:
     async def _by_candidate(self, job: Job, reply: Reply, outcome: Outcome) -> bool:
         """Whether the candidate has answered; if not, nothing has been sent to the app."""
         candidate = job.serving.candidate
-        changes = rendering.render(job.request, candidate.variant) if candidate is not None else None
+        changes = candidate.recipe.render(job.request) if candidate is not None else None
         if candidate is None or changes is None:
             outcome.unmatched = candidate is not None
             return False
@@ -213,7 +212,7 @@ class Relay:
     async def _by_incumbent(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]) -> None:
         outcome.fate = Fate.INCUMBENT
         incumbent = job.serving.incumbent
-        changes = rendering.render(job.request, incumbent.variant)
+        changes = incumbent.recipe.render(job.request)
         if changes is None:  # an incumbent serves whatever comes: with the app's own prompt then
             outcome.unmatched = True
             changes = Changes({"model": incumbent.variant.model})

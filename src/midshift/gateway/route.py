@@ -27,11 +27,11 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from midshift.domain import rendering
+from midshift.domain.rendering import Recipe
 from midshift.domain.routing import Route
 from midshift.domain.variant import Variant
 from midshift.domain.workload import Workload
-from midshift.errors import UsageError
+from midshift.errors import ConfigError, UsageError
 from midshift.gateway import lastknown
 from midshift.gateway.lastknown import LastKnown
 from midshift.gateway.settings import GatewaySettings
@@ -69,16 +69,21 @@ class Home(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServedVariant:
-    """A variant with what is asked of it in every request."""
+    """A variant with what is asked of it in every request, worked out once."""
 
     variant: Variant
     id: str
     short_id: bytes
+    recipe: Recipe
 
     @classmethod
     def of(cls, variant: Variant) -> ServedVariant:
-        """The same, hashed once."""
-        return cls(variant, variant.id, variant.short_id.encode())
+        """The same.
+
+        Raises:
+            ValueError: if it cannot be rendered.
+        """
+        return cls(variant, variant.id, variant.short_id.encode(), Recipe.of(variant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ class Routes:
 
     Raises:
         UsageError: if `MIDSHIFT_FORCE` is set to anything but `incumbent`.
+        ConfigError: if the applied incumbent of a workload cannot be rendered.
     """
 
     def __init__(
@@ -275,7 +281,6 @@ class Routes:
         return known
 
     def _checked(self, variant: Variant) -> ServedVariant:
-        rendering.check(variant)
         if variant.provider not in self._settings.upstreams:
             raise UsageError(f"its provider {variant.provider!r} is not among this gateway's upstreams")
         return ServedVariant.of(variant)
@@ -323,7 +328,10 @@ class Routes:
         return [row for row in self._rows.values() if row.was_heard]
 
     def _unrouted(self, workload: Workload) -> _Row:
-        incumbent = ServedVariant.of(workload.incumbent)
+        try:
+            incumbent = ServedVariant.of(workload.incumbent)
+        except ValueError as error:
+            raise ConfigError(f"the incumbent of workload {workload.name!r} cannot be rendered: {error}") from None
         route = Route(workload.name, incumbent.id, 0)
         return _Row(route, Serving(route, incumbent, None, Home.UNROUTED), _NEVER)
 

@@ -195,7 +195,10 @@ class ChatRequest:
         if ask_usage and self.stream and not self.asks_usage:
             options = {**_plain_mapping(self._raw("stream_options")), "include_usage": True}
             _set(changed, "stream_options", _encoder.encode(options))
-        return self.body if changed == self._fields and self._has_no_repetition() else _encoder.encode(changed)
+        encoded = _encoder.encode(changed)
+        if changed != self._fields:
+            return encoded
+        return self.body if encoded == self.body or self._has_no_repetition() else encoded
 
     @cached_property
     def _leading(self) -> int:
@@ -390,6 +393,8 @@ def _plain_mapping(raw: bytes | memoryview) -> dict[str, Any]:
 
 
 def _inside(value: Any, name: str) -> Any:
+    if value is None:
+        return None
     match value:
         case dict():
             return value.get(name)
