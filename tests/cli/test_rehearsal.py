@@ -35,6 +35,9 @@ PLAN = Plan(
     soak=timedelta(days=7),
 )
 REQUESTS = 2_500
+TRACE = "arrival_trace_azure2023_code.jsonl"
+MATHS = ("gpt-3.5-turbo-0125", "gpt-4o-mini-2024-07-18")
+TOOLS = ("gpt-4-1106-preview", "gpt-4-1106-preview-FC")
 KINDS_OF_DRIFT = ("length", "json", "fence", "empty", "refusal", "opening", "closing", "tokens")
 
 
@@ -59,24 +62,31 @@ class Told:
 
 
 def upgraded(
-    folder: Path, recording: Recording, old: str, new: str, score: str, breaks_after: timedelta | None = None
+    folder: Path, data: Path, file: str, pair: tuple[str, str], score: str, breaks_after: timedelta | None = None
 ) -> Told:
-    """Play one upgrade from `old` to `new` to wherever it comes to rest; a halted one is rolled back by a person.
+    """Play one upgrade, old to new, to wherever it comes to rest; a halted one is rolled back by a person.
 
-    From `breaks_after` on, the candidate fails half of its requests.
+    Requests arrive as in the recorded trace. From `breaks_after` on, the candidate fails half of its own.
     """
-    return asyncio.run(_upgraded(folder, recording, old, new, score, breaks_after))
+    recording, trace = Recording.open(data / file), traffic.Trace.open(data / TRACE)
+    return asyncio.run(_upgraded(folder, recording, trace, pair, score, breaks_after))
 
 
 async def _upgraded(
-    folder: Path, recording: Recording, old: str, new: str, score: str, breaks_after: timedelta | None
+    folder: Path,
+    recording: Recording,
+    trace: traffic.Trace,
+    pair: tuple[str, str],
+    score: str,
+    breaks_after: timedelta | None,
 ) -> Told:
+    old, new = pair
     houses: list[rehearsal.House] = []
     since = START + (breaks_after or timedelta(days=10_000))
     fault = Fault(ServerError(500), share=0.5, models=frozenset({new}), since=since)
     faults = Faults((fault,), lambda: houses[0].clock.now() if houses else START, 1)
     script = a_script(recording, FaultyProvider(ReplayProvider(recording), faults), old, score)
-    arrivals = traffic.arrivals(traffic.Trace.steady(1.0), DAYS * traffic.DAY_S, requests=REQUESTS, start=START, seed=1)
+    arrivals = traffic.arrivals(trace, DAYS * traffic.DAY_S, requests=REQUESTS, start=START, seed=1)
     users, headers = traffic.Units(1_000, 0.0), rehearsal.app_headers()
     planned = traffic.plan(arrivals, recording.cases, old, users, seed=1, stream_share=0.3, headers=headers)
     async with rehearsal.house(script, folder, START, SystemClock()) as house:
@@ -129,8 +139,7 @@ def a_script(recording: Recording, provider: ChatProvider, old: str, score: str)
 @pytest.mark.slow
 def test_a_better_model_is_through_in_six_weeks(data_dir: Path, tmp_path: Path) -> None:
     """gpt-3.5-turbo → gpt-4o-mini on grade-school maths: 83 → 94, no slice unproven; requests reconcile to the last."""
-    recording = Recording.open(data_dir / "zeroeval_gsm.jsonl")
-    told = upgraded(tmp_path, recording, "gpt-3.5-turbo-0125", "gpt-4o-mini-2024-07-18", "accuracy")
+    told = upgraded(tmp_path, data_dir, "zeroeval_gsm.jsonl", MATHS, "accuracy")
 
     assert (Stage.DONE, Decision.PROCEED) == (told.stage, told.decision)
     assert [
@@ -149,8 +158,7 @@ def test_a_better_model_is_through_in_six_weeks(data_dir: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_a_worse_interface_is_stopped_at_its_eval_and_no_user_sees_it(data_dir: Path, tmp_path: Path) -> None:
     """gpt-4-1106 prompted → native tools: worse on JavaScript, so the candidate answers the suite and nothing else."""
-    recording = Recording.open(data_dir / "bfcl.jsonl")
-    told = upgraded(tmp_path, recording, "gpt-4-1106-preview", "gpt-4-1106-preview-FC", "valid")
+    told = upgraded(tmp_path, data_dir, "bfcl.jsonl", TOOLS, "valid")
 
     assert (Stage.RETUNE, Decision.RETUNE, 0.0) == (told.stage, told.decision, told.share)
     assert [Kind.EVAL_FAILED] == told.way
@@ -161,9 +169,7 @@ def test_a_worse_interface_is_stopped_at_its_eval_and_no_user_sees_it(data_dir: 
 @pytest.mark.slow
 def test_a_fault_that_appears_only_in_the_canary_is_caught_there(data_dir: Path, tmp_path: Path) -> None:
     """The candidate fails half of its live requests from a day in the canary on; users get the incumbent's answer."""
-    recording = Recording.open(data_dir / "zeroeval_gsm.jsonl")
-    old, new = "gpt-3.5-turbo-0125", "gpt-4o-mini-2024-07-18"
-    told = upgraded(tmp_path, recording, old, new, "accuracy", breaks_after=timedelta(days=12))
+    told = upgraded(tmp_path, data_dir, "zeroeval_gsm.jsonl", MATHS, "accuracy", breaks_after=timedelta(days=12))
 
     assert (Stage.ROLLED_BACK, 0.0) == (told.stage, told.share)
     assert Kind.HALTED in told.way
@@ -175,9 +181,9 @@ def test_a_fault_that_appears_only_in_the_canary_is_caught_there(data_dir: Path,
 @pytest.mark.heavy
 def test_the_same_seed_gives_the_same_log_and_every_decision_can_be_made_again(data_dir: Path, tmp_path: Path) -> None:
     """Nothing in a decision comes from the machine: not its clock, not its scheduling, not its luck."""
-    recording = Recording.open(data_dir / "zeroeval_gsm.jsonl")
-    old, new = "gpt-3.5-turbo-0125", "gpt-4o-mini-2024-07-18"
-    first, second = (upgraded(a_folder(tmp_path / name), recording, old, new, "accuracy") for name in ("a", "b"))
+    first, second = (
+        upgraded(a_folder(tmp_path / name), data_dir, "zeroeval_gsm.jsonl", MATHS, "accuracy") for name in ("a", "b")
+    )
 
     assert essence(first) == essence(second)
     upgrade = first.began
