@@ -6,7 +6,7 @@ A shell owns the real thing, a test passes a fake (`midshift.testing`); nothing 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -29,6 +29,48 @@ class Clock(Protocol):
 
     def monotonic_s(self) -> float:
         """Machine time in seconds from an arbitrary origin: durations, rates, timeouts. Never scaled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request of a kind that answers as a whole: prices, models, lifecycles, evals. Header names in any case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What came back, whatever its status; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpFailed(Exception):
+    """There is no answer, or not all of it; `reason` is one of `unreachable`, `timeout`, `broken`, `too_large`, `busy`.
+
+    Its text names the host and no secret.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Http(Protocol):
+    """Whatever asks other machines off the request path of users."""
+
+    async def ask(self, request: HttpRequest, timeout_s: float) -> HttpAnswer:
+        """The whole answer within the time.
+
+        Raises:
+            HttpFailed: if there is none.
+        """
         ...
 
 

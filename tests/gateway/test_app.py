@@ -12,12 +12,12 @@ import pytest
 from midshift.domain.exposure import Fate, ShadowFate
 from midshift.domain.routing import Arm, assign, block
 from midshift.domain.suite import Slice
+from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
 from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, SliceRule, UnitSource
 from midshift.gateway.settings import Breaker, ClientKey, Timeouts
 from midshift.testing.clock import ManualClock
 from midshift.wire import openai_chat
-from midshift.wire.openai_chat import Usage
 from tests.gateway.fakes import (
     CLAIM,
     Exchange,

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midshift.domain.rendering import Changes
+from midshift.domain.usage import Usage
 from midshift.wire import openai_chat
-from midshift.wire.openai_chat import Answer, ChatRequest, StreamTail, Unreadable, Usage
+from midshift.wire.openai_chat import Answer, ChatRequest, StreamTail, Unreadable
 
 VALUES = st.recursive(
     st.none()

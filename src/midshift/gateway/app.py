@@ -22,6 +22,7 @@ from typing import Any, Self, TypeAlias
 
 from midshift.domain.exposure import Exposure, Fate, ShadowFate
 from midshift.domain.routing import assign, block
+from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
 from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, SliceRule, UnitKind, UnitSource, Workload
 from midshift.gateway import headers, metrics
@@ -34,7 +35,7 @@ from midshift.gateway.settings import ClientKey, GatewaySettings, Pricing, Upstr
 from midshift.gateway.upstream import Pool, Transport
 from midshift.ports import Clock, Recorder, RouteSource
 from midshift.wire import openai_chat
-from midshift.wire.openai_chat import ChatRequest, Unreadable, Usage
+from midshift.wire.openai_chat import ChatRequest, Unreadable
 
 LOG = logging.getLogger(__name__)
 

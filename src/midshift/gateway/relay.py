@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from midshift.domain.exposure import Fate
 from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
+from midshift.domain.usage import UNKNOWN
 from midshift.domain.workload import Workload
 from midshift.gateway import headers
 from midshift.gateway.breaker import BreakerState
@@ -25,7 +26,7 @@ from midshift.gateway.settings import GatewaySettings
 from midshift.gateway.upstream import Call, CallFailed, Failure, Head, Request, Transport
 from midshift.ports import Clock
 from midshift.wire import openai_chat, sse
-from midshift.wire.openai_chat import UNKNOWN, Answer, ChatRequest
+from midshift.wire.openai_chat import Answer, ChatRequest
 
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 

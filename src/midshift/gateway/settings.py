@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
 from midshift.domain.workload import Workload
 from midshift.errors import ConfigError
-from midshift.wire.openai_chat import Usage
 
 SHORTEST_KEY = 16
 FEWEST_DIFFERENT_CHARACTERS = 6

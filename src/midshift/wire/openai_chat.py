@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Raw
 
 from midshift.domain.rendering import Changes
+from midshift.domain.usage import UNKNOWN, Usage
 from midshift.domain.variant import Json
 from midshift.wire import sse
 
@@ -41,23 +42,6 @@ _encoder = msgspec.json.Encoder()
 
 class Unreadable(ValueError):
     """A request that is not a chat completion, said so that the app's developer can mend it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens as the server counted them, and what it billed; None where it did not say.
-
-    `tokens_in` includes `cached_in`, `tokens_out` includes `reasoning_out`.
-    """
-
-    tokens_in: int | None = None
-    tokens_out: int | None = None
-    cached_in: int | None = None
-    reasoning_out: int | None = None
-    cost_usd: float | None = None
-
-
-UNKNOWN = Usage()
 
 
 @dataclass(frozen=True, slots=True)
