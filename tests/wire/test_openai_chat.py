@@ -263,7 +263,7 @@ def test_usage_is_read_from_a_whole_answer() -> None:
         "cost": 0.002,
     }
 
-    expected = Answer(Usage(100, 20, 80, 15, 0.002), "stop", "Hello.")
+    expected = Answer(Usage(100, 20, cached_in=80, reasoning_out=15, cost_usd=0.002), "stop", "Hello.")
     assert expected == openai_chat.read_answer(an_answer(usage=usage))
 
 
