@@ -5,7 +5,7 @@ A shell owns the real thing, a test passes a fake (`midshift.testing`); nothing 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -65,7 +65,7 @@ class HttpFailed(Exception):
 class Http(Protocol):
     """Whatever asks other machines off the request path of users."""
 
-    async def ask(self, request: HttpRequest, timeout_s: float) -> HttpAnswer:
+    def ask(self, request: HttpRequest, timeout_s: float) -> Awaitable[HttpAnswer]:
         """The whole answer within the time.
 
         Raises:

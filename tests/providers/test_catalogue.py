@@ -17,7 +17,7 @@ SOURCE = b"""{
 }"""
 
 
-def test_a_snapshot_keeps_what_midshift_serves_and_says_where_it_is_from():
+def test_a_snapshot_keeps_what_midshift_serves_and_says_where_it_is_from() -> None:
     made = catalogue.taken(SOURCE, "somewhere", "v1", date(2026, 1, 2))
 
     found = catalogue.read(made)
@@ -30,7 +30,7 @@ def test_a_snapshot_keeps_what_midshift_serves_and_says_where_it_is_from():
     assert made.count(b"\n") == 4  # one model a line, so that two snapshots can be compared
 
 
-def test_a_fact_that_is_not_stated_is_none_and_not_false():
+def test_a_fact_that_is_not_stated_is_none_and_not_false() -> None:
     entry = catalogue.read(catalogue.taken(SOURCE, "", "", date(2026, 1, 2))).entry("anthropic", "claude-x")
 
     assert entry is not None
@@ -42,17 +42,17 @@ def test_a_fact_that_is_not_stated_is_none_and_not_false():
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b'{"a": {"mode": "chat"}}'])
-def test_what_holds_no_model_makes_no_snapshot(content: bytes):
+def test_what_holds_no_model_makes_no_snapshot(content: bytes) -> None:
     with pytest.raises(InputError):
         catalogue.taken(content, "", "", date(2026, 1, 2))
 
 
-def test_another_format_is_named():
+def test_another_format_is_named() -> None:
     with pytest.raises(InputError, match=r"midshift\.catalogue/1"):
         catalogue.read(b'{"format":"x/9","origin":"","version":"","taken_on":"2026-01-02","licence":"MIT","models":{}}')
 
 
-def test_the_bundled_one_knows_the_vendors_it_is_bundled_for():
+def test_the_bundled_one_knows_the_vendors_it_is_bundled_for() -> None:
     found = catalogue.bundled()
 
     providers = {entry.provider for entry in found}
