@@ -123,7 +123,7 @@ def read(content: bytes) -> Catalogue:
         raise InputError(f"this is no catalogue of models: {error}") from None
     if found.format != FORMAT:
         raise InputError(f"this catalogue has the format {found.format!r}, expected {FORMAT!r}")
-    entries = {}
+    entries: dict[tuple[str, str], Entry] = {}
     for name, facts in found.models.items():
         provider = provider_of(facts)
         if provider is not None:
