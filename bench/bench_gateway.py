@@ -39,7 +39,8 @@ from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.domain.workload import UnitSource, Workload
 from midshift.gateway.app import Gateway
 from midshift.gateway.server import Listening, run
-from midshift.gateway.settings import Admin, ClientKey, GatewaySettings, Upstream
+from midshift.gateway.settings import Admin, ClientKey, GatewaySettings
+from midshift.providers.http.settings import Upstream
 
 OLD = Variant("mock", "old-model")
 NEW = Variant("mock", "new-model", Prompt(PromptMode.REPLACE, "Be brief, and polite. " * 20), effort="low")

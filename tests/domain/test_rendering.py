@@ -41,7 +41,7 @@ def prompt_for(mode: PromptMode, text: str, system: str | None, **metadata: str)
 @given(st.none() | st.text())
 def test_keep_changes_the_model_and_nothing_else(system: str | None) -> None:
     """The first upgrade of every app is this one."""
-    assert Changes({"model": "new"}) == render(RequestFields(system), a_variant())
+    assert Changes(model="new") == render(RequestFields(system), a_variant())
 
 
 @given(st.none() | st.text())
@@ -49,22 +49,22 @@ def test_replace_is_its_text_whatever_the_app_sent(system: str | None) -> None:
     """Also where the app sent none."""
     changes = render(RequestFields(system), a_variant(PromptMode.REPLACE, "Be brief."))
 
-    assert Changes({"model": "new"}, system="Be brief.") == changes
+    assert Changes(system="Be brief.", model="new") == changes
 
 
 def test_the_effort_is_set_when_the_variant_has_one() -> None:
     """Without one the app's own stays: an app that asks for more thought on hard cases goes on doing so."""
     low, own = a_variant(effort="low"), a_variant()
 
-    assert Changes({"model": "new", "reasoning_effort": "low"}) == render(RequestFields(), low)
-    assert Changes({"model": "new"}) == render(RequestFields(), own)
+    assert Changes(model="new", effort="low") == render(RequestFields(), low)
+    assert Changes(model="new") == render(RequestFields(), own)
 
 
 def test_parameters_are_set_and_dropped() -> None:
     """`set` is for fields whose names are taken; what is set is not dropped."""
     variant = a_variant(max_tokens=5, drop=("temperature", "max_tokens"), set={"seed": 1})
 
-    expected = Changes({"model": "new", "max_tokens": 5, "seed": 1}, frozenset({"temperature"}))
+    expected = Changes({"max_tokens": 5, "seed": 1}, frozenset({"temperature"}), model="new")
     assert expected == render(RequestFields(), variant)
 
 

@@ -23,7 +23,8 @@ from midshift.gateway.app import Gateway
 from midshift.gateway.recorder import SumSink
 from midshift.gateway.route import Reports
 from midshift.gateway.server import Listening, serving
-from midshift.gateway.settings import ClientKey, GatewaySettings, Upstream
+from midshift.gateway.settings import ClientKey, GatewaySettings
+from midshift.providers.http.settings import Upstream
 from midshift.testing.clock import ManualClock
 
 UNIT_KEY = b"a key for tests, only for tests"

@@ -15,7 +15,8 @@ from midshift.domain.suite import Slice
 from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
 from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, SliceRule, UnitSource
-from midshift.gateway.settings import Breaker, ClientKey, Timeouts
+from midshift.gateway.settings import Breaker, ClientKey
+from midshift.providers.http.settings import Timeouts
 from midshift.testing.clock import ManualClock
 from midshift.wire import openai_chat
 from tests.gateway.fakes import (

@@ -12,7 +12,8 @@ import pytest
 from midshift.domain.exposure import Fate
 from midshift.domain.routing import Arm
 from midshift.domain.variant import Prompt, PromptMode, Variant
-from midshift.gateway.settings import Breaker, Timeouts
+from midshift.gateway.settings import Breaker
+from midshift.providers.http.settings import Timeouts
 from midshift.wire import openai_chat
 from tests.gateway.fakes import (
     CLAIM,

@@ -18,8 +18,9 @@ from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import ConfigError, StoreError, UsageError
 from midshift.gateway import lastknown
 from midshift.gateway.route import FORCE_VARIABLE, LONGEST_SILENCE, Home, Routes, Serving
-from midshift.gateway.settings import GatewaySettings, Upstream
+from midshift.gateway.settings import GatewaySettings
 from midshift.ports import RouteSource
+from midshift.providers.http.settings import Upstream
 from midshift.testing.clock import ManualClock
 from tests.gateway.fakes import NEW, OLD, UNIT_KEY, FakeSink, FakeSource, a_route, a_workload
 

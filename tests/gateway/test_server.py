@@ -30,7 +30,8 @@ from midshift.domain.variant import Variant
 from midshift.domain.workload import Workload
 from midshift.gateway.app import Gateway
 from midshift.gateway.server import run
-from midshift.gateway.settings import GatewaySettings, Upstream
+from midshift.gateway.settings import GatewaySettings
+from midshift.providers.http.settings import Upstream
 
 class Clock:
     def now(self): return datetime.now(UTC)

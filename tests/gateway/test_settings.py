@@ -9,7 +9,8 @@ import pytest
 
 from midshift.domain.variant import Variant
 from midshift.errors import ConfigError
-from midshift.gateway.settings import Admin, ClientKey, GatewaySettings, Timeouts, Upstream, is_loopback
+from midshift.gateway.settings import Admin, ClientKey, GatewaySettings, is_loopback
+from midshift.providers.http.settings import Timeouts, Upstream
 from tests.gateway.fakes import UNIT_KEY, a_workload
 
 GOOD = "Zm9vYmFyYmF6cXV4cXV1eA"

@@ -19,8 +19,8 @@ from midshift.evals import regression, runner
 from midshift.evals.rows import Answer, Ledger, PairedRow, Side, unanswered
 from midshift.evals.suite_file import EvalCase
 from midshift.evals.table import Table
-from midshift.gateway.upstream import CallFailed, Request, Transport
 from midshift.ports import Clock
+from midshift.providers.http.messages import CallFailed, Request, Transport
 from midshift.reports.comparison import Comparison
 from midshift.shadow import drift
 from midshift.shadow.columns import Columns

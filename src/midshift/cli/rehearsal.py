@@ -31,9 +31,10 @@ from midshift.evals.rows import Answer, Ledger, PairedRow, unanswered
 from midshift.evals.table import Table
 from midshift.gateway.app import Gateway
 from midshift.gateway.server import serving
-from midshift.gateway.settings import ClientKey, GatewaySettings, Queues, Shadow, Upstream
-from midshift.gateway.upstream import Pool
+from midshift.gateway.settings import ClientKey, GatewaySettings, Queues, Shadow
 from midshift.ports import Clock
+from midshift.providers.http.pool import Pool
+from midshift.providers.http.settings import Upstream
 from midshift.reports.comparison import Comparison
 from midshift.shadow import drift
 from midshift.shadow.columns import Columns

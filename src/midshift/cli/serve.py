@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from midshift.controller.loop import Tick
     from midshift.evals.rows import Answer
     from midshift.gateway.server import Listening
-    from midshift.gateway.settings import Admin, ClientKey, GatewaySettings, Upstream
+    from midshift.gateway.settings import Admin, ClientKey, GatewaySettings
+    from midshift.providers.http.settings import Upstream
     from midshift.shadow.drift import Finding
 
 LOG = logging.getLogger(__name__)
@@ -299,7 +300,7 @@ def upstream(provider: str, environment: Mapping[str, str]) -> Upstream | None:
     Raises:
         ConfigError: for an address that is none, or the vendor's without a key.
     """
-    from midshift.gateway.settings import Upstream
+    from midshift.providers.http.settings import Upstream
 
     prefix = _variable(provider)
     address, key = environment.get(f"{prefix}_URL"), environment.get(f"{prefix}_KEY")

@@ -481,7 +481,7 @@ def _run(
 ) -> Comparison:
     from midshift.cli.evaluating import evaluate as ask_both
     from midshift.cli.serve import no_address, upstream
-    from midshift.gateway.upstream import Pool
+    from midshift.providers.http.pool import Pool
 
     upstreams = {variant.provider: upstream(variant.provider, environment) for variant in variants}
     for provider, found in upstreams.items():

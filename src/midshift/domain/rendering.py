@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol, Self
 
@@ -58,11 +58,16 @@ class RequestFields:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What becomes of a request: fields to set, fields to remove, and the system prompt (None: as it was sent)."""
+    """What becomes of a request: fields to set, fields to remove, and the system prompt (None: as it was sent).
 
-    set: Mapping[str, Json]
+    `model` and `effort` are apart because each wire spells them in its own way; None leaves the app's own.
+    """
+
+    set: Mapping[str, Json] = field(default_factory=dict)
     drop: frozenset[str] = frozenset()
     system: str | None = None
+    model: str | None = None
+    effort: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +128,15 @@ class Recipe:
         """
         check(variant)
         pinned, drop = _parameters(variant.parameters)
-        effort: dict[str, Json] = {} if variant.effort is None else {"reasoning_effort": variant.effort}
-        fields: dict[str, Json] = {**pinned, **effort, "model": variant.model}
-        return cls(Changes(fields, drop - fields.keys()), variant.prompt)
+        changes = Changes(pinned, drop - pinned.keys(), model=variant.model, effort=variant.effort)
+        return cls(changes, variant.prompt)
 
     def render(self, request: Readable) -> Changes | None:
         """What changes in this request; None if the prompt does not match it (the incumbent serves then)."""
         if self.prompt.mode is PromptMode.KEEP:
             return self.always
         system = system_prompt(self.prompt, request)
-        return None if system is None else Changes(self.always.set, self.always.drop, system)
+        return None if system is None else replace(self.always, system=system)
 
 
 def render(request: Readable, variant: Variant) -> Changes | None:

@@ -31,9 +31,11 @@ from midshift.gateway.mirror import CLIENT_LEFT, Mirror, Mirroring
 from midshift.gateway.recorder import RecordQueue, SumSink
 from midshift.gateway.relay import Job, Outcome, Relay, Reply, Send
 from midshift.gateway.route import Reports, Routes
-from midshift.gateway.settings import ClientKey, GatewaySettings, Pricing, Upstream
-from midshift.gateway.upstream import Pool, Transport
+from midshift.gateway.settings import ClientKey, GatewaySettings, Pricing
 from midshift.ports import Clock, Recorder, RouteSource
+from midshift.providers.http.messages import Transport
+from midshift.providers.http.pool import Pool
+from midshift.providers.http.settings import Upstream
 from midshift.wire import openai_chat
 from midshift.wire.openai_chat import ChatRequest, Unreadable
 

@@ -20,8 +20,8 @@ from midshift.gateway.counters import Counters
 from midshift.gateway.relay import PATH, Job, Outcome
 from midshift.gateway.route import ServedVariant
 from midshift.gateway.settings import GatewaySettings, Pricing
-from midshift.gateway.upstream import CallFailed, Failure, Head, Request, Transport
 from midshift.ports import Clock, Recorder
+from midshift.providers.http.messages import CallFailed, Failure, Head, Request, Transport
 from midshift.wire import openai_chat
 from midshift.wire.openai_chat import Answer
 

@@ -23,8 +23,8 @@ from midshift.gateway import headers
 from midshift.gateway.breaker import BreakerState
 from midshift.gateway.route import ServedVariant, Serving
 from midshift.gateway.settings import GatewaySettings
-from midshift.gateway.upstream import Call, CallFailed, Failure, Head, Request, Transport
 from midshift.ports import Clock
+from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Request, Transport
 from midshift.wire import openai_chat, sse
 from midshift.wire.openai_chat import Answer, ChatRequest
 
@@ -216,7 +216,7 @@ class Relay:
         changes = incumbent.recipe.render(job.request)
         if changes is None:  # an incumbent serves whatever comes: with the app's own prompt then
             outcome.unmatched = True
-            changes = Changes({"model": incumbent.variant.model})
+            changes = Changes(model=incumbent.variant.model)
         try:
             call = await self._sent(job, incumbent, changes)
         except CallFailed as failed:

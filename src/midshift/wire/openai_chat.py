@@ -174,6 +174,10 @@ class ChatRequest:
             changed.pop(name, None)
         for name, value in changes.set.items():
             _set(changed, name, _encode(value))
+        if changes.model is not None:
+            _set(changed, "model", _encoder.encode(changes.model))
+        if changes.effort is not None:
+            _set(changed, "reasoning_effort", _encoder.encode(changes.effort))
         if changes.system is not None:
             _set(changed, "messages", self._with_system(changes.system))
         if ask_usage and self.stream and not self.asks_usage:
