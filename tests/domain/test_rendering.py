@@ -4,6 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from midshift.domain.clamping import Bounds
 from midshift.domain.rendering import (
     Append,
     Changes,
@@ -68,6 +69,18 @@ def test_parameters_are_set_and_dropped() -> None:
     assert expected == render(RequestFields(), variant)
 
 
+def test_what_the_variant_settles_itself_has_no_bounds() -> None:
+    """A bound is for what the app chooses: it must not undo what was pinned and tested."""
+    bounds = {"max_tokens": (1, 100), "effort": ("low", "high"), "seed": (0, 9), "top_k": (1, 5)}
+    variant = a_variant(effort="max", seed=42, drop=("top_k",), clamp=bounds)
+
+    rendered = render(RequestFields(), variant)
+
+    assert rendered is not None
+    assert {"max_tokens": Bounds(1, 100)} == rendered.clamp
+    assert ({"seed": 42}, "max") == (rendered.set, rendered.effort)
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -77,6 +90,9 @@ def test_parameters_are_set_and_dropped() -> None:
         {"model": "x"},
         {"set": {"messages": ()}},
         {"stream": True},
+        {"clamp": (1, 2)},
+        {"clamp": {"max_tokens": (2, 1)}},
+        {"clamp": {"stream": (0, 1)}},
     ],
 )
 def test_parameters_that_cannot_be_are_found_beforehand(parameters: dict[str, Json]) -> None:

@@ -7,6 +7,7 @@ speaks HTTP/1.1 by hand, so that a test sees every byte and when it came. Nothin
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from midshift.domain.exposure import Exposure, Pair, Sum, SumKey
-from midshift.domain.routing import Route, position
+from midshift.domain.routing import Route
 from midshift.domain.suite import Slice
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.domain.workload import SliceRule, UnitSource, Workload
@@ -514,11 +515,6 @@ async def _request(reader: asyncio.StreamReader) -> Seen:
     return Seen(method, path, named, body)
 
 
-def unit_at(gateway: Gateway, share: float, salt: str = "salt") -> str:
-    """A user whom a share below this one does not reach, and this one does."""
-    for number in range(100_000):
-        user = f"user-{number}"
-        hashed = gateway._hmac(b"unit:" + user.encode())
-        if share - 0.01 <= position(hashed, salt) < share:
-            return user
-    raise AssertionError("no such user")
+def hashed_unit(name: str) -> str:
+    """A unit as it is stored: HMAC-SHA-256 under the deployment's key, 128 bits of it."""
+    return hmac.digest(UNIT_KEY, b"unit:" + name.encode(), "sha256").hex()[:32]

@@ -18,7 +18,7 @@ from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, Slice
 from midshift.gateway.settings import Breaker, ClientKey
 from midshift.providers.http.settings import Timeouts
 from midshift.testing.clock import ManualClock
-from midshift.wire import openai_chat
+from midshift.wire import openai_chat, sse
 from tests.gateway.fakes import (
     CLAIM,
     Exchange,
@@ -30,6 +30,7 @@ from tests.gateway.fakes import (
     answering,
     cutting,
     failing,
+    hashed_unit,
     silent,
     streaming,
 )
@@ -174,7 +175,7 @@ async def test_a_unit_is_stored_as_an_hmac() -> None:
         unit = await unit_of(stage, [("x-user", "ann@example.org")])
 
         assert re.fullmatch(r"[0-9a-f]{32}", unit)
-        assert unit == stage.gateway._hmac(b"unit:ann@example.org")
+        assert unit == hashed_unit("ann@example.org")
         assert "ann" not in repr(stage.exposures)
 
 
@@ -230,7 +231,7 @@ async def test_only_a_trusted_key_names_the_unit_and_the_slices() -> None:
             await stage.app.chat(lines=with_key(key, *lines))
             found[key.name] = stage.exposures[-1]
 
-        named = stage.gateway._hmac(b"unit:ann")
+        named = hashed_unit("ann")
         assert (named, ("all", "vip", "asked")) == (found["backend"].unit, found["backend"].slices)
         assert named != found["browser"].unit
         assert ("all",) == found["browser"].slices
@@ -339,7 +340,7 @@ async def test_an_error_in_here_in_the_middle_of_an_answer_does_not_pass_for_its
 
     async with a_stage(plant, clock=clock) as stage:
         streamed = await stage.app.chat(stream=True)
-        assert openai_chat.is_error(streamed.body.removeprefix(b"data: ").rstrip())
+        assert openai_chat.is_error(sse.Event(streamed.body.removeprefix(b"data: ").rstrip()))
 
         with pytest.raises(asyncio.IncompleteReadError):
             await stage.app.chat()

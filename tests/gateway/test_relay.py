@@ -14,7 +14,7 @@ from midshift.domain.routing import Arm
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.gateway.settings import Breaker
 from midshift.providers.http.settings import Timeouts
-from midshift.wire import openai_chat
+from midshift.wire import openai_chat, sse
 from tests.gateway.fakes import (
     CLAIM,
     DONE_EVENT,
@@ -305,7 +305,7 @@ async def test_after_the_first_byte_nothing_is_asked_again_and_the_app_is_told()
 
             first, last = answer.body.split(b"\n\n", 1)
             assert event("Hel") == first + b"\n\n"
-            assert openai_chat.is_error(last.removeprefix(b"data: ").rstrip())
+            assert openai_chat.is_error(sse.Event(last.removeprefix(b"data: ").rstrip()))
             assert 1 == len(stage.old.seen) + len(stage.new.seen)
             assert (fate, 502, False) == (
                 stage.exposures[0].fate,

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from midshift.domain.clamping import Bounds
 from midshift.domain.rendering import Changes
 from midshift.domain.usage import Usage
-from midshift.wire import openai_chat
-from midshift.wire.openai_chat import Answer, ChatRequest, StreamTail, Unreadable
+from midshift.wire import openai_chat, sse
+from midshift.wire.openai_chat import ChatRequest, StreamTail
+from midshift.wire.protocol import Answer, Problem, Unreadable
 
 VALUES = st.recursive(
     st.none()
@@ -36,9 +38,19 @@ def a_request(**fields: object) -> ChatRequest:
     return ChatRequest(a_body(**fields))
 
 
+def bytes_after(request: ChatRequest, changes: Changes) -> bytes:
+    """The body of the request after changes."""
+    return request.rewritten(changes).body
+
+
+def fields_after(request: ChatRequest, changes: Changes) -> Any:
+    """The plain values of the request after changes."""
+    return json.loads(bytes_after(request, changes))
+
+
 def rewritten(request: ChatRequest, system: str | None = None, **fields: Any) -> Any:
     """The plain values of the request after changes."""
-    return json.loads(request.rewritten(Changes(fields, system=system)))
+    return json.loads(request.rewritten(Changes(fields, system=system)).body)
 
 
 @settings(max_examples=50)
@@ -47,7 +59,7 @@ def test_a_request_without_changes_is_the_very_same_bytes(fields: dict[str, obje
     """Adopting a gateway must change nothing, down to the spaces."""
     body = a_body(**{name: value for name, value in fields.items() if name not in ("stream", "messages", "model")})
 
-    assert body == ChatRequest(body).rewritten(Changes({"model": "old"}))
+    assert body == ChatRequest(body).rewritten(Changes({"model": "old"})).body
 
 
 @settings(max_examples=50)
@@ -57,7 +69,8 @@ def test_fields_that_a_variant_does_not_name_stay_byte_for_byte(fields: dict[str
     body = a_body(**{name: value for name, value in fields.items() if name not in ("stream", "messages", "model")})
     before = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
 
-    after = msgspec.json.decode(ChatRequest(body).rewritten(Changes({"model": "new"})), type=dict[str, msgspec.Raw])
+    sent = ChatRequest(body).rewritten(Changes({"model": "new"}))
+    after = msgspec.json.decode(sent.body, type=dict[str, msgspec.Raw])
 
     assert b'"new"' == bytes(after.pop("model"))
     before.pop("model")
@@ -68,15 +81,15 @@ def test_numbers_keep_their_spelling() -> None:
     """1.0 and 1e0 are one number and two requests: some servers tell integers from floats."""
     body = b'{"model":"old","messages":[],"a":1.0,"b":1e0,"c":12345678901234567890123,"d":"\\u00e9"}'
 
-    assert body.replace(b'"old"', b'"new"') == ChatRequest(body).rewritten(Changes({"model": "new"}))
+    assert body.replace(b'"old"', b'"new"') == ChatRequest(body).rewritten(Changes({"model": "new"})).body
 
 
 def test_a_repeated_field_does_not_reach_the_provider_twice() -> None:
     """Read last here and first there, it would ask for a model that nobody claimed."""
     body = b'{"model": "dear", "messages": [], "model": "old"}'
 
-    assert {"model": "old", "messages": []} == json.loads(ChatRequest(body).rewritten(Changes({"model": "old"})))
-    assert 1 == ChatRequest(body).rewritten(Changes({"model": "old"})).count(b'"model"')
+    assert {"model": "old", "messages": []} == json.loads(ChatRequest(body).rewritten(Changes({"model": "old"})).body)
+    assert 1 == ChatRequest(body).rewritten(Changes({"model": "old"})).body.count(b'"model"')
 
 
 @pytest.mark.parametrize(
@@ -153,18 +166,35 @@ def test_messages_beside_the_system_prompt_stay_byte_for_byte() -> None:
     spoken = b'{"content":[{"x":1.0,"sig":"a\\/b"}],"role":"user"}'
     body = b'{"model":"old","messages":[{"role":"system","content":"A"},' + spoken + b"]}"
 
-    assert spoken in ChatRequest(body).rewritten(Changes({}, system="B"))
+    assert spoken in ChatRequest(body).rewritten(Changes({}, system="B")).body
 
 
 def test_fields_are_set_and_dropped() -> None:
     """What a candidate refuses has to go, and what it needs has to come."""
     changes = Changes({"model": "new", "max_tokens": 5, "stop": ("a", "b")}, drop=frozenset({"temperature", "absent"}))
 
-    found = json.loads(a_request(temperature=0.5, top_p=1).rewritten(changes))
+    found = json.loads(a_request(temperature=0.5, top_p=1).rewritten(changes).body)
 
     assert {"model": "new", "max_tokens": 5, "stop": ["a", "b"], "top_p": 1} == {
         name: value for name, value in found.items() if name != "messages"
     }
+
+
+def test_what_the_app_sends_is_held_within_bounds() -> None:
+    changes = Changes(clamp={"max_tokens": Bounds(1, 100), "effort": Bounds("low", "high"), "seed": Bounds(0, 9)})
+
+    found = json.loads(a_request(max_tokens=4000, reasoning_effort="minimal").rewritten(changes).body)
+
+    assert {"max_tokens": 100, "reasoning_effort": "low"} == {
+        name: value for name, value in found.items() if name not in ("model", "messages")
+    }
+
+
+def test_bounds_that_hold_already_change_no_byte() -> None:
+    body = a_body(max_tokens=50, reasoning_effort="low", top_p=None)
+    changes = Changes(clamp={"max_tokens": Bounds(1, 100), "effort": Bounds("low", "high"), "top_p": Bounds(0, 1)})
+
+    assert body == ChatRequest(body).rewritten(changes).body
 
 
 @pytest.mark.parametrize(
@@ -179,14 +209,14 @@ def test_usage_is_asked_for_in_a_stream(options: object, expected: object) -> No
     """Without it a stream tells nothing of what it cost, and a cost gate has nothing to judge."""
     fields = {} if options is None else {"stream_options": options}
 
-    found = json.loads(a_request(stream=True, **fields).rewritten(Changes({}), ask_usage=True))
+    found = json.loads(a_request(stream=True, **fields).rewritten(Changes({}), ask_usage=True).body)
 
     assert expected == found["stream_options"]
 
 
 def test_usage_is_not_asked_for_where_there_is_no_stream() -> None:
     """Servers refuse `stream_options` there."""
-    assert "stream_options" not in json.loads(a_request().rewritten(Changes({}), ask_usage=True))
+    assert "stream_options" not in json.loads(a_request().rewritten(Changes({}), ask_usage=True).body)
 
 
 @pytest.mark.parametrize(
@@ -415,18 +445,20 @@ def test_a_block_of_usage_alone_is_told_from_all_others(block: bytes, is_only: b
 )
 def test_an_error_in_a_stream_is_told_from_a_chunk(data: bytes, is_error: bool) -> None:
     """Some servers answer 200 and send the error as an event."""
-    assert is_error is openai_chat.is_error(data)
+    assert is_error is openai_chat.is_error(sse.Event(data))
 
 
 def test_errors_have_the_shape_that_clients_raise() -> None:
     """`{"error": {"message", "type", "param", "code"}}`, also in the middle of a stream."""
-    body = json.loads(openai_chat.error_body("No.", "invalid_request_error", "model_not_found", "model"))
-    event = openai_chat.error_event("No.", "upstream_error")
+    problem = Problem(404, "No.", "model_not_found", "model")
+    body = json.loads(openai_chat.error_body(problem))
+    event = openai_chat.error_event(problem)
 
     assert {
         "error": {"message": "No.", "type": "invalid_request_error", "param": "model", "code": "model_not_found"}
     } == body
-    assert openai_chat.is_error(event.removeprefix(b"data: ").rstrip())
+    assert openai_chat.is_error(sse.Event(event.removeprefix(b"data: ").rstrip()))
+    assert problem == openai_chat.read_problem(404, openai_chat.error_body(problem))
 
 
 def test_models_are_listed_as_openai_lists_them() -> None:

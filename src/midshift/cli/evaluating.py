@@ -123,7 +123,8 @@ def _asking(model: str, variant: Variant, transports: Mapping[str, Transport], c
         headers = [(b"content-type", b"application/json"), (b"x-case-id", case.id.encode("ascii", "replace"))]
         started_s = clock.monotonic_s()
         try:
-            call = await transport.send(Request("/chat/completions", headers, request.rewritten(changes)), False)
+            sent = request.rewritten(changes)
+            call = await transport.send(Request(sent.target, headers, sent.body), False)
             head = await call.head()
             body = await call.read(LARGEST_ANSWER)
             call.close()

@@ -15,8 +15,9 @@ The text of a prompt, by mode (`midshift.domain.variant.PromptMode`):
                     Help {{name}}. Be brief.
 
 An edit whose text is not there, or a template whose variables cannot be told without doubt, matches nothing: then the
-variant cannot serve this request, and `render` says so with None. Parameters are request fields to set, but for two
-reserved names: `drop` (a list of fields to remove) and `set` (more fields to set).
+variant cannot serve this request, and `render` says so with None. Parameters are request fields to set, but for three
+reserved names: `drop` (a list of fields to remove), `set` (more fields to set) and `clamp` (fields and two bounds each,
+`effort` among them: what the app sends beyond a bound becomes the bound). What is set is neither dropped nor clamped.
 """
 
 from __future__ import annotations
@@ -28,10 +29,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol, Self
 
+from midshift.domain.clamping import EFFORT, Bounds, bounds_by_field
 from midshift.domain.variant import Json, Prompt, PromptMode, Variant
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}")
 _MATCH, _TEXT = "--- match\n", "\n--- text\n"
+
+GUARDS = ("drop", "set", "clamp")
+"""The reserved names among a variant's parameters."""
 
 
 class Readable(Protocol):
@@ -60,7 +65,8 @@ class RequestFields:
 class Changes:
     """What becomes of a request: fields to set, fields to remove, and the system prompt (None: as it was sent).
 
-    `model` and `effort` are apart because each wire spells them in its own way; None leaves the app's own.
+    `model` and `effort` are apart because each wire spells them in its own way; None leaves the app's own. `clamp`
+    bounds what the app sends, by field; `clamping.EFFORT` stands for the field of the effort.
     """
 
     set: Mapping[str, Json] = field(default_factory=dict)
@@ -68,6 +74,7 @@ class Changes:
     system: str | None = None
     model: str | None = None
     effort: str | None = None
+    clamp: Mapping[str, Bounds] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +134,10 @@ class Recipe:
             ValueError: for a prompt text or a parameter that is not well formed, saying what was expected.
         """
         check(variant)
-        pinned, drop = _parameters(variant.parameters)
-        changes = Changes(pinned, drop - pinned.keys(), model=variant.model, effort=variant.effort)
+        pinned, drop, bounds = _parameters(variant.parameters)
+        settled = {*pinned, *drop, *(() if variant.effort is None else (EFFORT,))}
+        clamp = {name: pair for name, pair in bounds.items() if name not in settled}
+        changes = Changes(pinned, drop - pinned.keys(), model=variant.model, effort=variant.effort, clamp=clamp)
         return cls(changes, variant.prompt)
 
     def render(self, request: Readable) -> Changes | None:
@@ -269,16 +278,17 @@ def _edit(item: object) -> Edit:
             raise ValueError(f'an edit is {{"append": TEXT}} or {{"replace": TEXT, "with": TEXT}}, got {item!r}')
 
 
-def _parameters(parameters: Mapping[str, Json]) -> tuple[dict[str, Json], frozenset[str]]:
+def _parameters(parameters: Mapping[str, Json]) -> tuple[dict[str, Json], frozenset[str], dict[str, Bounds]]:
     drop, more = parameters.get("drop", ()), parameters.get("set", {})
     if not isinstance(drop, tuple) or not all(isinstance(name, str) for name in drop):
         raise ValueError(f"parameters.drop is a list of field names, got {drop!r}")
     if not isinstance(more, Mapping):
         raise ValueError(f"parameters.set holds fields and their values, got {more!r}")
-    fields = {**{name: value for name, value in parameters.items() if name not in ("drop", "set")}, **more}
-    if taken := {"model", "messages", "stream"} & fields.keys():
+    fields = {**{name: value for name, value in parameters.items() if name not in GUARDS}, **more}
+    bounds = bounds_by_field(parameters.get("clamp", {}))
+    if taken := {"model", "messages", "stream"} & (fields.keys() | bounds.keys()):
         raise ValueError(f"parameters cannot set {', '.join(sorted(taken))}: the variant or the app does")
-    return fields, frozenset(str(name) for name in drop)
+    return fields, frozenset(str(name) for name in drop), bounds
 
 
 def _places(literals: list[str], text: str) -> list[tuple[int, int]] | None:

@@ -19,8 +19,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from midshift.gateway.app import Gateway, Receive, Scope
-from midshift.gateway.relay import Send
+from midshift.gateway.app import Gateway, Scope
+from midshift.gateway.intake import Receive
+from midshift.gateway.reply import Send
 from midshift.gateway.settings import Admin
 from midshift.ports import Clock
 

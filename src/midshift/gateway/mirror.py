@@ -17,13 +17,15 @@ from midshift.domain.exposure import Pair, ShadowAnswer, ShadowFate
 from midshift.domain.routing import Arm, position
 from midshift.domain.variant import Variant
 from midshift.gateway.counters import Counters
-from midshift.gateway.relay import PATH, Job, Outcome
+from midshift.gateway.job import Job, Outcome
+from midshift.gateway.leg import Leg
 from midshift.gateway.route import ServedVariant
 from midshift.gateway.settings import GatewaySettings, Pricing
 from midshift.ports import Clock, Recorder
-from midshift.providers.http.messages import CallFailed, Failure, Head, Request, Transport
-from midshift.wire import openai_chat
-from midshift.wire.openai_chat import Answer
+from midshift.providers.http.messages import CallFailed, Failure, Head, Transport
+from midshift.wire.protocol import Answer, WireName
+from midshift.wire.translation.conversation import Uncarried
+from midshift.wire.wires import WIRES
 
 LOG = logging.getLogger(__name__)
 
@@ -127,11 +129,15 @@ class Mirror:
         if changes is None:
             return None
         provider = candidate.variant.provider
-        body = job.request.rewritten(changes, ask_usage=self._settings.upstreams[provider].asks_usage)
+        leg = Leg.of(job, self._settings.upstreams[provider])
+        try:
+            request = leg.request(changes)
+        except Uncarried:
+            return None
         started_s = self._clock.monotonic_s()
         try:
             async with asyncio.timeout(self._settings.shadow.timeout_s):
-                call = await self._transports[provider].send(Request(PATH, job.lines, body), job.request.stream)
+                call = await self._transports[provider].send(request, job.request.stream)
                 try:
                     head = await call.head()
                     received = await call.read(self._settings.shadow.max_answer_bytes)
@@ -144,7 +150,7 @@ class Mirror:
         latency_s = self._clock.monotonic_s() - started_s
         if head.status == 429:
             self._paused_until_s[candidate.id] = self._clock.monotonic_s() + _pause_s(head)
-        return self._side(candidate.variant, head.status, received, job.request.stream, latency_s)
+        return self._side(candidate.variant, leg.wire, head.status, received, job.request.stream, latency_s)
 
     def _paired(
         self, job: Job, candidate: ServedVariant, outcome: Outcome, shadow: ShadowAnswer | None
@@ -157,7 +163,9 @@ class Mirror:
             incumbent = ShadowAnswer(None, CLIENT_LEFT, outcome.latency_s)
         else:
             variant = job.serving.incumbent.variant
-            incumbent = self._side(variant, outcome.status, outcome.body, job.request.stream, outcome.latency_s)
+            incumbent = self._side(
+                variant, outcome.body_wire, outcome.status, outcome.body, job.request.stream, outcome.latency_s
+            )
         self._recorder.record_pair(
             Pair(
                 request_id=job.id,
@@ -174,12 +182,19 @@ class Mirror:
         return (ShadowFate.PAIRED, "") if shadow.status == 200 else (ShadowFate.FAILED, "candidate_failed")
 
     def _side(
-        self, variant: Variant, status: int, body: bytes | None, streamed: bool, latency_s: float | None
+        self,
+        variant: Variant,
+        wire: WireName,
+        status: int,
+        body: bytes | None,
+        streamed: bool,
+        latency_s: float | None,
     ) -> ShadowAnswer:
         """One side of a pair. A body that is no answer, although the status said so, counts as 502."""
         answer: Answer | None = None
         if status == 200 and body is not None:
-            answer = openai_chat.read_stream(body) if streamed else openai_chat.read_answer(body)
+            spoken = WIRES[wire]
+            answer = spoken.read_stream(body) if streamed else spoken.read_answer(body)
         if answer is None:
             return ShadowAnswer(None, 502 if status == 200 else status, latency_s)
         return ShadowAnswer(

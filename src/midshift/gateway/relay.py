@@ -10,123 +10,31 @@ Elsewhere: who gets which variant (app), the answer that nobody sees (mirror), s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
 
 from midshift.domain.exposure import Fate
 from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
 from midshift.domain.usage import UNKNOWN
-from midshift.domain.workload import Workload
 from midshift.gateway import headers
 from midshift.gateway.breaker import BreakerState
-from midshift.gateway.route import ServedVariant, Serving
+from midshift.gateway.job import Job, Outcome
+from midshift.gateway.leg import Leg
+from midshift.gateway.reply import Reply
+from midshift.gateway.route import ServedVariant
 from midshift.gateway.settings import GatewaySettings
 from midshift.ports import Clock
-from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Request, Transport
-from midshift.wire import openai_chat, sse
-from midshift.wire.openai_chat import Answer, ChatRequest
+from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Transport
+from midshift.wire import sse
+from midshift.wire.protocol import Answer, Problem, Wire
+from midshift.wire.translation.conversation import Uncarried
+from midshift.wire.wires import WIRES
 
-Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
-
-PATH = "/chat/completions"
+UNCARRIED = "uncarried"
 
 _LONGEST_HELD_BLOCK = 64 * 1024
 _REFUSED = range(400, 500)
 _NOT_THE_REQUESTS_FAULT = (401, 403, 408, 409, 425, 429)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One request with everything that was decided about it."""
-
-    id: str
-    workload: Workload
-    request: ChatRequest
-    lines: headers.Lines
-    serving: Serving
-    assigned: Arm
-    unit: str
-    block: int
-    slices: tuple[str, ...]
-    started_s: float
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of a job for the user. `status` is the truth about the answer, also when the head had said 200."""
-
-    fate: Fate = Fate.REFUSED
-    status: int = 0
-    by: ServedVariant | None = None
-    fell_back: str = ""
-    unmatched: bool = False
-    left: bool = False
-    first_byte_s: float | None = None
-    latency_s: float | None = None
-    answer: Answer = field(default_factory=Answer)
-    keeps_body: bool = False
-    body: bytes | None = None
-
-
-class Reply:
-    """The way back to the app: one head, then the body."""
-
-    __slots__ = ("_clock", "_job_id", "_outcome", "_send", "_started_s", "is_begun")
-
-    def __init__(self, send: Send, job_id: str, outcome: Outcome, clock: Clock, started_s: float) -> None:
-        self._send = send
-        self._job_id = job_id.encode()
-        self._outcome = outcome
-        self._clock = clock
-        self._started_s = started_s
-        self.is_begun = False
-
-    async def begin(self, status: int, lines: headers.Lines, serving: Serving, by: ServedVariant) -> None:
-        """Send the head."""
-        ours = [(b"x-midshift-request-id", self._job_id), (b"x-midshift-variant", by.short_id)]
-        if serving.route.upgrade is not None:
-            ours.append((b"x-midshift-step", b"%d" % serving.route.step))
-        self.is_begun = True
-        self._outcome.status = status
-        self._outcome.by = by
-        await self._send({"type": "http.response.start", "status": status, "headers": [*lines, *ours]})
-
-    async def more(self, data: bytes) -> None:
-        """Send a part of the body."""
-        if self._outcome.first_byte_s is None:
-            self._outcome.first_byte_s = self._clock.monotonic_s() - self._started_s
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self, data: bytes = b"") -> None:
-        """Send the last of it."""
-        if data and self._outcome.first_byte_s is None:
-            self._outcome.first_byte_s = self._clock.monotonic_s() - self._started_s
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
-
-
-class UsageFilter:
-    """Takes the usage that we asked for out of a stream whose app did not ask: some clients stumble over it."""
-
-    __slots__ = ("_blocks", "_is_on")
-
-    def __init__(self, is_on: bool) -> None:
-        self._is_on = is_on
-        self._blocks = sse.Blocks()
-
-    def feed(self, chunk: bytes) -> bytes:
-        """What goes on of this chunk, and of what was held before."""
-        if not self._is_on:
-            return chunk
-        blocks = self._blocks.feed(chunk)
-        out = b"".join(block for block in blocks if not openai_chat.is_usage_only(block))
-        return out + self._blocks.flush() if len(self._blocks.rest) > _LONGEST_HELD_BLOCK else out
-
-    def end(self) -> bytes:
-        """What was held of a block that never ended."""
-        rest = self._blocks.flush()
-        return b"" if openai_chat.is_usage_only(rest) else rest
 
 
 class Relay:
@@ -166,47 +74,51 @@ class Relay:
         if not breaker.allows(self._clock.monotonic_s()):
             outcome.fell_back = "breaker"
             return False
+        leg = self._leg(job, candidate)
         try:
-            call = await self._sent(job, candidate, changes)
+            call = await self._sent(leg, candidate, changes)
         except CallFailed as failed:
             outcome.fell_back = failed.failure.value
             return False
+        except Uncarried:
+            outcome.fell_back = UNCARRIED
+            return False
         try:
-            return await self._forwarded(job, call, candidate, reply, outcome, breaker)
+            return await self._forwarded(leg, call, candidate, reply, outcome, breaker)
         finally:
             call.close()
 
     async def _forwarded(
-        self, job: Job, call: Call, candidate: ServedVariant, reply: Reply, outcome: Outcome, breaker: BreakerState
+        self, leg: Leg, call: Call, candidate: ServedVariant, reply: Reply, outcome: Outcome, breaker: BreakerState
     ) -> bool:
         try:
-            head, begun = await self._begun(job, call, candidate)
+            head, begun = await self._begun(leg, call)
         except CallFailed as failed:
             outcome.fell_back = failed.failure.value
             return False
         if isinstance(begun, int):
             outcome.fell_back = str(begun)
             return False
-        if job.request.stream:
-            await self._pump(job, call, head, begun, candidate, reply, outcome)
+        if leg.job.request.stream:
+            await self._pump(leg, call, head, begun, candidate, reply, outcome)
         else:
-            await self._whole(job, head, begun, candidate, reply, outcome)
+            await self._whole(leg, head, begun, candidate, reply, outcome)
         breaker.record(outcome.status < 500, self._clock.monotonic_s())
         return True
 
-    async def _begun(self, job: Job, call: Call, candidate: ServedVariant) -> tuple[Head, bytes | int]:
+    async def _begun(self, leg: Leg, call: Call) -> tuple[Head, bytes | int]:
         """The head of a candidate's answer, with all of it, or a stream up to its first event; or how it failed."""
-        limits = self._settings.upstreams[candidate.variant.provider].timeouts
-        patience_s = limits.first_byte_s if job.request.stream else self._settings.candidate_patience_s
+        is_stream = leg.job.request.stream
+        patience_s = leg.upstream.timeouts.first_byte_s if is_stream else self._settings.candidate_patience_s
         try:
             async with asyncio.timeout(patience_s):
                 head = await call.head()
                 if head.status != 200:
                     return head, head.status
-                if job.request.stream:
-                    return head, await _first_event(call)
+                if is_stream:
+                    return head, await _first_event(call, leg.spoken)
                 body = await call.read(self._settings.max_answer_bytes)
-                return head, body if openai_chat.read_answer(body) is not None else 502
+                return head, body if leg.spoken.read_answer(body) is not None else 502
         except TimeoutError:
             raise CallFailed(Failure.FIRST_BYTE_TIMEOUT) from None
 
@@ -217,49 +129,55 @@ class Relay:
         if changes is None:  # an incumbent serves whatever comes: with the app's own prompt then
             outcome.unmatched = True
             changes = Changes(model=incumbent.variant.model)
+        leg = self._leg(job, incumbent)
         try:
-            call = await self._sent(job, incumbent, changes)
+            call = await self._sent(leg, incumbent, changes)
         except CallFailed as failed:
-            await self._failed(job, failed.failure, incumbent, reply, outcome)
+            await self._failed(job, _problem(failed.failure), incumbent, reply, outcome)
+            return
+        except Uncarried as error:
+            await self._failed(job, Problem(400, str(error), UNCARRIED, error.param), incumbent, reply, outcome)
             return
         try:
             on_the_wire()
             head = await call.head()
             if job.request.stream and head.status == 200:
-                await self._pump(job, call, head, b"", incumbent, reply, outcome)
+                await self._pump(leg, call, head, b"", incumbent, reply, outcome)
             else:
                 body = await call.read(self._settings.max_answer_bytes)
-                await self._whole(job, head, body, incumbent, reply, outcome)
+                await self._whole(leg, head, body, incumbent, reply, outcome)
         except CallFailed as failed:
-            await self._failed(job, failed.failure, incumbent, reply, outcome)
+            await self._failed(job, _problem(failed.failure), incumbent, reply, outcome)
         finally:
             call.close()
 
-    async def _sent(self, job: Job, served: ServedVariant, changes: Changes) -> Call:
-        provider = served.variant.provider
-        body = job.request.rewritten(changes, ask_usage=self._settings.upstreams[provider].asks_usage)
-        return await self._transports[provider].send(Request(PATH, job.lines, body), job.request.stream)
+    def _leg(self, job: Job, served: ServedVariant) -> Leg:
+        return Leg.of(job, self._settings.upstreams[served.variant.provider])
+
+    async def _sent(self, leg: Leg, served: ServedVariant, changes: Changes) -> Call:
+        transport = self._transports[served.variant.provider]
+        return await transport.send(leg.request(changes), leg.job.request.stream)
 
     async def _whole(
-        self, job: Job, head: Head, body: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
+        self, leg: Leg, head: Head, body: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
     ) -> None:
         """Send an answer that is there as a whole, whatever its status."""
-        answer = openai_chat.read_answer(body) if head.status == 200 else None
+        answer = leg.spoken.read_answer(body) if head.status == 200 else None
         outcome.answer = answer or Answer()
-        outcome.body = body if outcome.keeps_body else None
-        lines = [*headers.to_app(head.headers), (b"content-length", b"%d" % len(body))]
-        await reply.begin(head.status, lines, job.serving, by)
-        await reply.end(body)
+        _keep(outcome, leg, body)
+        out = leg.whole(head.status, body)
+        lines = [*headers.to_app(head.headers), (b"content-length", b"%d" % len(out))]
+        await reply.begin(head.status, lines, leg.job.serving, by)
+        await reply.end(out)
 
     async def _pump(
-        self, job: Job, call: Call, head: Head, begun: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
+        self, leg: Leg, call: Call, head: Head, begun: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
     ) -> None:
         """Forward a stream as it comes."""
-        is_ours = self._settings.upstreams[by.variant.provider].asks_usage and not job.request.asks_usage
-        visible, tail = UsageFilter(is_ours and not head.value(b"content-encoding")), openai_chat.StreamTail()
+        visible, tail = leg.visible(is_encoded=bool(head.value(b"content-encoding"))), leg.spoken.tail()
         kept: list[bytes] | None = [] if outcome.keeps_body else None
         size = 0
-        await reply.begin(200, [*headers.to_app(head.headers), (b"x-accel-buffering", b"no")], job.serving, by)
+        await reply.begin(200, [*headers.to_app(head.headers), (b"x-accel-buffering", b"no")], leg.job.serving, by)
         try:
             while chunk := begun or await call.chunk():
                 begun = b""
@@ -271,23 +189,25 @@ class Relay:
                     kept.append(chunk)
                     kept = kept if size <= self._settings.shadow.max_answer_bytes else None
             await reply.end(visible.end())
-            outcome.body = b"".join(kept) if kept is not None else None
+            if kept is not None:
+                _keep(outcome, leg, b"".join(kept))
         except CallFailed as failed:
             outcome.status = failed.failure.status
-            await reply.end(visible.end() + _broke_off(failed.failure))
+            await reply.end(visible.end() + WIRES[leg.job.wire].error_event(_problem(failed.failure)))
         finally:
             outcome.answer = tail.answer()
 
-    async def _failed(self, job: Job, failure: Failure, by: ServedVariant, reply: Reply, outcome: Outcome) -> None:
+    async def _failed(self, job: Job, problem: Problem, by: ServedVariant, reply: Reply, outcome: Outcome) -> None:
         """The incumbent gave no answer at all, or broke one off: say so, without saying where it lives."""
         outcome.answer = Answer(UNKNOWN)
+        wire = WIRES[job.wire]
         if reply.is_begun:
-            outcome.status = failure.status
-            await reply.end(_broke_off(failure))
+            outcome.status = problem.status
+            await reply.end(wire.error_event(problem))
             return
-        body = openai_chat.error_body(_words(failure), "upstream_error", failure.value)
+        body = wire.error_body(problem)
         lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await reply.begin(failure.status, lines, job.serving, by)
+        await reply.begin(problem.status, lines, job.serving, by)
         await reply.end(body)
 
     def _breaker(self, job: Job) -> BreakerState:
@@ -313,7 +233,12 @@ class Relay:
             self._breaker(job).record(False, self._clock.monotonic_s())
 
 
-async def _first_event(call: Call) -> bytes | int:
+def _keep(outcome: Outcome, leg: Leg, body: bytes) -> None:
+    if outcome.keeps_body:
+        outcome.body, outcome.body_wire = body, leg.wire
+
+
+async def _first_event(call: Call, wire: Wire) -> bytes | int:
     """A stream up to its first event; 502 if that is an error. Comments before it are no answer yet."""
     held = b""
     blocks = sse.Blocks()
@@ -322,7 +247,7 @@ async def _first_event(call: Call) -> bytes | int:
         for block in blocks.feed(chunk):
             event = sse.parse(block)
             if event is not None:
-                return 502 if openai_chat.is_error(event.data) else held
+                return 502 if wire.is_error(event) else held
         if len(held) > _LONGEST_HELD_BLOCK:
             return held
     return 502
@@ -332,8 +257,8 @@ def _is_the_requests_fault(status: int) -> bool:
     return status in _REFUSED and status not in _NOT_THE_REQUESTS_FAULT
 
 
-def _broke_off(failure: Failure) -> bytes:
-    return openai_chat.error_event(_words(failure), "upstream_error", failure.value)
+def _problem(failure: Failure) -> Problem:
+    return Problem(failure.status, _words(failure), failure.value)
 
 
 def _words(failure: Failure) -> str:

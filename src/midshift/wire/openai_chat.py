@@ -11,21 +11,23 @@ servers put it on the last chunk that has one.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from midshift.domain.clamping import EFFORT, Bounds
 from midshift.domain.rendering import Changes
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.domain.variant import Json
 from midshift.wire import sse
+from midshift.wire import usage as usage_of
+from midshift.wire.protocol import Answer, Problem, Sent, Unreadable
 
+PATH = "/chat/completions"
 DONE = b"[DONE]"
 
 _TAIL = 64 * 1024
@@ -33,24 +35,12 @@ _BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t
 _AFTER_VALUES = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*\Z")
 _NULL, _TRUE = Raw(b"null"), Raw(b"true")
 _SYSTEM_ROLES = ("system", "developer")
+_KINDS = {429: "rate_limit_error", 502: "upstream_error", 504: "upstream_error"}
 
 _fields = msgspec.json.Decoder(dict[str, Raw])
 _items = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
-
-
-class Unreadable(ValueError):
-    """A request that is not a chat completion, said so that the app's developer can mend it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an answer says about itself; `text` is None where it has none (a tool call, a refusal to parse)."""
-
-    usage: Usage = UNKNOWN
-    finish_reason: str | None = None
-    text: str | None = None
 
 
 # Leaves are `Any`: one odd value of one server must not make the whole answer unreadable.
@@ -65,19 +55,12 @@ class _Choice(msgspec.Struct):
     index: Any = 0
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: Any = None
-    completion_tokens: Any = None
-    prompt_tokens_details: Any = None
-    completion_tokens_details: Any = None
-    cost: Any = None
-
-
 class _Completion(msgspec.Struct):
     """An answer, or one chunk of a stream; every other field is skipped."""
 
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: Any = None
+    service_tier: Any = None
     error: Raw = _NULL
 
 
@@ -102,6 +85,8 @@ class ChatRequest:
     Raises:
         Unreadable: if it is not a JSON object with a model and a list of messages.
     """
+
+    bound_state: tuple[tuple[str, str], ...] = ()  # chat completions keep nothing between two requests
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -164,14 +149,16 @@ class ChatRequest:
             found = _inside(found, name)
         return found
 
-    def rewritten(self, changes: Changes, ask_usage: bool = False) -> bytes:
-        """The request with the changes of a variant; the very same bytes where nothing changes.
+    def rewritten(self, changes: Changes, ask_usage: bool = False, strip_state: bool = False) -> Sent:
+        """See `WireRequest`."""
+        return Sent(PATH, self._body(changes, ask_usage))
 
-        `ask_usage` asks for usage in the stream, beside whatever else the app asks of it.
-        """
+    def _body(self, changes: Changes, ask_usage: bool) -> bytes:
         changed = dict(self._fields)
         for name in changes.drop:
             changed.pop(name, None)
+        for name, bounds in changes.clamp.items():
+            _clamp(changed, "reasoning_effort" if name == EFFORT else name, bounds)
         for name, value in changes.set.items():
             _set(changed, name, _encode(value))
         if changes.model is not None:
@@ -228,7 +215,7 @@ class ChatRequest:
         try:
             return decoder.decode(self._raw(name))
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Unreadable(f"{name!r} must be {expected}") from None
+            raise Unreadable(f"{name!r} must be {expected}", name) from None
 
 
 class StreamTail:
@@ -253,11 +240,21 @@ class StreamTail:
         usage, finish = UNKNOWN, None
         for chunk in _chunks_backwards(b"".join(self._chunks)):
             if usage == UNKNOWN and chunk.usage is not None:
-                usage = _usage(chunk.usage)
+                usage = _usage(chunk)
             finish = finish or _finish_reason(chunk)
             if usage != UNKNOWN and finish is not None:
                 break
         return Answer(usage, finish)
+
+
+def read_request(body: bytes, path: str = PATH, query: str = "") -> ChatRequest:
+    """See `Wire`."""
+    return ChatRequest(body)
+
+
+def tail() -> StreamTail:
+    """See `Wire`."""
+    return StreamTail()
 
 
 def read_answer(body: bytes) -> Answer | None:
@@ -267,7 +264,7 @@ def read_answer(body: bytes) -> Answer | None:
         return None
     message = completion.choices[0].message if completion.choices else None
     text = message.content if message is not None and isinstance(message.content, str) else None
-    return Answer(_usage(completion.usage), _finish_reason(completion), text)
+    return Answer(_usage(completion), _finish_reason(completion), text)
 
 
 def read_stream(body: bytes) -> Answer | None:
@@ -285,17 +282,17 @@ def read_stream(body: bytes) -> Answer | None:
         chunk = _decoded(event.data)
         if chunk is None or bytes(chunk.error) != b"null":
             return None
-        usage = _usage(chunk.usage) if chunk.usage is not None else usage
+        usage = _usage(chunk) if chunk.usage is not None else usage
         finish = _finish_reason(chunk) or finish
         texts.extend(_deltas(chunk))
     return Answer(usage, finish, "".join(texts) or None) if ended or finish is not None else None
 
 
-def is_error(data: bytes) -> bool:
+def is_error(event: sse.Event) -> bool:
     """Whether an event of a stream is a server's error instead of a chunk."""
-    if data == DONE:
+    if event.data == DONE:
         return False
-    chunk = _decoded(data)
+    chunk = _decoded(event.data)
     return chunk is None or bytes(chunk.error) != b"null"
 
 
@@ -308,20 +305,46 @@ def is_usage_only(block: bytes) -> bool:
     return chunk is not None and chunk.usage is not None and not chunk.choices
 
 
-def error_body(message: str, kind: str, code: str | None = None, param: str | None = None) -> bytes:
+def error_body(problem: Problem) -> bytes:
     """An error in the shape that OpenAI's clients raise as their own classes."""
-    return _encoder.encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+    kind = _KINDS.get(problem.status, "invalid_request_error" if problem.status < 500 else "server_error")
+    found = {"message": problem.message, "type": kind, "param": problem.param, "code": problem.code}
+    return _encoder.encode({"error": found})
 
 
-def error_event(message: str, kind: str, code: str | None = None) -> bytes:
+def error_event(problem: Problem) -> bytes:
     """An error in the middle of a stream: clients raise it instead of taking what came for the whole answer."""
-    return b"data: " + error_body(message, kind, code) + b"\n\n"
+    return b"data: " + error_body(problem) + b"\n\n"
+
+
+def read_problem(status: int, body: bytes) -> Problem:
+    """See `Wire`."""
+    try:
+        found = _mapping.decode(body).get("error")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = None
+    error = found if isinstance(found, dict) else {}
+    message, code, param = error.get("message"), error.get("code") or error.get("type"), error.get("param")
+    return Problem(
+        status,
+        message if isinstance(message, str) and message else f"The provider answered with status {status}.",
+        code if isinstance(code, str) else "upstream_error",
+        param if isinstance(param, str) else None,
+    )
 
 
 def models_body(names: Iterable[str]) -> bytes:
     """The answer of `GET /v1/models`."""
-    listed = [{"id": name, "object": "model", "created": 0, "owned_by": "midshift"} for name in names]
-    return _encoder.encode({"object": "list", "data": listed})
+    return _encoder.encode({"object": "list", "data": [_model(name) for name in names]})
+
+
+def model_body(name: str) -> bytes:
+    """The answer of `GET /v1/models/{id}`."""
+    return _encoder.encode(_model(name))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "midshift"}
 
 
 def _decoded(body: bytes) -> _Completion | None:
@@ -331,26 +354,8 @@ def _decoded(body: bytes) -> _Completion | None:
         return None
 
 
-def _usage(usage: _Usage | None) -> Usage:
-    if usage is None:
-        return UNKNOWN
-    return Usage(
-        tokens_in=_count(usage.prompt_tokens),
-        tokens_out=_count(usage.completion_tokens),
-        cached_in=_count(_inside(usage.prompt_tokens_details, "cached_tokens")),
-        reasoning_out=_count(_inside(usage.completion_tokens_details, "reasoning_tokens")),
-        cost_usd=_amount(usage.cost),
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _amount(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+def _usage(completion: _Completion) -> Usage:
+    return usage_of.openai_chat(completion.usage, completion.service_tier)
 
 
 def _finish_reason(completion: _Completion) -> str | None:
@@ -444,3 +449,16 @@ def _set(fields: dict[str, Raw], name: str, encoded: bytes | memoryview) -> None
     """Set a field, unless it is there already with this very value."""
     if name not in fields or memoryview(fields[name]) != encoded:
         fields[name] = Raw(encoded)
+
+
+def _clamp(fields: dict[str, Raw], name: str, bounds: Bounds) -> None:
+    """Bring a field within its bounds; one that is not there, or already inside, keeps its bytes."""
+    if name not in fields:
+        return
+    try:
+        value = msgspec.json.decode(fields[name])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    clamped = bounds.clamped(value)
+    if clamped != value:
+        fields[name] = Raw(_encode(clamped))

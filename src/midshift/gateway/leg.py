@@ -1,0 +1,112 @@
+"""How a job speaks with one provider: on the app's own wire wherever the provider knows it, else in translation.
+
+On the app's own wire nothing but the variant's fields is touched, in either direction. In translation a field that
+the provider's wire has no words for raises `Uncarried`, before anybody is asked.
+Elsewhere: the wires (wire), from one to another (wire.translation), sockets (providers.http).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from midshift.domain.rendering import Changes
+from midshift.gateway.job import Job
+from midshift.providers.http.messages import Request
+from midshift.providers.http.settings import Upstream
+from midshift.wire import sse
+from midshift.wire.protocol import Wire, WireName
+from midshift.wire.translation.translate import Stream, translated_reply, translated_request
+from midshift.wire.wires import WIRES
+
+_LONGEST_HELD_BLOCK = 64 * 1024
+
+
+class Visible(Protocol):
+    """What of a provider's stream goes on to the app."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What goes on of this chunk, and of what was held before."""
+        ...
+
+    def end(self) -> bytes:
+        """What was held at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """The way of one job to one provider. `wire` is what the provider is asked on."""
+
+    job: Job
+    upstream: Upstream
+    wire: WireName
+
+    @classmethod
+    def of(cls, job: Job, upstream: Upstream) -> Leg:
+        """The shortest way: without translation if there is one."""
+        spoken = tuple(WireName(name) for name in upstream.wires)
+        return cls(job, upstream, job.wire if job.wire in spoken else spoken[0])
+
+    @property
+    def spoken(self) -> Wire:
+        """The provider's wire."""
+        return WIRES[self.wire]
+
+    def request(self, changes: Changes, strip_state: bool = False) -> Request:
+        """What is sent.
+
+        Raises:
+            Uncarried: for a field that the provider's wire has no words for.
+        """
+        asked = self.job.request
+        if self.wire is not self.job.wire:
+            asked = translated_request(self.job.wire, self.wire, asked.body, self.job.path, self.job.query)
+        sent = asked.rewritten(changes, ask_usage=self.upstream.asks_usage, strip_state=strip_state)
+        return Request(self.upstream.wires[self.wire] + sent.target, self.job.lines, sent.body)
+
+    def whole(self, status: int, body: bytes) -> bytes:
+        """An answer, or an error, as the app reads it."""
+        return body if self.wire is self.job.wire else translated_reply(self.wire, self.job.wire, status, body)
+
+    def visible(self, is_encoded: bool) -> Visible:
+        """A stream as the app reads it."""
+        if self.wire is not self.job.wire:
+            return Stream(self.wire, self.job.wire, include_usage=self.job.request.asks_usage)
+        hides = self.upstream.asks_usage and not self.job.request.asks_usage and not is_encoded
+        return UsageFilter(self.spoken) if hides else Unchanged()
+
+
+class Unchanged:
+    """A stream as it comes."""
+
+    __slots__ = ()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """See `Visible`."""
+        return chunk
+
+    def end(self) -> bytes:
+        """See `Visible`."""
+        return b""
+
+
+class UsageFilter:
+    """Takes the usage that we asked for out of a stream whose app did not ask: some clients stumble over it."""
+
+    __slots__ = ("_blocks", "_wire")
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._blocks = sse.Blocks()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """See `Visible`."""
+        blocks = self._blocks.feed(chunk)
+        out = b"".join(block for block in blocks if not self._wire.is_usage_only(block))
+        return out + self._blocks.flush() if len(self._blocks.rest) > _LONGEST_HELD_BLOCK else out
+
+    def end(self) -> bytes:
+        """See `Visible`."""
+        rest = self._blocks.flush()
+        return b"" if self._wire.is_usage_only(rest) else rest

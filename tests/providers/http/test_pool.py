@@ -1,0 +1,429 @@
+"""The way to a provider, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midshift.providers.http import call as calls
+from midshift.providers.http.messages import CallFailed, Failure, Request
+from midshift.providers.http.pool import Pool
+from midshift.providers.http.settings import Timeouts, Upstream
+from tests.gateway.fakes import Exchange, FakeProvider, Script, completion, cutting, silent
+
+BODY = b'{"model":"m"}'
+SHORT_S = 0.05
+
+
+@asynccontextmanager
+async def a_pool(script: Script, **options: Any) -> AsyncIterator[tuple[Pool, FakeProvider]]:
+    """A provider with a pool before it."""
+    async with FakeProvider(script).running() as provider:
+        pool = Pool(Upstream(provider.base_url, **options), "sk-key")
+        try:
+            yield pool, provider
+        finally:
+            pool.close()
+            await asyncio.sleep(0)  # connections hear of it in the next turn of the loop
+
+
+async def ask(pool: Pool, body: bytes = BODY, streamed: bool = False) -> bytes:
+    """One call, read to its end."""
+    call = await pool.send(Request("/chat/completions", [], body), streamed)
+    try:
+        return await call.read(1 << 30)
+    finally:
+        call.close()
+
+
+async def why(pool: Pool, streamed: bool = True) -> Failure:
+    """How a call fails."""
+    with pytest.raises(CallFailed) as failed:
+        await ask(pool, streamed=streamed)
+    return failed.value.failure
+
+
+async def plain(exchange: Exchange) -> None:
+    """A whole answer."""
+    await exchange.answer(completion())
+
+
+async def test_a_request_goes_below_the_base_url_with_its_key_and_its_headers() -> None:
+    """Base URLs end where the vendor's paths begin; answers come uncompressed, so that usage can be read."""
+    async with a_pool(plain) as (pool, provider):
+        call = await pool.send(Request("/chat/completions", [(b"x-one", b"1")], BODY), streamed=False)
+        await call.read(1 << 20)
+
+        seen = provider.seen[0]
+        assert ("POST", "/v1/chat/completions", BODY) == (seen.method, seen.path, seen.body)
+        assert {
+            "host": f"127.0.0.1:{provider.port}",
+            "authorization": "Bearer sk-key",
+            "accept-encoding": "identity",
+            "x-one": "1",
+            "content-length": str(len(BODY)),
+        } == seen.headers
+
+
+async def test_a_connection_is_kept_for_the_next_call() -> None:
+    """A handshake costs more than the gateway adds otherwise."""
+    async with a_pool(plain) as (pool, provider):
+        assert [completion()] * 3 == [await ask(pool) for _ in range(3)]
+        assert 1 == provider.connections
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used_again() -> None:
+    """The longer it was idle, the likelier the server closes it just when the next request is on its way."""
+    async with a_pool(plain, keep_alive_s=0.0) as (pool, provider):
+        await ask(pool)
+        await ask(pool)
+
+        assert 2 == provider.connections
+
+
+async def test_a_stale_connection_is_exchanged_and_the_request_is_served_once() -> None:
+    """Servers close idle connections whenever they like; no user should see that."""
+    async with a_pool(plain) as (pool, provider):
+        await ask(pool)
+        provider.left.clear()
+        provider.close_connections()
+        await provider.left.wait()
+
+        assert completion() == await ask(pool)
+        assert (2, 2) == (provider.connections, len(provider.seen))
+
+
+async def test_a_request_that_was_sent_is_never_sent_again() -> None:
+    """Nobody can tell whether a server that broke off had served it: it may cost twice, or do something twice."""
+
+    async def once_then_cut(exchange: Exchange) -> None:
+        await (plain if len(provider.seen) == 1 else cutting)(exchange)
+
+    async with a_pool(once_then_cut) as (pool, provider):
+        await ask(pool)
+
+        assert Failure.BROKEN is await why(pool)
+        assert 2 == len(provider.seen)
+
+
+async def test_bytes_that_nobody_asked_for_are_not_the_next_answer() -> None:
+    """Read as an answer, they would be somebody else's."""
+
+    async def talkative(exchange: Exchange) -> None:
+        await exchange.answer(completion("for you"))
+        if len(provider.seen) == 1:
+            await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+
+    async with a_pool(talkative) as (pool, provider):
+        assert [completion("for you")] * 2 == [await ask(pool) for _ in range(2)]
+
+
+async def test_closing_a_call_closes_its_connection() -> None:
+    """A model that is not told goes on writing, and is paid for it."""
+
+    async with a_pool(stalling) as (pool, provider):
+        call = await pool.send(Request("/x", [], BODY), streamed=True)
+        assert b"data: 1\n\n" == await call.chunk()
+
+        call.close()
+
+        await provider.left.wait()
+
+
+async def test_cancelling_a_call_closes_its_connection() -> None:
+    """Whatever a task was waiting for when its user left."""
+    async with a_pool(silent) as (pool, provider):
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(ask(pool))
+            await provider.asked.wait()
+            asking.cancel()
+
+        await provider.left.wait()
+
+
+async def test_a_call_past_the_limit_waits_for_a_connection() -> None:
+    """A provider's limit is better met here than there."""
+    go_on = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await go_on.wait()
+        await plain(exchange)
+
+    async with a_pool(slow, max_connections=1) as (pool, provider):
+        async with asyncio.TaskGroup() as tasks:
+            first, second = tasks.create_task(ask(pool)), tasks.create_task(ask(pool))
+            await provider.asked.wait()
+            go_on.set()
+
+        assert [completion()] * 2 == [first.result(), second.result()]
+        assert 1 == provider.connections
+
+
+async def test_a_call_that_waits_too_long_for_a_connection_says_busy() -> None:
+    """It never reached the provider, which is not the provider's fault."""
+    async with a_pool(silent, max_connections=1, timeouts=Timeouts(connect_s=SHORT_S)) as (pool, provider):
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(ask(pool))
+            await provider.asked.wait()
+
+            assert Failure.BUSY is await why(pool)
+            assert 503 == Failure.BUSY.status
+            first.cancel()
+
+
+async def test_a_place_in_the_line_that_is_given_up_goes_to_the_next() -> None:
+    """Otherwise one user who leaves would cost everybody behind a connection."""
+    go_on = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await go_on.wait()
+        await plain(exchange)
+
+    async with a_pool(slow, max_connections=1) as (pool, provider):
+        async with asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(ask(pool))
+            await provider.asked.wait()
+            leaving = tasks.create_task(ask(pool))
+            staying = tasks.create_task(ask(pool))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            go_on.set()
+
+        assert completion() == first.result() == staying.result()
+
+
+async def test_a_provider_that_is_not_there_is_unreachable() -> None:
+    """Said at once, not after a timeout."""
+    async with a_pool(plain) as (_, provider):
+        port = provider.port
+    pool = Pool(Upstream(f"http://127.0.0.1:{port}/v1"), None)
+
+    assert Failure.UNREACHABLE is await why(pool)
+    assert 502 == Failure.UNREACHABLE.status
+
+
+async def test_a_handshake_that_never_ends_is_a_connect_timeout() -> None:
+    """A balancer that accepts and says nothing looks like this."""
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pool = Pool(Upstream(f"https://127.0.0.1:{port}", timeouts=Timeouts(connect_s=SHORT_S)), None)
+
+    assert Failure.CONNECT_TIMEOUT is await why(pool)
+    server.close()
+
+
+async def test_a_stream_without_a_first_byte_is_a_first_byte_timeout() -> None:
+    """Also when its head came at once: users wait for words, not for headers."""
+
+    async def head_only(exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        await silent(exchange)
+
+    for script in (silent, head_only):
+        async with a_pool(script, timeouts=Timeouts(first_byte_s=SHORT_S)) as (pool, provider):
+            assert Failure.FIRST_BYTE_TIMEOUT is await why(pool)
+            await provider.left.wait()
+
+
+async def test_an_answer_that_is_not_streamed_may_take_until_the_end_for_its_first_byte() -> None:
+    """It has no first byte before it is whole."""
+    go_on = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await go_on.wait()
+        await plain(exchange)
+
+    async with a_pool(slow, timeouts=Timeouts(first_byte_s=SHORT_S)) as (pool, _):
+        asyncio.get_running_loop().call_later(2 * SHORT_S, go_on.set)
+
+        assert completion() == await ask(pool, streamed=False)
+
+
+async def stalling(exchange: Exchange) -> None:
+    """A stream that begins and does not go on."""
+    await exchange.begin_stream()
+    await exchange.chunk(b"data: 1\n\n")
+    await silent(exchange)
+
+
+async def test_a_stream_that_stalls_is_an_idle_timeout() -> None:
+    """Without it, a silent server holds a connection for ever."""
+    async with a_pool(stalling, timeouts=Timeouts(idle_s=SHORT_S)) as (pool, provider):
+        assert Failure.IDLE_TIMEOUT is await why(pool)
+        await provider.left.wait()
+
+
+async def test_a_call_that_goes_on_for_too_long_is_a_total_timeout() -> None:
+    """A byte a second defeats every other limit."""
+
+    async def dripping(exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        while True:
+            await exchange.chunk(b"data: 1\n\n")
+            await asyncio.sleep(SHORT_S / 10)
+
+    async with a_pool(dripping, timeouts=Timeouts(total_s=SHORT_S, idle_s=SHORT_S)) as (pool, provider):
+        assert Failure.TOTAL_TIMEOUT is await why(pool)
+        assert 504 == Failure.TOTAL_TIMEOUT.status
+        await provider.left.wait()
+
+
+async def test_a_slow_reader_slows_the_server_down_and_is_no_idle_server() -> None:
+    """A gateway must not hold for a slow app what a fast model writes."""
+    size = 20 << 20
+
+    async def fast(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+        await exchange.send(bytes(size))
+
+    limits = Timeouts(idle_s=SHORT_S)
+    async with a_pool(fast, timeouts=limits) as (pool, _), a_pool(stalling, timeouts=limits) as (other, _):
+        call: Any = await pool.send(Request("/x", [], BODY), streamed=True)
+        await call.head()
+        assert Failure.IDLE_TIMEOUT is await why(other)  # so the same time has passed here
+
+        assert call._buffered < 2 * calls.HIGH_WATER
+        assert size == len(await call.read(1 << 30))
+
+
+async def test_a_body_may_be_in_chunks_with_trailers_or_end_with_the_connection() -> None:
+    """HTTP/1.1 has three ways to say where a body ends."""
+
+    async def in_chunks(exchange: Exchange) -> None:
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        await exchange.send(head + b"2\r\nab\r\n1;x=y\r\nc\r\n0\r\nx-late: 1\r\n\r\n")
+
+    async def to_the_end(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\n\r\nabc")
+        raise ConnectionResetError
+
+    for script in (in_chunks, to_the_end):
+        async with a_pool(script) as (pool, _):
+            assert [b"abc", b"abc"] == [await ask(pool), await ask(pool)]
+
+
+async def test_an_interim_answer_is_not_the_answer() -> None:
+    """103 and 100 come before it, from proxies that are in between."""
+
+    async def hinting(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
+        await plain(exchange)
+
+    async with a_pool(hinting) as (pool, provider):
+        assert [completion()] * 2 == [await ask(pool) for _ in range(2)]
+        assert 1 == provider.connections
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nsh",
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"x-pad: " + b"y" * 300_000,
+        b"",
+    ],
+    ids=["not HTTP", "cut body", "cut chunk", "another protocol", "endless head", "nothing"],
+)
+async def test_what_is_no_whole_answer_is_broken(sent: bytes) -> None:
+    """Half an answer must never look like a whole one."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.send(sent)
+        raise ConnectionResetError
+
+    async with a_pool(script) as (pool, _):
+        assert Failure.BROKEN is await why(pool)
+
+
+async def test_a_large_body_arrives_whole() -> None:
+    """Pictures and documents make requests of tens of megabytes."""
+    body = bytes(range(256)) * 4096 * 8
+
+    async with a_pool(plain) as (pool, provider):
+        await ask(pool, body)
+        await ask(pool, body)
+
+        assert [body, body] == [seen.body for seen in provider.seen]
+        assert 1 == provider.connections
+
+
+async def test_a_server_that_answers_before_it_has_read_all_is_heard() -> None:
+    """413 comes early, and says what to do; the rest of the body would be read as the next request."""
+    answered = asyncio.Event()
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig")
+        await answered.wait()
+        writer.close()
+
+    server = await asyncio.start_server(early, "127.0.0.1", 0)
+    pool = Pool(Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"), None)
+    call = await pool.send(Request("/x", [], bytes(64 << 20)), streamed=False)
+
+    assert 413 == (await call.head()).status
+    assert b"big" == await call.read(100)
+    assert not pool._idle
+    answered.set()
+    server.close()
+
+
+async def test_an_answer_beyond_its_limit_is_not_read_on() -> None:
+    """A server in trouble may send anything."""
+    async with a_pool(plain) as (pool, _):
+        call = await pool.send(Request("/x", [], BODY), streamed=False)
+
+        with pytest.raises(CallFailed, match="too_large"):
+            await call.read(10)
+        call.close()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody has signed, with its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    paths = f"-addext subjectAltName=IP:127.0.0.1 -keyout {folder / 'key.pem'} -out {folder / 'cert.pem'}"
+    subprocess.run([*command.split(), *paths.split()], check=True, capture_output=True)
+    return folder
+
+
+async def test_a_provider_is_verified_against_the_authorities(certificate: Path) -> None:
+    """Whoever is in between would read every prompt, and the key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    async with FakeProvider(plain).running(ssl=context) as provider:
+        base_url = f"https://127.0.0.1:{provider.port}/v1"
+        trusting = Pool(Upstream(base_url, ca_file=certificate / "cert.pem"), "k")
+        strict = Pool(Upstream(base_url), "k")
+
+        assert [completion()] * 2 == [await ask(trusting), await ask(trusting)]
+        assert 1 == len({seen.headers["host"] for seen in provider.seen})
+        assert Failure.UNREACHABLE is await why(strict)
+        assert 2 == len(provider.seen)
+        trusting.close()
+        await asyncio.sleep(0)
+
+
+def test_tls_is_not_older_than_1_2() -> None:
+    """Older versions are broken."""
+    pool = Pool(Upstream("https://127.0.0.1/v1"), None)
+
+    assert pool._tls is not None
+    assert ssl.TLSVersion.TLSv1_2 == pool._tls.minimum_version
+    assert (True, ssl.CERT_REQUIRED) == (pool._tls.check_hostname, pool._tls.verify_mode)
