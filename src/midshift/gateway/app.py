@@ -134,8 +134,10 @@ class Gateway:
         found = dict(scope["headers"])
         asked = recognised(method, path, found)
         match asked:
-            case Asked(operation=Operation.GENERATE | Operation.COUNT_TOKENS):
+            case Asked(operation=Operation.GENERATE):
                 await self._request(asked, scope, receive, send)
+            case Asked(operation=Operation.COUNT_TOKENS):
+                await self._token_count(asked, scope, receive, send)
             case Asked(operation=Operation.LIST_MODELS | Operation.GET_MODEL):
                 await self._models(asked, found, scope, send)
             case Asked(operation=Operation.REALTIME):
@@ -149,27 +151,40 @@ class Gateway:
         self.counters.received += 1
         self.counters.in_flight += 1
         request_id = f"req_{secrets.token_hex(16)}"
-        workload = UNKNOWN
-        query = scope["query_string"].decode("latin-1")
         try:
-            found = dict(scope["headers"])
-            key = self._intake.authenticated(found, query)
-            request = self._intake.read(asked, query, await whole_body(found, receive, self.settings.max_body_bytes))
-            claimed = self._intake.claimed(request.model)
-            workload = claimed.name
-            job = self._intake.job(
-                request_id, key, asked, query, claimed, request, scope["headers"], found, self._clock.monotonic_s()
-            )
+            job = await self._job(request_id, asked, scope, receive)
         except Refused as refused:
-            self._count_refusal(workload, refused.problem.code)
+            self._count_refusal(UNKNOWN, refused.problem.code)
             await _refuse(send, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
         except ClientLeft:
-            self._count_refusal(workload, "client_left")
+            self._count_refusal(UNKNOWN, "client_left")
         except BaseException:
-            self._count_refusal(workload, "internal_error")
+            self._count_refusal(UNKNOWN, "internal_error")
             raise
         else:
             await self._serve(job, receive, send)
+
+    async def _token_count(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request for a count of tokens: nothing of it is evidence."""
+        request_id = f"req_{secrets.token_hex(16)}"
+        outcome = Outcome()
+        try:
+            job = await self._job(request_id, asked, scope, receive)
+            reply = Reply(send, job.id, outcome, self._clock, job.started_s)
+            async with WhileClientStays(self._tasks, receive, outcome):
+                await self._relay.count_tokens(job, reply, outcome)
+        except Refused as refused:
+            await _refuse(send, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
+        except ClientLeft:
+            pass
+
+    async def _job(self, request_id: str, asked: Asked, scope: Scope, receive: Receive) -> Job:
+        found = dict(scope["headers"])
+        query = scope["query_string"].decode("latin-1")
+        key = self._intake.authenticated(found, query)
+        body = await whole_body(found, receive, self.settings.max_body_bytes)
+        started_s = self._clock.monotonic_s()
+        return self._intake.job(request_id, key, asked, query, body, scope["headers"], found, started_s)
 
     async def _serve(self, job: Job, receive: Receive, send: Send) -> None:
         outcome = Outcome()

@@ -72,17 +72,6 @@ class Intake:
             raise Refused(401, message, "invalid_api_key")
         return key
 
-    def read(self, asked: Asked, query: str, body: bytes) -> WireRequest:
-        """The request on its wire.
-
-        Raises:
-            Refused: if it is not one.
-        """
-        try:
-            return WIRES[asked.wire].read_request(body, asked.path, without_key(query))
-        except Unreadable as error:
-            raise Refused(400, str(error), "unreadable", error.param) from None
-
     def claimed(self, model: str) -> Workload:
         """The workload that claims a model.
 
@@ -102,13 +91,18 @@ class Intake:
         key: ClientKey | None,
         asked: Asked,
         query: str,
-        workload: Workload,
-        request: WireRequest,
+        body: bytes,
         lines: headers.Lines,
         found: Found,
         started_s: float,
     ) -> Job:
-        """Everything that is decided about a request before anybody is asked."""
+        """Everything that is decided about a request before anybody is asked.
+
+        Raises:
+            Refused: if it is none of its wire, or no workload claims its model.
+        """
+        request = _read(asked, _without_key(query), body)
+        workload = self.claimed(request.model)
         may_label = key is None or key.may_label
         serving = self._serving(workload.name)
         unit = self._unit(request_id, workload, request, found, may_label)
@@ -117,7 +111,7 @@ class Intake:
             workload=workload,
             wire=asked.wire,
             path=asked.path,
-            query=without_key(query),
+            query=_without_key(query),
             request=request,
             lines=headers.to_provider(lines, self._private[workload.name]),
             serving=serving,
@@ -141,6 +135,13 @@ class Intake:
 
     def _hmac(self, value: bytes) -> str:
         return hmac.digest(self._settings.unit_key, value, "sha256").hex()[:_UNIT_LENGTH]
+
+
+def _read(asked: Asked, query: str, body: bytes) -> WireRequest:
+    try:
+        return WIRES[asked.wire].read_request(body, asked.path, query)
+    except Unreadable as error:
+        raise Refused(400, str(error), "unreadable", error.param) from None
 
 
 async def whole_body(found: Found, receive: Receive, limit: int) -> bytes:
@@ -180,7 +181,7 @@ def _shown_key(found: Found, query: str) -> str:
     return dict(parse_qsl(query)).get("key", "") if "key=" in query else ""
 
 
-def without_key(query: str) -> str:
+def _without_key(query: str) -> str:
     """A query without the app's key, which is ours and no provider's business."""
     if "key=" not in query:
         return query

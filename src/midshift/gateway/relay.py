@@ -58,6 +58,37 @@ class Relay:
         finally:
             outcome.latency_s = self._clock.monotonic_s() - job.started_s
 
+    async def count_tokens(self, job: Job, reply: Reply, outcome: Outcome) -> None:
+        """Ask how many tokens a request has, of the variant that would answer it; no evidence comes of it."""
+        candidate = job.serving.candidate if job.assigned is Arm.CANDIDATE else None
+        if candidate is not None and await self._counted(job, candidate, reply, outcome, is_last=False):
+            return
+        await self._counted(job, job.serving.incumbent, reply, outcome, is_last=True)
+
+    async def _counted(self, job: Job, served: ServedVariant, reply: Reply, outcome: Outcome, is_last: bool) -> bool:
+        """Whether the app has its answer; the last one asked always gives one."""
+        leg = self._leg(job, served)
+        changes = served.recipe.render(job.request) or Changes(model=served.variant.model)
+        try:
+            if leg.wire is not job.wire:
+                raise Uncarried("model", f"tokens are counted on the {leg.wire} wire there")
+            call = await self._sent(leg, served, changes)
+            try:
+                head, body = await call.head(), await call.read(self._settings.max_answer_bytes)
+            finally:
+                call.close()
+        except CallFailed as failed:
+            problem = _problem(failed.failure)
+        except Uncarried as error:
+            problem = Problem(400, str(error), UNCARRIED, error.param)
+        else:
+            if is_last or head.status == 200:
+                await self._whole(leg, head, body, served, reply, outcome)
+                return True
+        if is_last:
+            await self._failed(job, problem, served, reply, outcome)
+        return is_last
+
     def open_breakers(self) -> Sequence[tuple[str, str]]:
         """Workload and candidate of each that is left alone at present."""
         return [key for key, state in self._breakers.items() if state.is_open]
