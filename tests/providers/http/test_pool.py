@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-import subprocess
-from collections.abc import AsyncIterator
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +14,10 @@ from midshift.providers.http import call as calls
 from midshift.providers.http.messages import CallFailed, Failure, Request
 from midshift.providers.http.pool import Pool
 from midshift.providers.http.settings import Timeouts, Upstream
-from tests.gateway.fakes import Exchange, FakeProvider, Script, completion, cutting, silent
+from tests.servers import Exchange, FakeProvider, Script, cutting, silent
 
 BODY = b'{"model":"m"}'
+ANSWER = b'{"choices":[]}'
 SHORT_S = 0.05
 
 
@@ -52,7 +51,7 @@ async def why(pool: Pool, streamed: bool = True) -> Failure:
 
 async def plain(exchange: Exchange) -> None:
     """A whole answer."""
-    await exchange.answer(completion())
+    await exchange.answer(ANSWER)
 
 
 async def test_a_request_goes_below_the_base_url_with_its_key_and_its_headers() -> None:
@@ -75,7 +74,7 @@ async def test_a_request_goes_below_the_base_url_with_its_key_and_its_headers() 
 async def test_a_connection_is_kept_for_the_next_call() -> None:
     """A handshake costs more than the gateway adds otherwise."""
     async with a_pool(plain) as (pool, provider):
-        assert [completion()] * 3 == [await ask(pool) for _ in range(3)]
+        assert [ANSWER] * 3 == [await ask(pool) for _ in range(3)]
         assert 1 == provider.connections
 
 
@@ -96,7 +95,7 @@ async def test_a_stale_connection_is_exchanged_and_the_request_is_served_once() 
         provider.close_connections()
         await provider.left.wait()
 
-        assert completion() == await ask(pool)
+        assert ANSWER == await ask(pool)
         assert (2, 2) == (provider.connections, len(provider.seen))
 
 
@@ -117,12 +116,12 @@ async def test_bytes_that_nobody_asked_for_are_not_the_next_answer() -> None:
     """Read as an answer, they would be somebody else's."""
 
     async def talkative(exchange: Exchange) -> None:
-        await exchange.answer(completion("for you"))
+        await exchange.answer(ANSWER)
         if len(provider.seen) == 1:
             await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
 
     async with a_pool(talkative) as (pool, provider):
-        assert [completion("for you")] * 2 == [await ask(pool) for _ in range(2)]
+        assert [ANSWER] * 2 == [await ask(pool) for _ in range(2)]
 
 
 async def test_closing_a_call_closes_its_connection() -> None:
@@ -162,7 +161,7 @@ async def test_a_call_past_the_limit_waits_for_a_connection() -> None:
             await provider.asked.wait()
             go_on.set()
 
-        assert [completion()] * 2 == [first.result(), second.result()]
+        assert [ANSWER] * 2 == [first.result(), second.result()]
         assert 1 == provider.connections
 
 
@@ -196,7 +195,7 @@ async def test_a_place_in_the_line_that_is_given_up_goes_to_the_next() -> None:
             leaving.cancel()
             go_on.set()
 
-        assert completion() == first.result() == staying.result()
+        assert ANSWER == first.result() == staying.result()
 
 
 async def test_a_provider_that_is_not_there_is_unreachable() -> None:
@@ -249,7 +248,7 @@ async def test_an_answer_that_is_not_streamed_may_take_until_the_end_for_its_fir
     async with a_pool(slow, timeouts=Timeouts(first_byte_s=SHORT_S)) as (pool, _):
         asyncio.get_running_loop().call_later(2 * SHORT_S, go_on.set)
 
-        assert completion() == await ask(pool, streamed=False)
+        assert ANSWER == await ask(pool, streamed=False)
 
 
 async def stalling(exchange: Exchange) -> None:
@@ -323,7 +322,7 @@ async def test_an_interim_answer_is_not_the_answer() -> None:
         await plain(exchange)
 
     async with a_pool(hinting) as (pool, provider):
-        assert [completion()] * 2 == [await ask(pool) for _ in range(2)]
+        assert [ANSWER] * 2 == [await ask(pool) for _ in range(2)]
         assert 1 == provider.connections
 
 
@@ -393,37 +392,311 @@ async def test_an_answer_beyond_its_limit_is_not_read_on() -> None:
         call.close()
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody has signed, with its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    paths = f"-addext subjectAltName=IP:127.0.0.1 -keyout {folder / 'key.pem'} -out {folder / 'cert.pem'}"
-    subprocess.run([*command.split(), *paths.split()], check=True, capture_output=True)
-    return folder
+async def test_a_request_may_be_of_any_method_and_carry_a_query() -> None:
+    """Models are listed with GET, and files are deleted."""
+    async with a_pool(plain) as (pool, provider):
+        call = await pool.send(Request("/models?limit=1", [], method="GET"), streamed=False)
+        await call.read(100)
+
+        seen = provider.seen[0]
+        assert ("GET", "/v1/models?limit=1", False) == (seen.method, seen.path, "content-length" in seen.headers)
 
 
-async def test_a_provider_is_verified_against_the_authorities(certificate: Path) -> None:
-    """Whoever is in between would read every prompt, and the key."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
-    async with FakeProvider(plain).running(ssl=context) as provider:
-        base_url = f"https://127.0.0.1:{provider.port}/v1"
-        trusting = Pool(Upstream(base_url, ca_file=certificate / "cert.pem"), "k")
-        strict = Pool(Upstream(base_url), "k")
+async def test_the_answer_to_head_has_no_body_whatever_its_length_says() -> None:
+    """The parser does not know what was asked, and would wait for it."""
 
-        assert [completion()] * 2 == [await ask(trusting), await ask(trusting)]
-        assert 1 == len({seen.headers["host"] for seen in provider.seen})
-        assert Failure.UNREACHABLE is await why(strict)
-        assert 2 == len(provider.seen)
-        trusting.close()
+    async def head_of(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
+
+    async with a_pool(head_of) as (pool, provider):
+        for _ in range(2):
+            call = await pool.send(Request("/x", [], method="HEAD"), streamed=False)
+            assert (b"100", b"") == ((await call.head()).value(b"content-length"), await call.read(100))
+
+        assert 2 == provider.connections
+
+
+async def test_limits_of_time_may_be_given_with_a_call() -> None:
+    """A query for prices has less patience than a model has thoughts."""
+    async with a_pool(silent, timeouts=Timeouts(first_byte_s=60.0)) as (pool, _):
+        call = await pool.send(Request("/x", []), True, Timeouts(first_byte_s=SHORT_S))
+        with pytest.raises(CallFailed, match="first_byte_timeout"):
+            await call.head()
+
+
+async def test_those_who_wait_are_served_in_the_order_in_which_they_came() -> None:
+    """A connection that is free goes to the first in line, and not to whoever asks in that moment."""
+    go_on = asyncio.Event()
+    served: list[bytes] = []
+
+    async def slow(exchange: Exchange) -> None:
+        await go_on.wait()
+        served.append(exchange.seen.body)
+        await plain(exchange)
+
+    async with a_pool(slow, max_connections=1) as (pool, provider):
+
+        async def twice(name: bytes) -> None:
+            await ask(pool, name + b" first")
+            await ask(pool, name + b" again")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(twice(b"a"))
+            await provider.asked.wait()
+            for name in (b"b", b"c"):
+                tasks.create_task(twice(name))
+                await asyncio.sleep(0)
+            assert 2 == pool.counts().waiting
+            go_on.set()
+
+        assert [name + turn for turn in (b" first", b" again") for name in (b"a", b"b", b"c")] == served
+        assert (1, 5, 0, 1) == (pool.counts().opened, pool.counts().reused, pool.counts().waiting, provider.connections)
+
+
+async def test_who_does_not_fit_in_the_line_is_told_at_once() -> None:
+    """A line without end only moves the failure to where it costs more."""
+    async with a_pool(silent, max_connections=1, max_waiting=1) as (pool, provider):
+        async with asyncio.TaskGroup() as tasks:
+            held = [tasks.create_task(ask(pool))]
+            await provider.asked.wait()
+            held.append(tasks.create_task(ask(pool)))
+            await asyncio.sleep(0)
+
+            assert Failure.BUSY is await why(pool)
+            for task in held:
+                task.cancel()
+
+        assert 0 == pool.counts().waiting
+
+
+async def test_a_connection_that_fails_to_open_gives_its_place_to_the_next() -> None:
+    """Otherwise a provider that was away for a minute would stay away until a restart."""
+    async with a_pool(plain) as (_, provider):
+        port = provider.port
+    pool = Pool(Upstream(f"http://127.0.0.1:{port}/v1", max_connections=1))
+
+    assert [Failure.UNREACHABLE] * 3 == list(await asyncio.gather(*[why(pool) for _ in range(3)]))
+    assert 3 == pool.counts().failures[Failure.UNREACHABLE]
+
+
+async def test_a_connection_given_to_a_waiting_call_may_have_been_closed_meanwhile() -> None:
+    """The first in line still is: it gets a new one."""
+
+    async def last(exchange: Exchange) -> None:
+        await exchange.answer(ANSWER)
+        raise ConnectionResetError  # and closes without having said so
+
+    async with a_pool(last, max_connections=1) as (pool, provider):
+        answers = await asyncio.gather(*[ask(pool) for _ in range(4)])
+
+        assert [ANSWER] * 4 == answers
+        assert (4, 4) == (provider.connections, len(provider.seen))
+
+
+async def test_a_turn_that_comes_to_somebody_who_leaves_is_the_next_ones() -> None:
+    """A connection, or a place for one: lost, it would be lost for good."""
+    async with a_pool(plain, max_connections=1) as (pool, _):
+        async with asyncio.TaskGroup() as tasks:
+            call = await pool.send(Request("/x", [], BODY), streamed=False)
+            leaving, staying = tasks.create_task(ask(pool)), tasks.create_task(ask(pool))
+            await call.read(100)  # its connection is the first one's now, who has not heard of it
+            leaving.cancel()
+        assert ANSWER == staying.result()
+
+        async with asyncio.TaskGroup() as tasks:
+            await pool.send(Request("/x", [], BODY), streamed=False)
+            leaving, staying = tasks.create_task(ask(pool)), tasks.create_task(ask(pool))
+            await asyncio.sleep(0)
+            (connection,) = pool._all
+            connection.abort()
+            pool.lost(connection)
+            leaving.cancel()
+        assert ANSWER == staying.result()
+
+
+async def test_a_pool_counts_what_it_does() -> None:
+    """Metrics are made of it."""
+
+    async def script(exchange: Exchange) -> None:
+        await (cutting if exchange.seen.body == b"cut" else plain)(exchange)
+
+    async with a_pool(script) as (pool, _):
+        await ask(pool)
+        await ask(pool)
+        with pytest.raises(CallFailed):
+            await ask(pool, b"cut")
+        (await pool.send(Request("/x", [], BODY), streamed=True)).close()
+        await asyncio.sleep(0)
+
+        counts = pool.counts()
+        assert (2, 2, 1) == (counts.opened, counts.reused, counts.aborted)
+        assert {Failure.BROKEN: 1} == {why: count for why, count in counts.failures.items() if count}
+        assert (0, 0, 0) == (counts.open, counts.idle, counts.waiting)
+
+
+async def test_a_pool_that_is_closed_ends_what_waits_and_opens_nothing() -> None:
+    """A process that stops must not wait for its own line."""
+    async with a_pool(silent, max_connections=1) as (pool, provider):
+        async with asyncio.TaskGroup() as tasks:
+            first, second = tasks.create_task(why(pool)), tasks.create_task(why(pool))
+            await provider.asked.wait()
+            pool.close()
+
+        assert (Failure.BROKEN, Failure.UNREACHABLE) == (first.result(), second.result())
+        assert Failure.UNREACHABLE is await why(pool)
+        assert 1 == provider.connections
+
+
+async def test_an_answer_that_says_it_is_too_long_is_not_read_at_all() -> None:
+    """Its first megabytes would be read for nothing."""
+
+    async def endless(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
+        await silent(exchange)
+
+    async with a_pool(endless) as (pool, provider):
+        call = await pool.send(Request("/x", [], BODY), streamed=False)
+        await call.head()
+        with pytest.raises(CallFailed, match="too_large"):
+            await call.read(1 << 20)
+
+        await provider.left.wait()
+        assert 1 == pool.counts().failures[Failure.TOO_LARGE]
+
+
+@asynccontextmanager
+async def a_server(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], **options: Any
+) -> AsyncIterator[Pool]:
+    """A server of one connection that reads by itself, with a pool before it."""
+    left = asyncio.Event()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+            left.set()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=4096)
+    pool = Pool(Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", **options))
+    try:
+        yield pool
+    finally:
+        pool.close()
+        server.close()
+        await left.wait()
         await asyncio.sleep(0)
 
 
-def test_tls_is_not_older_than_1_2() -> None:
-    """Older versions are broken."""
-    pool = Pool(Upstream("https://127.0.0.1/v1"), None)
+async def test_a_server_that_reads_slowly_stops_the_writer() -> None:
+    """A body is in memory once: what the server does not take is not handed to the transport, and never copied."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    size = 64 << 20
 
-    assert pool._tls is not None
-    assert ssl.TLSVersion.TLSv1_2 == pool._tls.minimum_version
-    assert (True, ssl.CERT_REQUIRED) == (pool._tls.check_hostname, pool._tls.verify_mode)
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        begun.set()
+        await go_on.wait()
+        left = size
+        while left:
+            left -= len(await reader.read(1 << 20))
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+
+    async with a_server(slow) as pool:
+        body = bytes(size)
+        tracemalloc.start()
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(ask(pool, body))
+            await begun.wait()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            handed = sum(one.transport.get_write_buffer_size() for one in pool._all if one.transport is not None)
+            go_on.set()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+        assert b"" == asking.result()
+        assert 0 < handed < 1 << 20
+        assert peak < 8 << 20
+
+
+async def test_a_server_that_stops_reading_is_an_idle_timeout() -> None:
+    """It never got the request, so it cannot be late with the answer."""
+    done = asyncio.Event()
+
+    async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+
+    async with a_server(stuck, timeouts=Timeouts(idle_s=SHORT_S)) as pool:
+        with pytest.raises(CallFailed, match="idle_timeout"):
+            await ask(pool, bytes(64 << 20), streamed=True)
+        done.set()
+
+
+@pytest.mark.parametrize("size", [1000, 64 << 20])
+async def test_a_refusal_before_the_end_of_the_body_is_heard_also_when_the_server_closes(size: int) -> None:
+    """It says what is wrong: too large, no key."""
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbig")
+
+    async with a_server(early) as pool:
+        call = await pool.send(Request("/x", [], bytes(size)), streamed=False)
+
+        assert (413, b"big") == ((await call.head()).status, await call.read(100))
+        call.close()
+        assert 0 == pool.counts().idle
+
+
+async def test_a_refusal_ends_the_sending_before_it_is_whole() -> None:
+    """The server reads no more, so the body would never be sent."""
+    go_on = asyncio.Event()
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nb")
+        await go_on.wait()
+        writer.write(b"ig")
+
+    async with a_server(early) as pool:
+        call = await pool.send(Request("/x", [], bytes(64 << 20)), streamed=False)
+        assert 413 == (await call.head()).status
+        go_on.set()
+        assert b"big" == await call.read(100)
+
+
+@pytest.mark.slow
+async def test_a_server_that_takes_its_time_but_goes_on_is_not_late() -> None:
+    """Neither with reading, nor with an answer that it owes only when it has read all."""
+    size = 64 << 20
+
+    async def steady(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(4):
+            await asyncio.sleep(0.1)  # what takes time is the very point
+            for _ in range(16):
+                await reader.readexactly(1 << 20)
+        await asyncio.sleep(0.1)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nall")
+        await reader.read()
+
+    async with a_server(steady, timeouts=Timeouts(idle_s=0.35, first_byte_s=0.35)) as pool:
+        assert b"all" == await ask(pool, bytes(size), streamed=True)
+
+
+async def test_an_answer_that_begins_before_the_body_is_whole_does_not_end_the_sending() -> None:
+    """A server may stream what it has understood so far."""
+    size = 8 << 20
+
+    async def echoing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        await reader.readexactly(size)
+        writer.write(b"3\r\nall\r\n0\r\n\r\n")
+        await reader.read()
+
+    async with a_server(echoing) as pool:
+        assert b"all" == await ask(pool, bytes(size))
+        assert 1 == pool.counts().idle

@@ -1,5 +1,8 @@
 """One request on the wire and its answer: the connection pushes, one reader pulls, and the limits of time hold.
 
+Contract. A body beyond 64 KB goes in slices of 256 KB that are not copied, each when the server has taken most of
+the one before; an answer that refuses it ends the sending. Of an answer at most 256 KB and one read of the socket
+wait for a slow reader: then the server waits as well, and its silence is not held against it.
 Elsewhere: reading the wire (connection), choosing the connection (pool).
 """
 
@@ -11,12 +14,13 @@ from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import CallFailed, Failure, Head
 from midshift.providers.http.settings import Timeouts
 
-_SLICE = 256 * 1024
 HIGH_WATER = 256 * 1024
+LARGE = 64 * 1024
+_SLICE = 256 * 1024
 
 
 class OpenCall:
-    """Implements `Call`. The connection pushes, one reader pulls."""
+    """Implements `Call`, and the connection's `Receiver`."""
 
     __slots__ = (
         "_begun",
@@ -24,6 +28,7 @@ class OpenCall:
         "_buffered",
         "_connection",
         "_first_byte_at",
+        "_first_byte_s",
         "_head",
         "_idle_s",
         "_last_at",
@@ -34,12 +39,14 @@ class OpenCall:
         "_total_at",
         "_waiter",
         "_why",
-        "_write_paused",
+        "has_body",
         "is_written",
     )
 
-    def __init__(self, connection: Connection, timeouts: Timeouts, total_at: float) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(
+        self, connection: Connection, timeouts: Timeouts, first_byte_s: float, total_at: float, has_body: bool
+    ) -> None:
+        self._loop = loop = asyncio.get_running_loop()
         self._connection = connection
         self._buffer: list[bytes] = []
         self._buffered = 0
@@ -49,113 +56,131 @@ class OpenCall:
         self._why: Failure | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._reading_paused = False
-        self._write_paused = False
         self.is_written = False
+        self.has_body = has_body
         self._total_at = total_at
+        self._first_byte_s = first_byte_s
         self._idle_s = timeouts.idle_s
-        self._last_at = self._loop.time()
-        self._first_byte_at = self._last_at + timeouts.first_byte_s
-        self._timer = self._loop.call_at(min(self._first_byte_at, total_at), self._expired)
+        self._last_at = loop.time()
+        self._first_byte_at = self._last_at + first_byte_s
+        # It looks at least every `idle_s`, so that no progress has to move it.
+        self._timer = loop.call_at(min(self._first_byte_at, total_at, self._last_at + self._idle_s), self._look)
         connection.call = self
 
-    async def write(self, head: bytes, body: bytes) -> None:
-        """Send the request; a large body in slices, as fast as the server takes them."""
-        transport = self._connection.transport
-        if transport is None:
+    def write(self, request: bytes) -> None:
+        """Send a whole request, or its head.
+
+        Raises:
+            CallFailed: if the connection is closed.
+        """
+        if self._connection.transport is None:
             raise CallFailed(Failure.BROKEN)
-        if len(body) <= _SLICE:
-            transport.write(head + body)
-            self.is_written = True
-        else:
-            transport.write(head)
-            self.is_written = await self._write_slices(transport, body)
+        self._connection.transport.write(request)
+        self.is_written = True
+
+    async def write_large(self, head: bytes, body: bytes) -> None:
+        """Send a request whose body is large, as fast as the server takes it.
+
+        Raises:
+            CallFailed: if the connection is closed before the first byte.
+        """
+        self.write(head)
+        self.is_written = False
+        view = memoryview(body)
+        for begin in range(0, len(body), _SLICE):
+            while self._connection.is_write_paused and not self._is_refused():
+                await self._pushed()
+            if self._is_refused() or self._connection.transport is None:
+                return  # what the server says is the answer; the connection is in the middle of a request
+            self._connection.transport.write(view[begin : begin + _SLICE])
+            self._last_at = self._loop.time()
+        self.is_written = True
+        self._first_byte_at = self._last_at + self._first_byte_s
+        self._look()
 
     async def head(self) -> Head:
         """See `Call`."""
         while self._head is None:
-            self._raise_failure()
+            if self._why is not None:
+                raise CallFailed(self._why)
             await self._pushed()
         return self._head
 
     async def chunk(self) -> bytes:
         """See `Call`."""
         while not self._buffer:
-            self._raise_failure()
+            if self._why is not None:
+                raise CallFailed(self._why)
             if self._over:
                 return b""
             await self._pushed()
-        taken = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
-        self._buffer.clear()
-        self._buffered = 0
-        self._resume_reading()
-        return taken
+        return self._taken()
 
     async def read(self, limit: int) -> bytes:
         """See `Call`."""
+        if not self._over and self._declared() > limit:
+            raise self._given_up(Failure.TOO_LARGE)
         chunks = []
         size = 0
         while taken := await self.chunk():
             chunks.append(taken)
             size += len(taken)
             if size > limit:
-                raise CallFailed(Failure.TOO_LARGE)
+                raise self._given_up(Failure.TOO_LARGE)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def close(self) -> None:
         """See `Call`."""
         if not self._over:
-            self.failed(Failure.BROKEN)
-            self._connection.call = None
-            self._connection.abort()
+            self._connection.owner.left()
+            self._break_off(Failure.BROKEN)
 
     def began(self, head: Head) -> None:
-        """The head has come."""
+        """See `Receiver`."""
         self._head = head
         self._wake()
 
     def more(self, data: bytes) -> None:
-        """A part of the body has come."""
+        """See `Receiver`."""
         self._buffer.append(data)
         self._buffered += len(data)
         self._last_at = self._loop.time()
-        if not self._begun:
-            self._begun = True
-            self._timer.cancel()
-            self._timer = self._loop.call_at(min(self._total_at, self._last_at + self._idle_s), self._expired)
+        self._begun = True
         if self._buffered > HIGH_WATER and not self._reading_paused and self._connection.transport is not None:
             self._reading_paused = True
             self._connection.transport.pause_reading()
         self._wake()
 
     def completed(self) -> None:
-        """The answer is whole."""
+        """See `Receiver`."""
         self._over = True
         self._timer.cancel()
         self._resume_reading()
         self._wake()
 
     def failed(self, why: Failure) -> None:
-        """There will be no more."""
+        """See `Receiver`."""
         self._why = why
         self.completed()
 
-    def writable(self, is_writable: bool) -> None:
-        """The system's buffer is full, or no longer."""
-        self._write_paused = not is_writable
+    def resumed(self) -> None:
+        """See `Receiver`."""
         self._wake()
 
-    async def _write_slices(self, transport: asyncio.Transport, body: bytes) -> bool:
-        for begin in range(0, len(body), _SLICE):
-            while self._write_paused and not self._over:
-                await self._pushed()
-            if self._over or self._head is not None:
-                return False  # the server has answered without reading on: what it says is the answer
-            transport.write(body[begin : begin + _SLICE])
-        return True
+    def _is_refused(self) -> bool:
+        """Over, or answered with something that makes the rest of the body needless: an error, a redirect."""
+        return self._over or (self._head is not None and self._head.status >= 300)
 
-    def _raise_failure(self) -> None:
-        if self._why is not None:
-            raise CallFailed(self._why)
+    def _declared(self) -> int:
+        """How long the answer says that it is, if it does; the parser has read it as a number before."""
+        return int(self._head.value(b"content-length") or 0) if self._head is not None else 0
+
+    def _taken(self) -> bytes:
+        taken = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
+        self._buffer.clear()
+        self._buffered = 0
+        self._resume_reading()
+        return taken
 
     async def _pushed(self) -> None:
         self._waiter = self._loop.create_future()
@@ -175,23 +200,33 @@ class OpenCall:
             if self._connection.transport is not None:
                 self._connection.transport.resume_reading()
 
-    def _expired(self) -> None:
-        """One timer for all limits: it looks which of them is over, and else waits for the next."""
-        now = self._loop.time()
+    def _limit(self) -> tuple[float, Failure]:
+        """When the present state has lasted too long, and what that is called."""
+        if not self.is_written:
+            return self._last_at + self._idle_s, Failure.IDLE_TIMEOUT
         if not self._begun:
-            limit_at, why = self._first_byte_at, Failure.FIRST_BYTE_TIMEOUT
-        elif self._reading_paused:  # it is our reader that is slow
-            limit_at, why = now + self._idle_s, Failure.IDLE_TIMEOUT
-        else:
-            limit_at, why = self._last_at + self._idle_s, Failure.IDLE_TIMEOUT
-        if now >= self._total_at:
-            self._time_out(Failure.TOTAL_TIMEOUT)
-        elif now >= limit_at:
-            self._time_out(why)
-        else:
-            self._timer = self._loop.call_at(min(self._total_at, limit_at), self._expired)
+            return self._first_byte_at, Failure.FIRST_BYTE_TIMEOUT
+        if self._reading_paused:  # it is our reader that is slow
+            return self._total_at, Failure.TOTAL_TIMEOUT
+        return self._last_at + self._idle_s, Failure.IDLE_TIMEOUT
 
-    def _time_out(self, why: Failure) -> None:
+    def _look(self) -> None:
+        """One timer for all limits: it looks which of them is over, and else comes again."""
+        now = self._loop.time()
+        limit_at, why = self._limit()
+        if now < min(limit_at, self._total_at):
+            self._timer.cancel()
+            self._timer = self._loop.call_at(min(limit_at, self._total_at, now + self._idle_s), self._look)
+            return
+        self._given_up(Failure.TOTAL_TIMEOUT if now >= self._total_at else why)
+
+    def _given_up(self, why: Failure) -> CallFailed:
+        self._connection.owner.failed(why)
+        if not self._over:
+            self._break_off(why)
+        return CallFailed(why)
+
+    def _break_off(self, why: Failure) -> None:
         self.failed(why)
         self._connection.call = None
         self._connection.abort()

@@ -1,5 +1,9 @@
 """One connection: bytes from the socket through the parser to the call that has it.
 
+Contract. What comes after an answer belongs to nobody: the connection is closed, and never gives it to the next call.
+What brings nothing for long (a head, trailers, extensions of chunks beyond 256 KB) is broken off. An answer whose end
+is the end of the connection is whole if the server closed and did not reset; over TLS nobody can tell that from
+somebody who cuts the line, which is why no answer of a known length is taken for whole before it is.
 Elsewhere: who waits for the answer (call), who keeps the connection (pool).
 """
 
@@ -13,12 +17,13 @@ import httptools
 
 from midshift.providers.http.messages import Failure, Head
 
-_LONGEST_HEAD = 256 * 1024
+_LONGEST_BARREN = 256 * 1024
 
 
 class Receiver(Protocol):
-    """Whoever an answer is for."""
+    """Whoever an answer is for. `has_body` is false for HEAD, whose answer ends with its head."""
 
+    has_body: bool
     is_written: bool
 
     def began(self, head: Head) -> None:
@@ -37,8 +42,8 @@ class Receiver(Protocol):
         """There will be no more."""
         ...
 
-    def writable(self, is_writable: bool) -> None:
-        """The system's buffer is full, or no longer."""
+    def resumed(self) -> None:
+        """The system takes bytes again."""
         ...
 
 
@@ -49,7 +54,7 @@ class Owner(Protocol):
         """Count a connection that is there."""
         ...
 
-    def released(self, connection: Connection, reusable: bool) -> None:
+    def released(self, connection: Connection, is_reusable: bool) -> None:
         """Take back a connection whose answer is over."""
         ...
 
@@ -57,90 +62,124 @@ class Owner(Protocol):
         """Forget a connection that is closed."""
         ...
 
+    def failed(self, why: Failure) -> None:
+        """Count a call that failed."""
+        ...
+
+    def left(self) -> None:
+        """Count a call that was let go before its answer was whole."""
+        ...
+
 
 class Connection(asyncio.Protocol):
-    """One connection: bytes in, callbacks of the parser out to the call that has it."""
+    """A connection over its life: idle, or with one call; between them lies a whole answer."""
 
-    def __init__(self, pool: Owner) -> None:
+    __slots__ = (
+        "_barren",
+        "_headers",
+        "_in_head",
+        "_interim",
+        "_is_reusable",
+        "_is_whole",
+        "_parser",
+        "_readable",
+        "call",
+        "idle_since",
+        "is_write_paused",
+        "owner",
+        "transport",
+        "was_made",
+    )
+
+    def __init__(self, owner: Owner) -> None:
         self.idle_since = 0.0
         self.call: Receiver | None = None
         self.transport: asyncio.Transport | None = None
-        self._pool = pool
+        self.is_write_paused = False
+        self.was_made = False
+        self.owner = owner
         self._parser = httptools.HttpResponseParser(self)
         self._readable = select.poll()
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._barren = 0
         self._in_head = True
-        self._until_eof = False
         self._interim = False
+        self._is_whole = False
+        self._is_reusable = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self._readable.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self._pool.opened(self)
+        self.was_made = True
+        self.owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         if self.call is None:
             self.abort()  # nobody asked: whatever it is, the next answer would be read wrongly
             return
-        self._head_bytes += len(data) if self._in_head else 0
+        self._barren += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._is_reusable = False
             self._broken()
-        else:
-            if self._in_head and self._head_bytes > _LONGEST_HEAD:
-                self._broken()
+        if self._is_whole:
+            self._is_whole = False
+            self._barren = 0
+            self.owner.released(self, self._is_reusable)
+        elif self._barren > _LONGEST_BARREN:
+            self._broken()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
         call, self.call = self.call, None
         if call is not None:
-            if error is None and self._until_eof and not self._in_head:
+            if error is None and self._ends_with_connection():
                 call.completed()
             else:
+                self.owner.failed(Failure.BROKEN)
                 call.failed(Failure.BROKEN)
-        self._pool.lost(self)
+        self.owner.lost(self)
 
     def pause_writing(self) -> None:
-        if self.call is not None:
-            self.call.writable(False)
+        self.is_write_paused = True
 
     def resume_writing(self) -> None:
+        self.is_write_paused = False
         if self.call is not None:
-            self.call.writable(True)
+            self.call.resumed()
 
     def on_message_begin(self) -> None:
         self._headers = []
         self._in_head = True
+        if self._is_whole:
+            self._is_reusable = False  # somebody else's answer, right behind ours
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # not a trailer
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        if self.call is None:
+            return
         status = self._parser.get_status_code()
-        self._interim = status < 200
-        if self._interim or self.call is None:
+        self._interim = 100 <= status < 200
+        if self._interim:
             return
         self._in_head = False
-        names = {name for name, _ in self._headers}
-        self._until_eof = not names & {b"content-length", b"transfer-encoding"} and status not in (204, 304)
         self.call.began(Head(status, self._headers))
+        if not self.call.has_body:
+            self._end(is_reusable=False)  # the parser would wait for the body that the head speaks of
 
     def on_body(self, body: bytes) -> None:
+        self._barren = 0
         if self.call is not None:
             self.call.more(body)
 
     def on_message_complete(self) -> None:
-        if self._interim:
+        if self._interim or self.call is None:
             return
-        call, self.call = self.call, None
-        self._head_bytes = 0
-        self._in_head = True
-        if call is not None:
-            call.completed()
-            self._pool.released(self, reusable=self._parser.should_keep_alive() and call.is_written)
+        self._end(self._parser.should_keep_alive() and self.call.is_written and not self.is_write_paused)
 
     def is_stale(self) -> bool:
         """Whether the server has closed, or said something that nobody asked for. Asks the system, not the loop:
@@ -153,8 +192,20 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def _end(self, is_reusable: bool) -> None:
+        """Hand over a whole answer. The connection is given back when all that came with it has been looked at."""
+        call, self.call = self.call, None
+        self._is_whole, self._is_reusable = True, is_reusable
+        if call is not None:
+            call.completed()
+
+    def _ends_with_connection(self) -> bool:
+        """An answer that has begun, and says neither how long it is nor that it comes in chunks."""
+        return not self._in_head and not {b"content-length", b"transfer-encoding"} & {name for name, _ in self._headers}
+
     def _broken(self) -> None:
         call, self.call = self.call, None
         if call is not None:
+            self.owner.failed(Failure.BROKEN)
             call.failed(Failure.BROKEN)
         self.abort()

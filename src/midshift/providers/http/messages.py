@@ -1,6 +1,6 @@
 """What is said to a provider and what comes back, and the two protocols between: Transport and Call.
 
-Elsewhere: limits and addresses (settings), the connections behind the protocols (pool, connection, call).
+Elsewhere: limits and addresses (settings), what keeps these promises over sockets (pool).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
+
+from midshift.providers.http.settings import Timeouts
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
@@ -34,16 +36,20 @@ class Failure(StrEnum):
 
 
 class CallFailed(Exception):
-    """A provider gave no answer, or broke it off."""
+    """A provider gave no answer, or broke it off; `detail` is for people, and holds no secret."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.value)
+    def __init__(self, failure: Failure, detail: str = "") -> None:
+        super().__init__(f"{failure.value}: {detail}" if detail else failure.value)
         self.failure = failure
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent: a target below the upstream's base URL (it may carry a query), header lines, and the body."""
+    """What is sent: a target below the upstream's base URL (it may carry a query), header lines, and the body.
+
+    `host`, the key, `accept-encoding` and `content-length` are added on the way. Nothing else is.
+    """
 
     target: str
     headers: Headers
@@ -60,7 +66,10 @@ class Head:
 
     def value(self, name: bytes) -> bytes:
         """The first header of that name, or nothing."""
-        return next((value for key, value in self.headers if key == name), b"")
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return b""
 
 
 class Call(Protocol):
@@ -75,7 +84,10 @@ class Call(Protocol):
         ...
 
     async def read(self, limit: int) -> bytes:
-        """All that is left; TOO_LARGE beyond the limit."""
+        """All that is left; TOO_LARGE beyond the limit, at once where the answer says how long it is.
+
+        The parts are joined once, at the end: for that moment the answer is in memory twice.
+        """
         ...
 
     def close(self) -> None:
@@ -86,11 +98,12 @@ class Call(Protocol):
 class Transport(Protocol):
     """Whatever brings a request to one provider."""
 
-    async def send(self, request: Request, streamed: bool) -> Call:
-        """Send a request; returns when it is on the wire.
+    async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
+        """Send a request; returns when it is on the wire. `timeouts` stand in for the upstream's own.
 
         Raises:
             CallFailed: if it is not.
+            UsageError: for a target or a header that would be read as more than one.
         """
         ...
 

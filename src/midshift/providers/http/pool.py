@@ -1,55 +1,100 @@
-"""The way to a provider: pooled HTTP/1.1 on httptools, behind two small protocols.
+"""The way to one provider: pooled HTTP/1.1 on httptools, behind two small protocols.
 
 Contract. A call is on the wire when `send` returns; it ends in a whole answer, in `CallFailed`, or by `close`, which
 closes the connection if the answer is not whole: nobody pays for what nobody reads. A pooled connection that the
 server has closed is exchanged for another as long as no byte of the request was sent; after that a request is never
-sent again, since nobody can tell whether it was served. A reader that is slow slows the server down. TLS is 1.2 or
-newer, verified against the system's authorities.
-Elsewhere: which request to which provider (gateway), limits and addresses (settings).
+sent again, since nobody can tell whether it was served. Calls beyond the limit of connections wait in one line, first
+come, first served, for `connect_s` at most; calls beyond the line are told BUSY at once. Both sides are slowed down by
+the other: a slow reader stops the server, a slow server stops the writer.
+Elsewhere: which request to which provider (gateway), limits and addresses (settings), bytes (connection, call),
+sockets (dial).
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
-from dataclasses import replace
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from midshift.providers.http.call import OpenCall
+from midshift.providers.http import dial
+from midshift.providers.http.call import LARGE, OpenCall
 from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import Call, CallFailed, Failure, Request
+from midshift.providers.http.proxies import proxy_for
 from midshift.providers.http.settings import Timeouts, Upstream
+from midshift.providers.http.tls import client_context
+from midshift.providers.http.writing import Writer
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCounts:
+    """What a pool did since it was made, and what it holds now: `open` (of them `idle`) and `waiting`.
+
+    `opened` and `reused` count connections given to calls, `aborted` calls that were let go before their answer was
+    whole, `failures` those that failed.
+    """
+
+    opened: int
+    reused: int
+    aborted: int
+    failures: Mapping[Failure, int]
+    open: int
+    idle: int
+    waiting: int
 
 
 class Pool:
-    """Implements `Transport` for one provider: keep-alive, and no more connections than its limit."""
+    """Implements `Transport` for one provider: keep-alive, and no more connections than its limit.
 
-    def __init__(self, upstream: Upstream, api_key: str | None) -> None:
-        parts = urlsplit(upstream.base_url)
-        secure = parts.scheme == "https"
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if secure else 80)
-        self._tls = _tls(upstream) if secure else None
-        self._prefix = parts.path.rstrip("/")
-        self._fixed = _fixed_head(parts.netloc, api_key)
-        self._streamed = upstream.timeouts
-        self._whole = replace(upstream.timeouts, first_byte_s=upstream.timeouts.total_s)
+    The environment says which proxy is in between (see `proxies`) and whom to trust (see `tls`). Pools of one process
+    may share `tls`; it is made anew otherwise, which takes tens of milliseconds.
+
+    Raises:
+        ConfigError: if the environment names no proxy where it should, or nobody to trust.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        api_key: str | None = None,
+        environment: Mapping[str, str] = NOTHING,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._way = _way(upstream, environment, tls)
+        self._writer = Writer(upstream.base_url, upstream.lines_with(api_key), self._way)
+        self._timeouts = upstream.timeouts
         self._limit = upstream.max_connections
+        self._longest_line = upstream.max_waiting
         self._keep_alive_s = upstream.keep_alive_s
         self._all: set[Connection] = set()
         self._idle: deque[Connection] = deque()
-        self._opening = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._taken = 0  # places: connections that are open, being opened, or promised to somebody in line
+        self._line: deque[asyncio.Future[Connection | None]] = deque()
+        self._is_closed = False
+        self._opened = 0
+        self._reused = 0
+        self._aborted = 0
+        self._failures: Counter[Failure] = Counter()
 
-    async def send(self, request: Request, streamed: bool) -> Call:
+    async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
         """See `Transport`."""
-        timeouts = self._streamed if streamed else self._whole
-        total_at = asyncio.get_running_loop().time() + timeouts.total_s
-        connection = await self._connection(timeouts)
-        call = OpenCall(connection, timeouts, total_at)
+        limits = timeouts or self._timeouts
+        total_at = asyncio.get_running_loop().time() + limits.total_s
+        head = self._writer.head(request)
+        connection = self._pooled() or await self._connected(limits)
+        first_byte_s = limits.first_byte_s if streamed else limits.total_s
+        call = OpenCall(connection, limits, first_byte_s, total_at, request.method != "HEAD")
         try:
-            await call.write(self._head(request), request.body)
+            if len(request.body) <= LARGE:
+                call.write(head + request.body)
+            else:
+                await call.write_large(head, request.body)
         except BaseException:
             call.close()
             raise
@@ -57,117 +102,159 @@ class Pool:
 
     def close(self) -> None:
         """See `Transport`."""
+        self._is_closed = True
         for connection in list(self._all):
             connection.abort()
 
-    def opened(self, connection: Connection) -> None:
-        """Count a connection that is there."""
-        self._all.add(connection)
+    def counts(self) -> PoolCounts:
+        """What it did, and what it holds."""
+        return PoolCounts(
+            self._opened,
+            self._reused,
+            self._aborted,
+            {failure: self._failures[failure] for failure in Failure},
+            len(self._all),
+            len(self._idle),
+            len(self._line),
+        )
 
-    def released(self, connection: Connection, reusable: bool) -> None:
-        """Take back a connection whose answer is over."""
-        if reusable:
+    def opened(self, connection: Connection) -> None:
+        """See `Owner`."""
+        self._opened += 1
+        self._all.add(connection)
+        if self._is_closed:  # it was on its way
+            connection.abort()
+
+    def released(self, connection: Connection, is_reusable: bool) -> None:
+        """See `Owner`."""
+        if not is_reusable or self._is_closed:
+            connection.abort()
+        elif not self._give(connection):
             connection.idle_since = asyncio.get_running_loop().time()
             self._idle.append(connection)
             self._close_the_old(connection.idle_since)
-        else:
-            connection.abort()
-        self._wake()
 
     def lost(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
-        self._all.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        self._wake()
+        """See `Owner`."""
+        if connection in self._all:
+            self._all.discard(connection)
+            if connection in self._idle:
+                self._idle.remove(connection)
+            self._free_place()
 
-    async def _connection(self, timeouts: Timeouts) -> Connection:
-        connection = self._pooled()
-        if connection is not None:
-            return connection
-        try:
-            async with asyncio.timeout(timeouts.connect_s):
-                await self._turn()
-                return self._pooled() or await self._opened()
-        except TimeoutError:
-            raise CallFailed(Failure.BUSY if self._is_full() else Failure.CONNECT_TIMEOUT) from None
-        except OSError:
-            raise CallFailed(Failure.UNREACHABLE) from None
+    def failed(self, why: Failure) -> None:
+        """See `Owner`."""
+        self._failures[why] += 1
+
+    def left(self) -> None:
+        """See `Owner`."""
+        self._aborted += 1
 
     def _pooled(self) -> Connection | None:
         """The connection that was used last and is still open; what the server has closed is dropped on the way."""
+        if not self._idle:
+            return None
         now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
             if now - connection.idle_since < self._keep_alive_s and not connection.is_stale():
+                self._reused += 1
                 return connection
             connection.abort()
         return None
 
-    async def _opened(self) -> Connection:
-        self._opening += 1
+    async def _connected(self, limits: Timeouts) -> Connection:
+        """A connection that had to be waited for, or to be opened."""
+        is_in_line = self._taken >= self._limit
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(self),
-                self._host,
-                self._port,
-                ssl=self._tls,
-                server_hostname=self._host if self._tls else None,
-            )
+            async with asyncio.timeout(min(limits.connect_s, limits.total_s)):
+                given = await self._turn() if is_in_line else self._place()
+                is_in_line = False
+                return given or await self._open()
+        except CallFailed as failed:
+            raise self._counted(failed) from None
+        except TimeoutError:
+            why = Failure.BUSY if is_in_line else Failure.CONNECT_TIMEOUT
+            raise self._counted(CallFailed(why, f"after {limits.connect_s:g} s")) from None
+        except (OSError, UnicodeError) as error:  # a name that is none is an error of its encoding
+            raise self._counted(CallFailed(Failure.UNREACHABLE, str(error))) from None
+
+    def _counted(self, failed: CallFailed) -> CallFailed:
+        self.failed(failed.failure)
+        return failed
+
+    def _place(self) -> Connection | None:
+        """Take a place: there is no connection yet."""
+        self._taken += 1
+        return None
+
+    async def _open(self) -> Connection:
+        """A new connection, at a place that was taken for it."""
+        connection = Connection(self)
+        try:
+            if self._is_closed:
+                raise ConnectionAbortedError("the pool is closed")
+            await dial.connect(self._way, connection)
         except BaseException:
-            self._opening -= 1
-            self._wake()
+            if not connection.was_made:
+                self._free_place()  # otherwise it is freed when the connection is lost
+            connection.abort()
             raise
-        self._opening -= 1
         return connection
 
-    async def _turn(self) -> None:
-        """Wait until a connection is free, or may be opened."""
-        while self._is_full() and not self._idle:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except BaseException:
-                if turn.done() and not turn.cancelled():
-                    self._wake()  # it was our turn, and we left: it is the next one's
-                else:
-                    self._waiting.remove(turn)
-                raise
+    async def _turn(self) -> Connection | None:
+        """Wait in line for a connection, or for a place (None)."""
+        if len(self._line) >= self._longest_line:
+            raise CallFailed(Failure.BUSY, f"{len(self._line)} calls wait for a connection already")
+        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            given = await turn
+        except asyncio.CancelledError:
+            self._leave_line(turn)
+            raise
+        if given is None or not given.is_stale():
+            self._reused += given is not None
+            return given
+        if given in self._all:  # its place is ours
+            self._all.discard(given)
+            given.abort()
+        else:
+            self._place()  # it closed just now: there may be one connection more for a while, and nobody waits twice
+        return None
 
-    def _is_full(self) -> bool:
-        return len(self._all) + self._opening >= self._limit
+    def _leave_line(self, turn: asyncio.Future[Connection | None]) -> None:
+        """Give up a turn; if it had come already, it is the next one's."""
+        if turn.cancelled():
+            self._line.remove(turn)
+        elif (given := turn.result()) is None:
+            self._free_place()
+        elif given in self._all:
+            self.released(given, is_reusable=True)
 
-    def _wake(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
+    def _give(self, given: Connection | None) -> bool:
+        """Give a connection or a place to whoever is first in line."""
+        while self._line:
+            turn = self._line.popleft()
             if not turn.done():
-                turn.set_result(None)
-                return
+                turn.set_result(given)
+                return True
+        return False
+
+    def _free_place(self) -> None:
+        if not self._give(None):
+            self._taken -= 1
 
     def _close_the_old(self, now: float) -> None:
-        while self._idle and now - self._idle[0].idle_since > self._keep_alive_s:
+        while now - self._idle[0].idle_since > self._keep_alive_s:
             self._idle.popleft().abort()
 
-    def _head(self, request: Request) -> bytes:
-        lines = b"".join(b"%b: %b\r\n" % line for line in request.headers)
-        return b"%b %b HTTP/1.1\r\n%b%bcontent-length: %d\r\n\r\n" % (
-            request.method.encode(),
-            f"{self._prefix}{request.target}".encode(),
-            self._fixed,
-            lines,
-            len(request.body),
-        )
 
-
-def _tls(upstream: Upstream) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=upstream.ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _fixed_head(netloc: str, api_key: str | None) -> bytes:
-    """The lines that are the same in every request; answers come uncompressed, so that their usage can be read."""
-    key = f"authorization: Bearer {api_key}\r\n" if api_key is not None else ""
-    return f"host: {netloc}\r\n{key}accept-encoding: identity\r\n".encode()
+def _way(upstream: Upstream, environment: Mapping[str, str], tls: ssl.SSLContext | None) -> dial.Way:
+    parts = urlsplit(upstream.base_url)
+    is_secure = parts.scheme == "https"
+    host, port = parts.hostname or "", parts.port or (443 if is_secure else 80)
+    proxy = proxy_for(parts.scheme, host, port, environment)
+    if tls is None and (is_secure or (proxy is not None and proxy.is_secure)):
+        tls = client_context(upstream.ca_file, environment)
+    return dial.Way(host, port, is_secure, tls, proxy)

@@ -1,0 +1,132 @@
+"""What comes back from Gemini: whole answers and streams of chunks, each chunk an answer in itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from midshift.domain.usage import UNKNOWN, Usage
+from midshift.wire import sse, usage
+from midshift.wire.gemini.parts import decoded, parts_of
+from midshift.wire.protocol import Answer
+
+_TAIL = 64 * 1024
+_FINISH = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "SAFETY": "content_filter",
+    "RECITATION": "content_filter",
+    "BLOCKLIST": "content_filter",
+    "PROHIBITED_CONTENT": "content_filter",
+    "SPII": "content_filter",
+}
+"""Finish reasons in the words of chat completions, which midshift's records use; others stay, in lower case."""
+
+
+class StreamTail:
+    """The last of a stream, kept to find its usage and how it ended when it is over."""
+
+    __slots__ = ("_chunks", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Take more of the stream; what lies further back than 64 KB is let go."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > 2 * _TAIL:
+            kept = b"".join(self._chunks)[-_TAIL:]
+            self._chunks, self._size = [kept], len(kept)
+
+    def answer(self) -> Answer:
+        """Usage, finish reason and model, from the last chunks that state them; no text."""
+        found = _Collected()
+        for chunk in _chunks(b"".join(self._chunks)):
+            found.add(chunk)
+        return found.answer(with_text=False)
+
+
+class _Collected:
+    """What the chunks of one answer have said so far."""
+
+    def __init__(self) -> None:
+        self.usage: Usage = UNKNOWN
+        self.finish: str | None = None
+        self.model: str | None = None
+        self.texts: list[str] = []
+        self.calls = 0
+
+    def add(self, chunk: Mapping[str, Any]) -> None:
+        """Take one chunk, or a whole answer."""
+        if isinstance(chunk.get("usageMetadata"), dict):
+            self.usage = usage.gemini(chunk["usageMetadata"])
+        model = chunk.get("modelVersion")
+        self.model = model if isinstance(model, str) else self.model
+        feedback = chunk.get("promptFeedback")
+        if isinstance(feedback, dict) and feedback.get("blockReason"):
+            self.finish = "content_filter"
+        for candidate in _first(chunk.get("candidates")):
+            reason = candidate.get("finishReason")
+            self.finish = _FINISH.get(reason, reason.lower()) if isinstance(reason, str) else self.finish
+            for part in parts_of(candidate.get("content")):
+                self.calls += "functionCall" in part
+                if isinstance(part.get("text"), str) and not part.get("thought"):
+                    self.texts.append(part["text"])
+
+    def answer(self, with_text: bool = True) -> Answer:
+        """All of it."""
+        finish = "tool_calls" if self.finish == "stop" and self.calls else self.finish
+        text = "".join(self.texts) if with_text and self.texts else None
+        return Answer(self.usage, finish, text, self.model)
+
+
+def tail() -> StreamTail:
+    """See `Wire`."""
+    return StreamTail()
+
+
+def read_answer(body: bytes) -> Answer | None:
+    """A whole answer; None if it is not one. A prompt that was blocked is an answer without text."""
+    found = decoded(body)
+    if found is None or not ("candidates" in found or "promptFeedback" in found):
+        return None
+    collected = _Collected()
+    collected.add(found)
+    return collected.answer()
+
+
+def read_stream(body: bytes) -> Answer | None:
+    """A whole stream with its text put together; None if an error came of it, or if it broke off."""
+    collected = _Collected()
+    for chunk in _chunks(body):
+        if "error" in chunk:
+            return None
+        collected.add(chunk)
+    return collected.answer() if collected.finish is not None else None
+
+
+def is_error(event: sse.Event) -> bool:
+    """Whether an event of a stream is an error instead of a chunk."""
+    found = decoded(event.data)
+    return found is None or "error" in found
+
+
+def is_usage_only(block: bytes) -> bool:
+    """Never: usage is a part of every chunk, and every client expects it."""
+    return False
+
+
+def _chunks(stream: bytes) -> Iterator[Mapping[str, Any]]:
+    blocks = sse.Blocks()
+    for block in [*blocks.feed(stream), blocks.rest]:
+        event = sse.parse(block)
+        found = decoded(event.data) if event is not None else None
+        if found is not None:
+            yield found
+
+
+def _first(candidates: object) -> list[dict[str, Any]]:
+    """The first candidate; further ones are alternatives that no app of ours asked for."""
+    return [item for item in candidates[:1] if isinstance(item, dict)] if isinstance(candidates, list) else []

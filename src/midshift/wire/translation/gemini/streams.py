@@ -1,0 +1,141 @@
+"""Streams: events from chunks, and chunks from events.
+
+A call comes whole in one part here, so calls of other wires are collected until the answer is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from midshift.domain.usage import UNKNOWN, Usage
+from midshift.wire import sse
+from midshift.wire.gemini.parts import decoded, parts_of
+from midshift.wire.gemini.problems import error_event
+from midshift.wire.protocol import Problem
+from midshift.wire.translation.conversation import (
+    Began,
+    Ended,
+    Event,
+    Failed,
+    Stop,
+    TextDelta,
+    ThinkingDelta,
+    ToolBegan,
+    ToolDelta,
+)
+from midshift.wire.translation.gemini.replies import call_part, called, first_candidate, stop_of, usage_of, written
+
+_UNREADABLE = Failed("The stream holds an event that cannot be read.", "internal")
+
+
+class Reader:
+    """An `EventReader`."""
+
+    __slots__ = ("_blocks", "_calls", "_has_begun", "_stop", "_usage")
+
+    def __init__(self) -> None:
+        self._blocks = sse.Blocks()
+        self._calls = 0
+        self._has_begun = False
+        self._stop: Stop | None = None
+        self._usage: Usage = UNKNOWN
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """See `EventReader`."""
+        return [event for block in self._blocks.feed(chunk) for event in self._read(block)]
+
+    def end(self) -> list[Event]:
+        """See `EventReader`. The end of the bytes is the end of the answer, if it has said why it stopped."""
+        events = self._read(self._blocks.flush())
+        return events if self._stop is None else [*events, Ended(self._stop, self._usage)]
+
+    def _read(self, block: bytes) -> list[Event]:
+        parsed = sse.parse(block)
+        if parsed is None:
+            return []
+        found = decoded(parsed.data)
+        if found is None:
+            return [_UNREADABLE]
+        if "error" in found:
+            return [_failed(found["error"])]
+        events: list[Event] = []
+        if not self._has_begun:
+            self._has_begun = True
+            events.append(Began(str(found.get("responseId") or ""), str(found.get("modelVersion") or "")))
+        candidate = first_candidate(found)
+        for part in parts_of(candidate.get("content")):
+            events += self._part(part)
+        self._usage = usage_of(found) if "usageMetadata" in found else self._usage
+        self._stop = stop_of(found, candidate, self._calls > 0) or self._stop
+        return events
+
+    def _part(self, part: Mapping[str, Any]) -> list[Event]:
+        match part:
+            case {"text": str(text)} if text:
+                return [ThinkingDelta(text) if part.get("thought") else TextDelta(text)]
+            case {"functionCall": dict(call)}:
+                found = called(call, self._calls)
+                self._calls += 1
+                index = self._calls - 1
+                return [ToolBegan(index, found.id, found.name), ToolDelta(index, found.arguments)]
+            case _:
+                return []
+
+
+class Writer:
+    """An `EventWriter`."""
+
+    __slots__ = ("_calls", "_id", "_model")
+
+    def __init__(self) -> None:
+        self._id = ""
+        self._model = ""
+        self._calls: dict[int, tuple[ToolBegan, list[str]]] = {}
+
+    def write(self, event: Event) -> bytes:
+        """See `EventWriter`."""
+        match event:
+            case Began(id, model, _):
+                self._id, self._model = id, model
+                return b""
+            case TextDelta(text):
+                return self._chunk([{"text": text}]) if text else b""
+            case ThinkingDelta(text):
+                return self._chunk([{"text": text, "thought": True}]) if text else b""
+            case ToolBegan(index):
+                self._calls[index] = (event, [])
+                return b""
+            case ToolDelta(index, arguments):
+                if index in self._calls:
+                    self._calls[index][1].append(arguments)
+                return b""
+            case Ended(stop, usage):
+                parts = [call_part(call.id, call.name, "".join(said)) for call, said in self._calls.values()]
+                return self._chunk(parts, stop or Stop.END, usage)
+            case Failed(message, code):
+                return error_event(Problem(500, message, code or "internal"))
+
+    def _chunk(self, parts: list[dict[str, Any]], stop: Stop | None = None, usage: Usage = UNKNOWN) -> bytes:
+        return b"data: " + msgspec.json.encode(written(self._id, self._model, parts, stop, usage)) + b"\r\n\r\n"
+
+
+def reader() -> Reader:
+    """See `Translation`."""
+    return Reader()
+
+
+def writer(include_usage: bool = True, created: int = 0) -> Writer:
+    """See `Translation`. Usage is always in a stream of this wire, and no time."""
+    return Writer()
+
+
+def _failed(error: object) -> Failed:
+    found = error if isinstance(error, dict) else {}
+    message, status = found.get("message"), found.get("status")
+    return Failed(
+        message if isinstance(message, str) and message else "The provider reports an error without words.",
+        status.lower() if isinstance(status, str) else None,
+    )

@@ -1,0 +1,144 @@
+"""A conversation as a request of Gemini's.
+
+Schemas are written as JSON Schema (`parametersJsonSchema`, `responseJsonSchema`). A result names its function, which
+is looked up among the calls before it. A signature of thought cannot be made up for a call that another model made;
+whether a Gemini model refuses it for that is not verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from midshift.wire.protocol import Sent
+from midshift.wire.translation.conversation import (
+    Choice,
+    Conversation,
+    Media,
+    Named,
+    Part,
+    Role,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+    Uncarried,
+)
+
+_MODES = {Choice.AUTO: "AUTO", Choice.NONE: "NONE", Choice.REQUIRED: "ANY"}
+_EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
+
+
+def write_request(conversation: Conversation) -> Sent:
+    """See `Translation`."""
+    if conversation.parallel_tools is False:
+        raise Uncarried("parallel_tool_calls", "Gemini's API cannot be told to call one function at a time")
+    names = {part.id: part.name for turn in conversation.turns for part in turn.parts if isinstance(part, ToolCall)}
+    declared = [_tool(tool) for tool in conversation.tools]
+    fields = {
+        "systemInstruction": {"parts": [{"text": conversation.system}]} if conversation.system else None,
+        "contents": [_content(turn, at, names) for at, turn in enumerate(conversation.turns)],
+        "tools": [{"functionDeclarations": declared}] if declared else None,
+        "toolConfig": _tool_config(conversation.tool_choice),
+        "generationConfig": _said(_config(conversation)) or None,
+    }
+    operation = "streamGenerateContent?alt=sse" if conversation.stream else "generateContent"
+    target = f"/v1beta/models/{quote(conversation.model, safe='-._~/@')}:{operation}"
+    return Sent(target, msgspec.json.encode(_said(fields)))
+
+
+def _config(conversation: Conversation) -> dict[str, Any]:
+    asked = conversation.format
+    return {
+        "temperature": conversation.temperature,
+        "topP": conversation.top_p,
+        "topK": conversation.top_k,
+        "maxOutputTokens": conversation.max_tokens,
+        "stopSequences": list(conversation.stop) or None,
+        "seed": conversation.seed,
+        "frequencyPenalty": conversation.frequency_penalty,
+        "presencePenalty": conversation.presence_penalty,
+        "responseMimeType": "application/json" if asked is not None else None,
+        "responseJsonSchema": asked.schema if asked is not None else None,
+        "thinkingConfig": _thinking(conversation),
+    }
+
+
+def _thinking(conversation: Conversation) -> dict[str, Any] | None:
+    if conversation.effort == "none":
+        return {"thinkingBudget": 0}
+    if conversation.effort is None:
+        budget = conversation.thinking_tokens
+        return None if budget is None else {"thinkingBudget": budget}
+    if conversation.effort not in _EFFORTS:
+        raise Uncarried("effort", f"Gemini's API knows no thinking level {conversation.effort!r}")
+    return {"thinkingLevel": conversation.effort.upper()}
+
+
+def _content(turn: Turn, at: int, names: Mapping[str, str]) -> dict[str, Any]:
+    role = "model" if turn.role is Role.ASSISTANT else "user"
+    return {"role": role, "parts": [_part(part, f"messages.{at}", names) for part in turn.parts]}
+
+
+def _part(part: Part, place: str, names: Mapping[str, str]) -> dict[str, Any]:
+    match part:
+        case Text(text):
+            return {"text": text}
+        case Media(media_type=kind, data=str(data)) if kind is not None:
+            return {"inlineData": {"mimeType": kind, "data": data}}
+        case Media(url=str(url)):
+            return {"fileData": _said({"mimeType": part.media_type, "fileUri": url})}
+        case Media():
+            raise Uncarried(place, "its media type is not known")
+        case ToolCall(id, name, arguments):
+            return {"functionCall": {"id": id, "name": name, "args": _arguments(arguments, place)}}
+        case ToolResult(call_id, parts, is_error, name):
+            return {"functionResponse": _response(call_id, parts, is_error, name or names.get(call_id), place)}
+
+
+def _response(call_id: str, parts: tuple[Text | Media, ...], is_error: bool, name: str | None, place: str) -> Any:
+    if name is None:
+        raise Uncarried(place, f"the call {call_id!r} that it answers is not in the conversation")
+    texts = [part.text for part in parts if isinstance(part, Text)]
+    if len(texts) < len(parts):
+        raise Uncarried(place, "a tool's result holds only text there")
+    text = "\n".join(texts)
+    found = {"error": text} if is_error else _object(text)
+    return {"id": call_id, "name": name, "response": {"result": text} if found is None else found}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return _said({"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters})
+
+
+def _tool_config(choice: Choice | Named | None) -> dict[str, Any] | None:
+    match choice:
+        case None:
+            return None
+        case Named(name):
+            return {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": [name]}}
+        case _:
+            return {"functionCallingConfig": {"mode": _MODES[choice]}}
+
+
+def _arguments(arguments: str, place: str) -> dict[str, Any]:
+    found = _object(arguments or "{}")
+    if found is None:
+        raise Uncarried(place, "the arguments of a call are an object there, and these are none")
+    return found
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
