@@ -466,3 +466,15 @@ def test_models_are_listed_as_openai_lists_them() -> None:
     found = json.loads(openai_chat.models_body(["a", "b"]))
 
     assert ("list", ["a", "b"]) == (found["object"], [model["id"] for model in found["data"]])
+
+
+def test_the_model_that_answered_is_the_one_that_the_answer_names() -> None:
+    """An alias says what was asked, and not which snapshot has answered."""
+    chunk = b'data: {"model":"m-2026-10-01","choices":[{"delta":{"content":"Hi."},"finish_reason":"stop"}]}\n\n'
+    tail = openai_chat.tail()
+    tail.feed(chunk)
+    whole = openai_chat.read_answer(b'{"model":"m-2026-10-01","choices":[]}')
+    streamed = openai_chat.read_stream(chunk)
+
+    assert whole is not None and streamed is not None
+    assert {"m-2026-10-01"} == {whole.model, streamed.model, tail.answer().model}

@@ -61,6 +61,7 @@ class _Completion(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: Any = None
     service_tier: Any = None
+    model: Any = None
     error: Raw = _NULL
 
 
@@ -87,6 +88,7 @@ class ChatRequest:
     """
 
     bound_state: tuple[tuple[str, str], ...] = ()  # chat completions keep nothing between two requests
+    prompt_is_elsewhere: bool = False
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -115,7 +117,7 @@ class ChatRequest:
         texts = [_text_of(message) for message in self.messages[: self._leading]]
         return "\n".join(text for text in texts if text is not None) if texts and None not in texts else None
 
-    @cached_property
+    @property  # not kept: it may be as large as the request
     def opening(self) -> str | None:
         """What the user said first: the same in every turn of a conversation."""
         for message in self.messages[self._leading :]:
@@ -170,10 +172,9 @@ class ChatRequest:
         if ask_usage and self.stream and not self.asks_usage:
             options = {**_plain_mapping(self._raw("stream_options")), "include_usage": True}
             _set(changed, "stream_options", _encoder.encode(options))
-        encoded = _encoder.encode(changed)
-        if changed != self._fields:
-            return encoded
-        return self.body if encoded == self.body or self._has_no_repetition() else encoded
+        if changed == self._fields and self._has_no_repetition():  # a large body is not written anew to be compared
+            return self.body
+        return _encoder.encode(changed)
 
     @cached_property
     def _leading(self) -> int:
@@ -236,15 +237,16 @@ class StreamTail:
             self._chunks, self._size = [kept], len(kept)
 
     def answer(self) -> Answer:
-        """Usage and finish reason, from the last events that state them; no text."""
-        usage, finish = UNKNOWN, None
+        """Usage, finish reason and model, from the last events that state them; no text."""
+        usage, finish, model = UNKNOWN, None, None
         for chunk in _chunks_backwards(b"".join(self._chunks)):
             if usage == UNKNOWN and chunk.usage is not None:
                 usage = _usage(chunk)
             finish = finish or _finish_reason(chunk)
-            if usage != UNKNOWN and finish is not None:
+            model = model or _model_of(chunk)
+            if usage != UNKNOWN and finish is not None:  # every chunk names the model
                 break
-        return Answer(usage, finish)
+        return Answer(usage, finish, model=model)
 
 
 def read_request(body: bytes, path: str = PATH, query: str = "") -> ChatRequest:
@@ -257,6 +259,11 @@ def tail() -> StreamTail:
     return StreamTail()
 
 
+def unstored(changes: Changes) -> Changes:
+    """See `Wire`: only what asks for it is stored, and that is a side effect."""
+    return changes
+
+
 def read_answer(body: bytes) -> Answer | None:
     """A whole answer; None if it is not one."""
     completion = _decoded(body)
@@ -264,14 +271,14 @@ def read_answer(body: bytes) -> Answer | None:
         return None
     message = completion.choices[0].message if completion.choices else None
     text = message.content if message is not None and isinstance(message.content, str) else None
-    return Answer(_usage(completion), _finish_reason(completion), text)
+    return Answer(_usage(completion), _finish_reason(completion), text, _model_of(completion))
 
 
 def read_stream(body: bytes) -> Answer | None:
     """A whole stream with its text put together; None if an error came of it, or if it broke off."""
     blocks = sse.Blocks()
     texts: list[str] = []
-    usage, finish, ended = UNKNOWN, None, False
+    usage, finish, model, ended = UNKNOWN, None, None, False
     for block in [*blocks.feed(body), blocks.rest]:
         event = sse.parse(block)
         if event is None:
@@ -284,8 +291,9 @@ def read_stream(body: bytes) -> Answer | None:
             return None
         usage = _usage(chunk) if chunk.usage is not None else usage
         finish = _finish_reason(chunk) or finish
+        model = model or _model_of(chunk)
         texts.extend(_deltas(chunk))
-    return Answer(usage, finish, "".join(texts) or None) if ended or finish is not None else None
+    return Answer(usage, finish, "".join(texts) or None, model) if ended or finish is not None else None
 
 
 def is_error(event: sse.Event) -> bool:
@@ -294,6 +302,16 @@ def is_error(event: sse.Event) -> bool:
         return False
     chunk = _decoded(event.data)
     return chunk is None or bytes(chunk.error) != b"null"
+
+
+def is_ping(event: sse.Event) -> bool:
+    """Never: servers of this wire keep a connection alive with comments."""
+    return False
+
+
+def state_in(part: bytes) -> list[str]:
+    """None: chat completions keep nothing between two requests."""
+    return []
 
 
 def is_usage_only(block: bytes) -> bool:
@@ -361,6 +379,10 @@ def _usage(completion: _Completion) -> Usage:
 def _finish_reason(completion: _Completion) -> str | None:
     reason = completion.choices[0].finish_reason if completion.choices else None
     return reason if isinstance(reason, str) else None
+
+
+def _model_of(completion: _Completion) -> str | None:
+    return completion.model if isinstance(completion.model, str) else None
 
 
 def _deltas(chunk: _Completion) -> Iterator[str]:

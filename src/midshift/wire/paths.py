@@ -23,17 +23,21 @@ class Operation(StrEnum):
     COUNT_TOKENS = "count_tokens"
     LIST_MODELS = "list_models"
     GET_MODEL = "get_model"
+    STORED_RESPONSE = "stored_response"
     REALTIME = "realtime"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request by its path. `path` is without the mounted prefix; `model` is the one that `GET_MODEL` names."""
+    """A request by its path. `path` is without the mounted prefix; `model` is the one that `GET_MODEL` names, and
+    `response` the id that `STORED_RESPONSE` names.
+    """
 
     operation: Operation
     wire: WireName
     path: str
     model: str = ""
+    response: str = ""
 
 
 _MOUNTS = {"openai": WireName.OPENAI_CHAT, "anthropic": WireName.ANTHROPIC, "gemini": WireName.GEMINI}
@@ -50,6 +54,8 @@ _POSTED = {
     "/v1/messages": (Operation.GENERATE, WireName.ANTHROPIC),
     "/v1/messages/count_tokens": (Operation.COUNT_TOKENS, WireName.ANTHROPIC),
 }
+_RESPONSE = re.compile(r"/v1/responses/([A-Za-z0-9_-]+)(/cancel|/input_items)?")
+_ABOUT_A_RESPONSE = {("GET", None), ("DELETE", None), ("POST", "/cancel"), ("GET", "/input_items")}
 _MODELS = re.compile(r"/v1(beta|alpha)?/models(?:/([^:]+))?")
 
 
@@ -60,6 +66,9 @@ def recognised(method: str, path: str, headers: Mapping[bytes, bytes]) -> Asked 
     if method == "POST" and posted is not None:
         operation, wire = posted
         return Asked(operation, wire, path) if mounted is None or _same_vendor(mounted, wire) else None
+    about = _RESPONSE.fullmatch(path)
+    if about is not None and (method, about[2]) in _ABOUT_A_RESPONSE and mounted in (None, WireName.OPENAI_CHAT):
+        return Asked(Operation.STORED_RESPONSE, WireName.OPENAI_RESPONSES, path, response=about[1])
     if method == "POST" and mounted in (None, WireName.GEMINI):
         return _gemini(path)
     if method == "GET" and (found := _MODELS.fullmatch(path)) is not None:

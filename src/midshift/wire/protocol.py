@@ -153,12 +153,26 @@ class Wire(Protocol):
         """A whole stream with its text put together; None if an error came of it, or if it broke off."""
         ...
 
+    def unstored(self, changes: Changes) -> Changes:
+        """The same changes for a second request of the same kind, a mirror's: nothing of it is to be stored."""
+        ...
+
     def tail(self) -> Tail:
         """A new collector for one stream."""
         ...
 
     def is_error(self, event: sse.Event) -> bool:
         """Whether an event of a stream is a provider's error instead of a part of an answer."""
+        ...
+
+    def is_ping(self, event: sse.Event) -> bool:
+        """Whether an event of a stream only says that the connection lives."""
+        ...
+
+    def state_in(self, part: bytes) -> list[str]:
+        """Tokens in a part of an answer that requests send back as `bound_state`: whole lines of a stream, or all of a
+        whole answer. A look at the bytes, for the path of a request; what is no token may be among them.
+        """
         ...
 
     def is_usage_only(self, block: bytes) -> bool:

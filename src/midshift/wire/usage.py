@@ -37,7 +37,7 @@ def openai_chat(usage: object, service_tier: object = None) -> Usage:
     Also for servers of this format: Mistral, Together, Fireworks, Groq, xAI, OpenRouter (whose `cost` is what it
     billed), DeepSeek (whose `prompt_cache_hit_tokens` are the cached ones).
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return UNKNOWN
     tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     into, out = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
@@ -51,7 +51,7 @@ def openai_chat(usage: object, service_tier: object = None) -> Usage:
         tokens_out=tokens_out,
         cached_in=_count(cached if cached is not None else usage.get("prompt_cache_hit_tokens")),
         cache_write_in=_count(_at(into, "cache_write_tokens")),
-        cache_write_long_in=_count(_at(into, "cache_write_tokens_details", "ttl_12h")),
+        cache_write_long_in=_long_writes(into),
         reasoning_out=reasoning,
         audio_in=_count(_at(into, "audio_tokens")),
         cached_audio_in=_count(_at(into, "cached_tokens_details", "audio_tokens")),
@@ -63,7 +63,7 @@ def openai_chat(usage: object, service_tier: object = None) -> Usage:
 
 def openai_responses(usage: object, service_tier: object = None) -> Usage:
     """`usage` of a response (`response.completed` in a stream). Its searches stand among the output, not here."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return UNKNOWN
     into, out = usage.get("input_tokens_details"), usage.get("output_tokens_details")
     return Usage(
@@ -71,7 +71,7 @@ def openai_responses(usage: object, service_tier: object = None) -> Usage:
         tokens_out=_count(usage.get("output_tokens")),
         cached_in=_count(_at(into, "cached_tokens")),
         cache_write_in=_count(_at(into, "cache_write_tokens")),
-        cache_write_long_in=_count(_at(into, "cache_write_tokens_details", "ttl_12h")),
+        cache_write_long_in=_long_writes(into),
         reasoning_out=_count(_at(out, "reasoning_tokens")),
         audio_in=_count(_at(into, "audio_tokens")),
         audio_out=_count(_at(out, "audio_tokens")),
@@ -85,7 +85,7 @@ def anthropic(usage: object, service_tier: object = None) -> Usage:
 
     The tier also carries what else changes the price: `speed: fast`, and an `inference_geo` that is a place.
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return UNKNOWN
     cached, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
     return Usage(
@@ -115,7 +115,7 @@ def merged(first: object, later: object) -> dict[str, object]:
 
 def gemini(usage: object, service_tier: object = None) -> Usage:
     """`usageMetadata` of an answer or of the last chunk of a stream; input of tools is input too."""
-    if not isinstance(usage, Mapping) or "promptTokenCount" not in usage:
+    if not isinstance(usage, dict) or "promptTokenCount" not in usage:
         return UNKNOWN
     prompt, tools = usage["promptTokenCount"], usage.get("toolUsePromptTokenCount", 0)
     thoughts, cached = usage.get("thoughtsTokenCount", 0), _count(usage.get("cachedContentTokenCount", 0))
@@ -137,7 +137,7 @@ def bedrock_converse(usage: object, service_tier: object = None) -> Usage:
 
     `totalTokens` is documented as input and output together; that it counts cached tokens too is not verified.
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return UNKNOWN
     adds_up = _adds_up(usage)
     cached = usage.get("cacheReadInputTokens", 0 if adds_up else None)
@@ -184,9 +184,16 @@ def _total(needed: object, *parts: object) -> int | None:
     return None if None in counts else sum(count for count in counts if count is not None)
 
 
+def _long_writes(into: object) -> int | None:
+    """Tokens written to a cache that keeps them for 12 hours; openai 3.54 calls them so, earlier types `ttl_12h`."""
+    written = _at(into, "cache_write_tokens_details")
+    named = _at(written, "ttl_12h_tokens")
+    return _count(named if named is not None else _at(written, "ttl_12h"))
+
+
 def _at(value: object, *path: str) -> object:
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, dict) else None
     return value
 
 

@@ -8,9 +8,18 @@ Facts: the REST reference of `models.generateContent`, and what google-genai 3.x
 Elsewhere: the parts of it (`request`, `answer`, `problems`), token counts (wire.usage).
 """
 
-from midshift.wire.gemini.answer import StreamTail, is_error, is_usage_only, read_answer, read_stream, tail
+from midshift.wire.gemini.answer import (
+    StreamTail,
+    is_error,
+    is_ping,
+    is_usage_only,
+    read_answer,
+    read_stream,
+    state_in,
+    tail,
+)
 from midshift.wire.gemini.problems import error_body, error_event, model_body, models_body, read_problem
-from midshift.wire.gemini.request import GeminiRequest, read_request
+from midshift.wire.gemini.request import GeminiRequest, read_request, unstored
 
 __all__ = [
     "GeminiRequest",
@@ -18,6 +27,7 @@ __all__ = [
     "error_body",
     "error_event",
     "is_error",
+    "is_ping",
     "is_usage_only",
     "model_body",
     "models_body",
@@ -25,5 +35,7 @@ __all__ = [
     "read_problem",
     "read_request",
     "read_stream",
+    "state_in",
     "tail",
+    "unstored",
 ]

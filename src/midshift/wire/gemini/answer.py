@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from midshift.domain.usage import UNKNOWN, Usage
-from midshift.wire import sse, usage
-from midshift.wire.gemini.parts import decoded, parts_of
+from midshift.wire import sse, tokens, usage
+from midshift.wire.gemini.parts import decoded, first_candidate, parts_of
 from midshift.wire.protocol import Answer
 
 _TAIL = 64 * 1024
+_STATE = tokens.texts_of("thoughtSignature", "thought_signature")
 _FINISH = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
@@ -67,13 +68,13 @@ class _Collected:
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict) and feedback.get("blockReason"):
             self.finish = "content_filter"
-        for candidate in _first(chunk.get("candidates")):
-            reason = candidate.get("finishReason")
-            self.finish = _FINISH.get(reason, reason.lower()) if isinstance(reason, str) else self.finish
-            for part in parts_of(candidate.get("content")):
-                self.calls += "functionCall" in part
-                if isinstance(part.get("text"), str) and not part.get("thought"):
-                    self.texts.append(part["text"])
+        candidate = first_candidate(chunk.get("candidates"))
+        reason = candidate.get("finishReason")
+        self.finish = _FINISH.get(reason, reason.lower()) if isinstance(reason, str) else self.finish
+        for part in parts_of(candidate.get("content")):
+            self.calls += "functionCall" in part
+            if isinstance(part.get("text"), str) and not part.get("thought"):
+                self.texts.append(part["text"])
 
     def answer(self, with_text: bool = True) -> Answer:
         """All of it."""
@@ -113,6 +114,16 @@ def is_error(event: sse.Event) -> bool:
     return found is None or "error" in found
 
 
+def is_ping(event: sse.Event) -> bool:
+    """Never: this wire has none."""
+    return False
+
+
+def state_in(part: bytes) -> list[str]:
+    """Thought signatures."""
+    return tokens.found(_STATE, part)
+
+
 def is_usage_only(block: bytes) -> bool:
     """Never: usage is a part of every chunk, and every client expects it."""
     return False
@@ -125,8 +136,3 @@ def _chunks(stream: bytes) -> Iterator[Mapping[str, Any]]:
         found = decoded(event.data) if event is not None else None
         if found is not None:
             yield found
-
-
-def _first(candidates: object) -> list[dict[str, Any]]:
-    """The first candidate; further ones are alternatives that no app of ours asked for."""
-    return [item for item in candidates[:1] if isinstance(item, dict)] if isinstance(candidates, list) else []

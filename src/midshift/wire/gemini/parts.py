@@ -23,3 +23,9 @@ def parts_of(content: object) -> list[dict[str, Any]]:
     parts = content.get("parts") if isinstance(content, dict) else None
     found = [parts] if isinstance(parts, dict) else parts
     return [part for part in found if isinstance(part, dict)] if isinstance(found, list) else []
+
+
+def first_candidate(candidates: object) -> dict[str, Any]:
+    """The candidate that counts, which has no index or 0; nothing where a chunk is about another one alone."""
+    found = candidates if isinstance(candidates, list) else []
+    return next((item for item in found if isinstance(item, dict) and not item.get("index")), {})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from midshift.wire.gemini.parts import decoded
+from midshift.wire.json_object import inside
 from midshift.wire.protocol import Problem
 
 _STATUS = {
@@ -49,11 +50,12 @@ def read_problem(status: int, body: bytes) -> Problem:
     found = decoded(body) or {}
     error = found.get("error") if isinstance(found.get("error"), dict) else {}
     assert isinstance(error, dict)
-    message, code = error.get("message"), error.get("status")
+    message, code = error.get("message"), _detail(error, "reason") or error.get("status")
     return Problem(
         status,
         message if isinstance(message, str) and message else f"The provider answered with status {status}.",
         code.lower() if isinstance(code, str) else "upstream_error",
+        _detail(error, "fieldViolations.0.field"),
     )
 
 
@@ -65,6 +67,12 @@ def models_body(names: Iterable[str]) -> bytes:
 def model_body(name: str) -> bytes:
     """The answer of `GET /v1beta/models/{model}`."""
     return msgspec.json.encode(_model(name))
+
+
+def _detail(error: Mapping[str, Any], path: str) -> str | None:
+    details = error.get("details")
+    found = (inside(detail, path) for detail in details) if isinstance(details, list) else ()
+    return next((value for value in found if isinstance(value, str) and value), None)
 
 
 def _model(name: str) -> dict[str, Any]:

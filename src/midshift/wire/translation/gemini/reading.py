@@ -31,13 +31,23 @@ from midshift.wire.translation.conversation import (
     Turn,
     Uncarried,
 )
+from midshift.wire.translation.gemini.schemas import json_schema
 
 _TOP = {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings", "labels", "model"}
 _CONFIG = {"temperature", "topP", "topK", "maxOutputTokens", "stopSequences", "seed", "frequencyPenalty"} | {
     *("presencePenalty", "candidateCount", "responseMimeType", "responseSchema", "responseJsonSchema"),
     *("thinkingConfig", "responseModalities"),
 }
-_CHOICES = {"AUTO": Choice.AUTO, "ANY": Choice.REQUIRED, "NONE": Choice.NONE, "MODE_UNSPECIFIED": None}
+_DECLARED = {"name", "description", "parameters", "parametersJsonSchema"}
+_VALIDATED = "VALIDATED"
+_CHOICES: dict[str, Choice | None] = {
+    "AUTO": Choice.AUTO,
+    "ANY": Choice.REQUIRED,
+    "NONE": Choice.NONE,
+    _VALIDATED: Choice.AUTO,
+    "MODE_UNSPECIFIED": None,
+}
+_BESIDE = ("thought", "thoughtSignature", "partMetadata")
 _UNFILTERED = ("OFF", "BLOCK_NONE", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 _DYNAMIC_BUDGET = -1
 _ALONE = "only Gemini's API knows this field"
@@ -51,22 +61,24 @@ def read_request(body: bytes, path: str, query: str = "") -> Conversation:
     _refuse_filters(fields.get("safetySettings"))
     config = _object(fields.get("generationConfig"))
     _refuse_others(config, "generationConfig.", _CONFIG)
+    _refuse_kinds_of_answers(config)
+    calling = _calling(fields.get("toolConfig"))
     effort, thinking_tokens = _thinking(_object(config.get("thinkingConfig")))
     return Conversation(
         model=request.model,
         turns=tuple(_turns(fields.get("contents"))),
         system=_system(fields.get("systemInstruction")),
-        tools=tuple(_tools(fields.get("tools"))),
-        tool_choice=_choice(fields.get("toolConfig")),
+        tools=tuple(_tools(fields.get("tools"), calling.get("mode"))),
+        tool_choice=_choice(calling),
         format=_format(config),
-        max_tokens=config.get("maxOutputTokens"),
-        temperature=config.get("temperature"),
-        top_p=config.get("topP"),
-        top_k=config.get("topK"),
-        stop=tuple(config.get("stopSequences") or ()),
-        seed=config.get("seed"),
-        frequency_penalty=config.get("frequencyPenalty"),
-        presence_penalty=config.get("presencePenalty"),
+        max_tokens=_whole(config, "maxOutputTokens"),
+        temperature=_number(config, "temperature"),
+        top_p=_number(config, "topP"),
+        top_k=_whole(config, "topK"),
+        stop=tuple(text for text in config.get("stopSequences") or () if isinstance(text, str)),
+        seed=_whole(config, "seed"),
+        frequency_penalty=_number(config, "frequencyPenalty"),
+        presence_penalty=_number(config, "presencePenalty"),
         effort=effort,
         thinking_tokens=thinking_tokens,
         stream=request.stream,
@@ -77,10 +89,13 @@ def _refuse_others(found: Mapping[str, Any], place: str, carried: set[str]) -> N
     for name, value in found.items():
         if name not in carried and value not in (None, [], {}, False):
             raise Uncarried(f"{place}{name}", _ALONE)
-    if found.get("candidateCount", 1) != 1:
-        raise Uncarried(f"{place}candidateCount", "one answer is asked for, everywhere else")
-    if [mode for mode in found.get("responseModalities") or () if mode != "TEXT"]:
-        raise Uncarried(f"{place}responseModalities", "only text is answered elsewhere")
+
+
+def _refuse_kinds_of_answers(config: Mapping[str, Any]) -> None:
+    if config.get("candidateCount", 1) != 1:
+        raise Uncarried("generationConfig.candidateCount", "one answer is asked for, everywhere else")
+    if [mode for mode in config.get("responseModalities") or () if mode != "TEXT"]:
+        raise Uncarried("generationConfig.responseModalities", "only text is answered elsewhere")
 
 
 def _refuse_filters(settings: object) -> None:
@@ -133,29 +148,36 @@ class _Calls:
 
 
 def _part(part: Mapping[str, Any], place: str, calls: _Calls) -> Part | None:
+    """A part; None for one that says nothing to another model."""
     if part.get("thought"):
         return None
-    match part:
-        case {"text": str(text)}:
+    kinds = [name for name in part if name not in _BESIDE]
+    if kinds in ([], ["text"]) and not part.get("text"):
+        return None
+    match kinds[0], part[kinds[0]]:
+        case _ if len(kinds) > 1:
+            raise Uncarried(f"{place}.{kinds[1]}", _ALONE)
+        case "text", str(text):
             return Text(text)
-        case {"inlineData": dict(data)}:
+        case "inlineData", dict(data):
             found = _camel(data)
             return _media(found.get("mimeType"), data=found.get("data"), name=found.get("displayName"))
-        case {"fileData": dict(data)}:
-            found = _camel(data)
-            uri = str(found.get("fileUri", ""))
-            if "/files/" in uri or not uri.startswith(("http://", "https://")):
-                raise Uncarried(f"{place}.fileData", "only Google can read this file")
-            return _media(found.get("mimeType"), url=uri, name=found.get("displayName"))
-        case {"functionCall": dict(call)}:
-            name = str(call.get("name", ""))
+        case "fileData", dict(data):
+            return _file(_camel(data), place)
+        case "functionCall", dict(call):
+            name = _name(call, place)
             return ToolCall(calls.called(name, call.get("id")), name, _json(call.get("args") or {}))
-        case {"functionResponse": dict(answer)}:
-            return _result(answer, place, calls)
-        case _ if set(part) <= {"thoughtSignature"}:
-            return None
-        case _:
-            raise Uncarried(place, f"a part with {', '.join(sorted(part))} is known to Gemini's API alone")
+        case "functionResponse", dict(answer):
+            return _result(_camel(answer), place, calls)
+        case kind, _:
+            raise Uncarried(f"{place}.{kind}", _ALONE)
+
+
+def _file(found: Mapping[str, Any], place: str) -> Media:
+    uri = str(found.get("fileUri", ""))
+    if "/files/" in uri or not uri.startswith(("http://", "https://")):
+        raise Uncarried(f"{place}.fileData", "only Google can read this file")
+    return _media(found.get("mimeType"), url=uri, name=found.get("displayName"))
 
 
 def _media(media_type: object, data: str | None = None, url: str | None = None, name: str | None = None) -> Media:
@@ -165,17 +187,27 @@ def _media(media_type: object, data: str | None = None, url: str | None = None, 
 
 
 def _result(answer: Mapping[str, Any], place: str, calls: _Calls) -> ToolResult:
-    name, response = str(answer.get("name", "")), answer.get("response")
-    if answer.get("parts"):
-        raise Uncarried(f"{place}.functionResponse.parts", "media within a response is known to Gemini's API alone")
+    _refuse_others(answer, f"{place}.functionResponse.", {"id", "name", "response"})
+    name, response = _name(answer, place), answer.get("response")
     call_id = calls.answered(name, answer.get("id"), place)
     match response:
         case {"error": str(text), **rest} if not rest:
-            return ToolResult(call_id, (Text(text),), is_error=True, name=name)
+            return ToolResult(call_id, _texts(text), is_error=True, name=name)
         case {"result": str(text), **rest} | {"output": str(text), **rest} if not rest:
-            return ToolResult(call_id, (Text(text),), name=name)
+            return ToolResult(call_id, _texts(text), name=name)
         case _:
             return ToolResult(call_id, (Text(_json(response)),), name=name)
+
+
+def _texts(text: str) -> tuple[Text, ...]:
+    return (Text(text),) if text else ()
+
+
+def _name(found: Mapping[str, Any], place: str) -> str:
+    name = found.get("name")
+    if not isinstance(name, str) or not name:
+        raise Unreadable(f"{place!r} must name a function", place)
+    return name
 
 
 def _system(instruction: object) -> str | None:
@@ -185,19 +217,27 @@ def _system(instruction: object) -> str | None:
     return "\n".join(texts) if texts else None
 
 
-def _tools(tools: object) -> Iterator[Tool]:
+def _tools(tools: object, mode: object) -> Iterator[Tool]:
+    strict = True if mode == _VALIDATED else None
     for at, tool in enumerate(tools if isinstance(tools, list) else ()):
         found = _camel(tool)
         for name in found:
             if name != "functionDeclarations":
                 raise Uncarried(f"tools.{at}.{name}", "Google runs this tool itself")
-        for declared in map(_camel, found.get("functionDeclarations") or ()):
-            schema = declared.get("parametersJsonSchema") or _json_schema(declared.get("parameters"))
-            yield Tool(str(declared.get("name", "")), declared.get("description"), schema)
+        for number, raw in enumerate(found.get("functionDeclarations") or ()):
+            place, declared = f"tools.{at}.functionDeclarations.{number}", _camel(raw)
+            _refuse_others(declared, f"{place}.", _DECLARED)
+            schema = declared.get("parametersJsonSchema") or json_schema(declared.get("parameters"))
+            yield Tool(_name(declared, place), declared.get("description"), schema, strict)
 
 
-def _choice(config: object) -> Choice | Named | None:
-    found = _camel(_object(_camel(_object(config)).get("functionCallingConfig")))
+def _calling(config: object) -> dict[str, Any]:
+    found = _camel(_object(config))
+    _refuse_others(found, "toolConfig.", {"functionCallingConfig"})
+    return _camel(_object(found.get("functionCallingConfig")))
+
+
+def _choice(found: Mapping[str, Any]) -> Choice | Named | None:
     mode, allowed = found.get("mode"), found.get("allowedFunctionNames") or []
     if mode is None:
         return None
@@ -214,7 +254,7 @@ def _format(config: Mapping[str, Any]) -> JsonFormat | None:
         raise Uncarried("generationConfig.responseMimeType", f"answers of the type {kind!r} are known to Gemini alone")
     if kind != "application/json":
         return None
-    return JsonFormat(config.get("responseJsonSchema") or _json_schema(config.get("responseSchema")))
+    return JsonFormat(config.get("responseJsonSchema") or json_schema(config.get("responseSchema")))
 
 
 def _thinking(config: Mapping[str, Any]) -> tuple[str | None, int | None]:
@@ -226,18 +266,20 @@ def _thinking(config: Mapping[str, Any]) -> tuple[str | None, int | None]:
     return ("none", None) if budget == 0 else (None, budget)
 
 
-def _json_schema(schema: object) -> Any:
-    """A schema of OpenAPI's kind as JSON Schema: types in lower case, `nullable` as a type."""
-    if isinstance(schema, list):
-        return [_json_schema(item) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    found = {name: value if name in ("enum", "required") else _json_schema(value) for name, value in schema.items()}
-    if isinstance(found.get("type"), str):
-        found["type"] = found["type"].lower()
-        if found.pop("nullable", False):
-            found["type"] = [found["type"], "null"]
-    return found
+def _whole(config: Mapping[str, Any], name: str) -> int | None:
+    value = config.get(name)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # Google's own clients write topK as a float
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise Unreadable(f"'generationConfig.{name}' must be a whole number", f"generationConfig.{name}")
+    return value
+
+
+def _number(config: Mapping[str, Any], name: str) -> float | None:
+    value = config.get(name)
+    if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+        raise Unreadable(f"'generationConfig.{name}' must be a number", f"generationConfig.{name}")
+    return value
 
 
 def _camel(found: Mapping[str, Any]) -> dict[str, Any]:

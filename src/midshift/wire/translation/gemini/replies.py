@@ -9,7 +9,7 @@ import msgspec
 
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire import usage as usages
-from midshift.wire.gemini.parts import decoded, parts_of
+from midshift.wire.gemini.parts import decoded, first_candidate, parts_of
 from midshift.wire.translation.conversation import Reply, Stop, Text, ToolCall
 
 _STOPS = {
@@ -36,7 +36,7 @@ def read_reply(body: bytes) -> Reply | None:
     found = decoded(body)
     if found is None or not ("candidates" in found or "promptFeedback" in found):
         return None
-    candidate = first_candidate(found)
+    candidate = first_candidate(found.get("candidates"))
     parts = parts_of(candidate.get("content"))
     said: list[Text | ToolCall] = []
     thoughts: list[str] = []
@@ -47,7 +47,7 @@ def read_reply(body: bytes) -> Reply | None:
             case {"text": str(text)}:
                 said.append(Text(text))
             case {"functionCall": dict(call)}:
-                said.append(called(call, sum(isinstance(item, ToolCall) for item in said)))
+                said.append(called(call, str(found.get("responseId") or ""), len(said)))
             case _:
                 pass
     calls = any(isinstance(item, ToolCall) for item in said)
@@ -89,17 +89,11 @@ def call_part(id: str, name: str, arguments: str) -> dict[str, Any]:
     return {"functionCall": {"id": id, "name": name, "args": args if isinstance(args, dict) else {"_raw": arguments}}}
 
 
-def called(call: Mapping[str, Any], number: int) -> ToolCall:
-    """A call of an answer, with an id that it may not have had."""
+def called(call: Mapping[str, Any], answer_id: str, number: int) -> ToolCall:
+    """A call of an answer, with an id that it may not have had: one of its own, in the whole conversation."""
     given, arguments = call.get("id"), msgspec.json.encode(call.get("args") or {}).decode()
-    return ToolCall(given if isinstance(given, str) and given else f"call_{number}", str(call.get("name")), arguments)
-
-
-def first_candidate(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one candidate that is asked for; nothing where there is none."""
-    candidates = found.get("candidates")
-    first = candidates[0] if isinstance(candidates, list) and candidates else None
-    return first if isinstance(first, dict) else {}
+    made = "_".join(part for part in ("call", answer_id, str(number)) if part)
+    return ToolCall(given if isinstance(given, str) and given else made, str(call.get("name")), arguments)
 
 
 def stop_of(found: Mapping[str, Any], candidate: Mapping[str, Any], calls: bool) -> Stop | None:

@@ -12,7 +12,7 @@ import msgspec
 
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire import sse
-from midshift.wire.gemini.parts import decoded, parts_of
+from midshift.wire.gemini.parts import decoded, first_candidate, parts_of
 from midshift.wire.gemini.problems import error_event
 from midshift.wire.protocol import Problem
 from midshift.wire.translation.conversation import (
@@ -26,20 +26,23 @@ from midshift.wire.translation.conversation import (
     ToolBegan,
     ToolDelta,
 )
-from midshift.wire.translation.gemini.replies import call_part, called, first_candidate, stop_of, usage_of, written
+from midshift.wire.translation.gemini.replies import call_part, called, stop_of, usage_of, written
 
+_STATUS = {"rate_limit": 429, "exhausted": 429, "overloaded": 503, "unavailable": 503, "timeout": 504, "deadline": 504}
 _UNREADABLE = Failed("The stream holds an event that cannot be read.", "internal")
 
 
 class Reader:
     """An `EventReader`."""
 
-    __slots__ = ("_blocks", "_calls", "_has_begun", "_stop", "_usage")
+    __slots__ = ("_blocks", "_calls", "_has_begun", "_has_ended", "_id", "_stop", "_usage")
 
     def __init__(self) -> None:
         self._blocks = sse.Blocks()
         self._calls = 0
         self._has_begun = False
+        self._has_ended = False
+        self._id = ""
         self._stop: Stop | None = None
         self._usage: Usage = UNKNOWN
 
@@ -50,7 +53,7 @@ class Reader:
     def end(self) -> list[Event]:
         """See `EventReader`. The end of the bytes is the end of the answer, if it has said why it stopped."""
         events = self._read(self._blocks.flush())
-        return events if self._stop is None else [*events, Ended(self._stop, self._usage)]
+        return [*events, Ended(self._stop, self._usage)] if self._has_ended else events
 
     def _read(self, block: bytes) -> list[Event]:
         parsed = sse.parse(block)
@@ -64,12 +67,14 @@ class Reader:
         events: list[Event] = []
         if not self._has_begun:
             self._has_begun = True
-            events.append(Began(str(found.get("responseId") or ""), str(found.get("modelVersion") or "")))
-        candidate = first_candidate(found)
+            self._id = str(found.get("responseId") or "")
+            events.append(Began(self._id, str(found.get("modelVersion") or "")))
+        candidate = first_candidate(found.get("candidates"))
         for part in parts_of(candidate.get("content")):
             events += self._part(part)
         self._usage = usage_of(found) if "usageMetadata" in found else self._usage
         self._stop = stop_of(found, candidate, self._calls > 0) or self._stop
+        self._has_ended |= self._stop is not None or bool(candidate.get("finishReason"))
         return events
 
     def _part(self, part: Mapping[str, Any]) -> list[Event]:
@@ -77,7 +82,7 @@ class Reader:
             case {"text": str(text)} if text:
                 return [ThinkingDelta(text) if part.get("thought") else TextDelta(text)]
             case {"functionCall": dict(call)}:
-                found = called(call, self._calls)
+                found = called(call, self._id, self._calls)
                 self._calls += 1
                 index = self._calls - 1
                 return [ToolBegan(index, found.id, found.name), ToolDelta(index, found.arguments)]
@@ -116,7 +121,7 @@ class Writer:
                 parts = [call_part(call.id, call.name, "".join(said)) for call, said in self._calls.values()]
                 return self._chunk(parts, stop or Stop.END, usage)
             case Failed(message, code):
-                return error_event(Problem(500, message, code or "internal"))
+                return error_event(Problem(_status(code), message, code or "internal"))
 
     def _chunk(self, parts: list[dict[str, Any]], stop: Stop | None = None, usage: Usage = UNKNOWN) -> bytes:
         return b"data: " + msgspec.json.encode(written(self._id, self._model, parts, stop, usage)) + b"\r\n\r\n"
@@ -130,6 +135,12 @@ def reader() -> Reader:
 def writer(include_usage: bool = True, created: int = 0) -> Writer:
     """See `Translation`. Usage is always in a stream of this wire, and no time."""
     return Writer()
+
+
+def _status(code: str | None) -> int:
+    """The status that a client of this wire raises by."""
+    words = (code or "").lower()
+    return next((status for word, status in _STATUS.items() if word in words), 500)
 
 
 def _failed(error: object) -> Failed:

@@ -1,18 +1,20 @@
 """A conversation as a request of Gemini's.
 
 Schemas are written as JSON Schema (`parametersJsonSchema`, `responseJsonSchema`). A result names its function, which
-is looked up among the calls before it. A signature of thought cannot be made up for a call that another model made;
-whether a Gemini model refuses it for that is not verified.
+is looked up among the calls before it. A call that another model made carries the value that Google documents for it
+in place of a signature. That strict tools are what the mode `VALIDATED` does is Google's word; it is marked a preview.
 """
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from midshift.wire.gemini.state import STAND_IN
 from midshift.wire.protocol import Sent
 from midshift.wire.translation.conversation import (
     Choice,
@@ -30,20 +32,22 @@ from midshift.wire.translation.conversation import (
 )
 
 _MODES = {Choice.AUTO: "AUTO", Choice.NONE: "NONE", Choice.REQUIRED: "ANY"}
+_WRAPPERS = {"error", "result", "output"}
+"""Fields of a response that say by themselves what it is."""
 _EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
 
 
 def write_request(conversation: Conversation) -> Sent:
     """See `Translation`."""
-    if conversation.parallel_tools is False:
+    if conversation.parallel_tools is False and conversation.tools:
         raise Uncarried("parallel_tool_calls", "Gemini's API cannot be told to call one function at a time")
-    names = {part.id: part.name for turn in conversation.turns for part in turn.parts if isinstance(part, ToolCall)}
+    names: dict[str, str] = {}
     declared = [_tool(tool) for tool in conversation.tools]
     fields = {
         "systemInstruction": {"parts": [{"text": conversation.system}]} if conversation.system else None,
         "contents": [_content(turn, at, names) for at, turn in enumerate(conversation.turns)],
         "tools": [{"functionDeclarations": declared}] if declared else None,
-        "toolConfig": _tool_config(conversation.tool_choice),
+        "toolConfig": _tool_config(conversation),
         "generationConfig": _said(_config(conversation)) or None,
     }
     operation = "streamGenerateContent?alt=sse" if conversation.stream else "generateContent"
@@ -79,25 +83,41 @@ def _thinking(conversation: Conversation) -> dict[str, Any] | None:
     return {"thinkingLevel": conversation.effort.upper()}
 
 
-def _content(turn: Turn, at: int, names: Mapping[str, str]) -> dict[str, Any]:
-    role = "model" if turn.role is Role.ASSISTANT else "user"
-    return {"role": role, "parts": [_part(part, f"messages.{at}", names) for part in turn.parts]}
+def _content(turn: Turn, at: int, names: dict[str, str]) -> dict[str, Any]:
+    """A turn; `names` of the calls so far grows with it."""
+    names |= {part.id: part.name for part in turn.parts if isinstance(part, ToolCall)}
+    parts = [_part(part, f"messages.{at}", names) for part in turn.parts]
+    first = next((part for part in parts if "functionCall" in part), None)
+    if first is not None:
+        first["thoughtSignature"] = STAND_IN
+    return {"role": "model" if turn.role is Role.ASSISTANT else "user", "parts": parts}
 
 
 def _part(part: Part, place: str, names: Mapping[str, str]) -> dict[str, Any]:
     match part:
         case Text(text):
             return {"text": text}
-        case Media(media_type=kind, data=str(data)) if kind is not None:
-            return {"inlineData": {"mimeType": kind, "data": data}}
-        case Media(url=str(url)):
-            return {"fileData": _said({"mimeType": part.media_type, "fileUri": url})}
-        case Media():
-            raise Uncarried(place, "its media type is not known")
+        case Media(data=data, url=url):
+            return _media(part, part.media_type or _guessed(part), data, url, place)
         case ToolCall(id, name, arguments):
             return {"functionCall": {"id": id, "name": name, "args": _arguments(arguments, place)}}
         case ToolResult(call_id, parts, is_error, name):
             return {"functionResponse": _response(call_id, parts, is_error, name or names.get(call_id), place)}
+
+
+def _media(part: Media, kind: str | None, data: str | None, url: str | None, place: str) -> dict[str, Any]:
+    if kind is None:
+        raise Uncarried(place, f"the media type of this {part.kind} is not known, and Gemini's API wants it")
+    if data is not None:
+        return {"inlineData": {"mimeType": kind, "data": data}}
+    return {"fileData": {"mimeType": kind, "fileUri": url}}
+
+
+def _guessed(part: Media) -> str | None:
+    """The media type that an address ends in, if it is of the kind that the other wire says."""
+    kind, _ = mimetypes.guess_type(urlsplit(part.url or "").path)
+    is_document = kind is not None and kind.split("/")[0] in ("application", "text")
+    return kind if kind is not None and (kind.startswith(f"{part.kind}/") or is_document) else None
 
 
 def _response(call_id: str, parts: tuple[Text | Media, ...], is_error: bool, name: str | None, place: str) -> Any:
@@ -108,20 +128,24 @@ def _response(call_id: str, parts: tuple[Text | Media, ...], is_error: bool, nam
         raise Uncarried(place, "a tool's result holds only text there")
     text = "\n".join(texts)
     found = {"error": text} if is_error else _object(text)
-    return {"id": call_id, "name": name, "response": {"result": text} if found is None else found}
+    is_plain = found is None or (not is_error and len(found) == 1 and not _WRAPPERS.isdisjoint(found))
+    return {"id": call_id, "name": name, "response": {"result": text} if is_plain else found}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
     return _said({"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters})
 
 
-def _tool_config(choice: Choice | Named | None) -> dict[str, Any] | None:
-    match choice:
+def _tool_config(conversation: Conversation) -> dict[str, Any] | None:
+    is_strict = any(tool.strict for tool in conversation.tools)
+    match conversation.tool_choice:
+        case None | Choice.AUTO if is_strict:
+            return {"functionCallingConfig": {"mode": "VALIDATED"}}
         case None:
             return None
         case Named(name):
             return {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": [name]}}
-        case _:
+        case choice:
             return {"functionCallingConfig": {"mode": _MODES[choice]}}
 
 

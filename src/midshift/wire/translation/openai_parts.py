@@ -1,0 +1,158 @@
+"""What both OpenAI translations share: data URLs, plain values of a request, and fields that may be left out.
+
+Elsewhere: each wire's own words (openai_chat, openai_responses of this package).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from midshift.domain.usage import Usage
+from midshift.wire.protocol import Unreadable
+from midshift.wire.translation.conversation import Media, Text, Uncarried
+
+IMAGE, DOCUMENT, AUDIO = "image", "document", "audio"
+LABELS = frozenset(
+    "metadata prompt_cache_key prompt_cache_options prompt_cache_retention service_tier stream_options".split()
+)
+"""What cannot change an answer's content: names for reports, hints for caches, the class of service."""
+TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
+
+_DATA_URL = re.compile(r"data:([^;,]+);base64,(.*)", re.DOTALL)
+_AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+_AUDIO_FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
+
+
+def decoded(body: bytes) -> dict[str, Any] | None:
+    """The plain values of a JSON object; None for anything else."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """An object, or an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: object) -> list[Mapping[str, Any]]:
+    """The objects of a list; one that is no object counts as empty."""
+    return [mapping(item) for item in value] if isinstance(value, list) else []
+
+
+def listed(value: object, place: str) -> list[Mapping[str, Any]]:
+    """The objects of a list that may be absent.
+
+    Raises:
+        Unreadable: if it is something else.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Unreadable(f"{place!r} must be a list of objects", place)
+    return value
+
+
+def text(value: object) -> str | None:
+    """A text, or None."""
+    return value if isinstance(value, str) else None
+
+
+def known(fields: Mapping[str, Any], names: Collection[str], place: str = "") -> None:
+    """Make sure that an object has no field but these; one that is null says nothing.
+
+    Raises:
+        Uncarried: for the first other field.
+    """
+    for name, value in fields.items():
+        if value is not None and name not in names:
+            raise Uncarried(f"{place}{name}", "no other wire has it")
+
+
+def only(fields: Mapping[str, Any], name: str, harmless: Collection[object], place: str = "") -> None:
+    """Make sure that a field that cannot be carried is absent, or says what holds without it.
+
+    Raises:
+        Uncarried: if it says anything else.
+    """
+    value = fields.get(name)
+    if value is not None and not any(type(value) is type(one) and value == one for one in harmless):
+        raise Uncarried(f"{place}{name}", "no other wire has it")
+
+
+def media_at(kind: str, url: object, place: str, name: str | None = None) -> Media:
+    """What a URL names: the data within it, or where they lie.
+
+    Raises:
+        Uncarried: if it is no URL.
+    """
+    if not isinstance(url, str):
+        raise Uncarried(place, "expected a URL")
+    found = _DATA_URL.fullmatch(url)
+    return Media(kind, found[1], found[2], name=name) if found else Media(kind, url=url, name=name)
+
+
+def media_url(media: Media, place: str) -> str:
+    """Where a medium lies, or a URL that holds it.
+
+    Raises:
+        Uncarried: for data of an unknown type.
+    """
+    if media.url is not None:
+        return media.url
+    if media.media_type is None or media.data is None:
+        raise Uncarried(place, "the type of its data is not known")
+    return f"data:{media.media_type};base64,{media.data}"
+
+
+def sound_of(part: Mapping[str, Any], place: str) -> Media:
+    """An `input_audio` part.
+
+    Raises:
+        Uncarried: for a format that has no media type here.
+    """
+    sound = mapping(part.get("input_audio"))
+    kind, data = _AUDIO_TYPES.get(str(sound.get("format"))), sound.get("data")
+    if kind is None or not isinstance(data, str):
+        raise Uncarried(place, "expected base64 data in the format wav or mp3")
+    return Media(AUDIO, kind, data)
+
+
+def sound_part(media: Media, place: str) -> dict[str, Any]:
+    """The same as a part.
+
+    Raises:
+        Uncarried: for a URL, and for any format but wav and mp3.
+    """
+    kind = _AUDIO_FORMATS.get(media.media_type or "")
+    if kind is None or media.data is None:
+        raise Uncarried(place, "audio is data in the format wav or mp3 here")
+    return {"type": "input_audio", "input_audio": {"data": media.data, "format": kind}}
+
+
+def result_text(parts: tuple[Text | Media, ...], is_error: bool, place: str) -> str:
+    """What a tool answered, as text. OpenAI's wires have no mark for a tool that failed, so the words say it.
+
+    Raises:
+        Uncarried: for media.
+    """
+    if not all(isinstance(part, Text) for part in parts):
+        raise Uncarried(place, "a tool's answer is text here")
+    said = "\n".join(part.text for part in parts if isinstance(part, Text))
+    return f"Error: {said}" if is_error else said
+
+
+def details(**counts: int | None) -> dict[str, int]:
+    """The counts that are known."""
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def tier_of(usage: Usage) -> dict[str, str]:
+    """The field `service_tier`, if what served is a tier of OpenAI's."""
+    return {"service_tier": usage.service_tier} if usage.service_tier in TIERS else {}

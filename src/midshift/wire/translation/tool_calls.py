@@ -1,0 +1,45 @@
+"""The tool calls of an answer or of a stream, in one form for all wires, for the record of pairs.
+
+Elsewhere: the text and the usage of an answer (each wire), how tool calls changed (shadow).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from midshift.wire.protocol import WireName
+from midshift.wire.translation.conversation import ToolBegan, ToolCall, ToolDelta
+from midshift.wire.translation.translate import TRANSLATIONS
+
+_encoder = msgspec.json.Encoder()
+
+
+def tool_calls(wire: WireName, body: bytes, streamed: bool) -> str | None:
+    """A JSON list of `{"name", "arguments"}` in the order of the calls; None where there is none.
+
+    `arguments` is the text that the model wrote, which need not be JSON. Ids are left out: they are new every time.
+    """
+    calls = _streamed(wire, body) if streamed else _whole(wire, body)
+    listed = [{"name": name, "arguments": arguments} for name, arguments in calls]
+    return _encoder.encode(listed).decode() if listed else None
+
+
+def _whole(wire: WireName, body: bytes) -> list[tuple[str, str]]:
+    reply = TRANSLATIONS[wire].read_reply(body)
+    parts = reply.parts if reply is not None else ()
+    return [(part.name, part.arguments) for part in parts if isinstance(part, ToolCall)]
+
+
+def _streamed(wire: WireName, body: bytes) -> list[tuple[str, str]]:
+    reader = TRANSLATIONS[wire].reader()
+    names: dict[int, str] = {}
+    arguments: dict[int, list[str]] = {}
+    for event in (*reader.feed(body), *reader.end()):
+        match event:
+            case ToolBegan(index=index, name=name):
+                names[index] = name
+            case ToolDelta(index=index, arguments=more):
+                arguments.setdefault(index, []).append(more)
+            case _:
+                pass
+    return [(name, "".join(arguments.get(index, []))) for index, name in names.items()]
