@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,22 @@ def test_the_bundled_one_knows_the_vendors_it_is_bundled_for() -> None:
     } <= providers
     assert found.taken_on >= date(2026, 11, 1)
     assert len(found.sha256) == 64
+
+
+def test_the_newer_of_the_two_catalogues_is_used(tmp_path: Path) -> None:
+    """A refresh must be seen, and must not outlive an upgrade that brings a newer one."""
+    ours = catalogue.bundled()
+    for day, is_used in ((date(2099, 1, 1), True), (date(2020, 1, 1), False)):
+        (tmp_path / catalogue.FILE).write_bytes(catalogue.taken(SOURCE, "somewhere", "v1", day))
+
+        assert is_used == (catalogue.load(tmp_path).origin == "somewhere")
+
+    assert ours is catalogue.load() is catalogue.load(tmp_path / "nowhere")
+
+
+def test_a_broken_catalogue_in_the_state_folder_is_named(tmp_path: Path) -> None:
+    """Going on with the bundled one would price by another list than the user believes."""
+    (tmp_path / catalogue.FILE).write_text("{")
+
+    with pytest.raises(InputError, match=r"catalogue\.json.*Type next"):
+        catalogue.load(tmp_path)

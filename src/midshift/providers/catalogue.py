@@ -1,9 +1,12 @@
-"""The bundled catalogue of models: what one public source says about prices, limits, capabilities and shutdown dates.
+"""The catalogue of models: what one public source says about prices, limits, capabilities and shutdown dates.
 
 It is LiteLLM's `model_prices_and_context_window.json`, cut to the providers and kinds of models that midshift can
 serve, and otherwise unchanged: an entry keeps the field names and values of the source. A catalogue says where it
 comes from, when it was taken and what its bytes hash to, so that whoever uses a fact can print its source and age.
 A fact that the source does not state is absent, which is not the same as false or zero.
+
+One comes with midshift; `midshift prices refresh` puts a newer one into the state folder, as `catalogue.json`. `load`
+takes the newer of the two, so that an old file there does not outlive an upgrade of midshift.
 Elsewhere: what a price, a capability or a date out of it means (prices, capabilities, lifecycle).
 """
 
@@ -15,12 +18,14 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 import msgspec
 
 from midshift.errors import InputError
 
 FORMAT = "midshift.catalogue/1"
+FILE = "catalogue.json"
 ORIGIN = "https://raw.githubusercontent.com/BerriAI/litellm/main/model_prices_and_context_window.json"
 
 _MODES = frozenset({"chat", "responses", "completion"})
@@ -108,7 +113,26 @@ class Catalogue:
 @cache
 def bundled() -> Catalogue:
     """The catalogue that comes with this version of midshift."""
-    return read((resources.files("midshift.providers") / "data" / "catalogue.json").read_bytes())
+    return read((resources.files("midshift.providers") / "data" / FILE).read_bytes())
+
+
+def load(state: Path | None = None) -> Catalogue:
+    """The catalogue to use: the one in the state folder, or the bundled one where that is newer or the only one.
+
+    Raises:
+        InputError: if the file in the state folder is not one.
+    """
+    ours = bundled()
+    path = None if state is None else state / FILE
+    if path is None or not path.is_file():
+        return ours
+    try:
+        found = read(path.read_bytes())
+    except InputError as error:
+        raise InputError(
+            f"{path}: {error}. Type next: midshift prices refresh --from URL, or remove the file"
+        ) from None
+    return found if found.taken_on >= ours.taken_on else ours
 
 
 def read(content: bytes) -> Catalogue:
