@@ -5,12 +5,15 @@ A shell owns the real thing, a test passes a fake (`midshift.testing`); nothing 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from midshift.domain.exposure import Exposure, Pair, Sum, SumKey
+from midshift.domain.capture import CapturedRequest, FeedbackRecord
+from midshift.domain.exposure import Exposure, HistogramKey, Pair, Sum, SumKey
+from midshift.domain.histogram import Histogram
+from midshift.domain.paid_call import CallKey, Intent, Purchase, Result, Settled
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Event, Upgrade
 from midshift.domain.variant import Variant
@@ -74,6 +77,28 @@ class Http(Protocol):
         ...
 
 
+class PaidCalls(Protocol):
+    """What was bought of models, so that nothing is paid twice. Any thread may call; writing does not block."""
+
+    def write(self, entries: Sequence[Intent | Settled], done: Callable[[Exception | None], None]) -> None:
+        """Keep intents and results, all or none; `done` is called from another thread once they outlive a crash.
+
+        A second intent for the same key and attempt fails, and so does whatever is written with it.
+
+        Raises:
+            StoreError: if it is closed.
+        """
+        ...
+
+    def purchases(self, keys: Iterable[CallKey]) -> dict[CallKey, Purchase]:
+        """Where these keys stand; those that nobody ever asked are left out."""
+        ...
+
+    def results(self, keys: Iterable[CallKey]) -> Iterator[tuple[CallKey, Result | None]]:
+        """The result of each key's last attempt, in the order of the keys; None where there is none (yet)."""
+        ...
+
+
 class RouteSource(Protocol):
     """What a gateway follows: the routing rows, and the variants that they name."""
 
@@ -99,6 +124,14 @@ class Recorder(Protocol):
 
     def record_pair(self, pair: Pair) -> None:
         """Take both answers to one shadowed request."""
+        ...
+
+    def record_request(self, request: CapturedRequest) -> None:
+        """Take a request whose texts may be kept."""
+        ...
+
+    def record_feedback(self, feedback: FeedbackRecord) -> None:
+        """Take what a user said about an answer."""
         ...
 
 
@@ -322,7 +355,13 @@ class Leases(Protocol):
 class Measurements(Protocol):
     """Sums of what gateways saw, merged exactly once."""
 
-    def merge_sums(self, gateway: str, sequence: int, sums: Mapping[SumKey, Sum]) -> bool:
+    def merge_sums(
+        self,
+        gateway: str,
+        sequence: int,
+        sums: Mapping[SumKey, Sum],
+        histograms: Mapping[HistogramKey, Histogram] = ...,
+    ) -> bool:
         """Add one batch; False if this gateway's batch of that number was merged before, so retrying is harmless.
 
         Blocks until it is committed. `gateway` must be unique to one process at a time, and its numbers only grow.
@@ -335,6 +374,19 @@ class Measurements(Protocol):
 
     def sums(self, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()) -> dict[SumKey, Sum]:
         """The sums of one upgrade: of these metrics and slices, or of all where none is named."""
+        ...
+
+    def histograms(
+        self, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()
+    ) -> dict[HistogramKey, Histogram]:
+        """The histograms of one upgrade, likewise."""
+        ...
+
+    def take_feedback(self, request: str, workload: str, at: datetime, sums: Mapping[SumKey, Sum]) -> bool:
+        """Add what a feedback says; False, and nothing added, if this request has had one before, anywhere.
+
+        `request` names the request, in at most 64 characters. `at` is machine time. Blocks until it is committed.
+        """
         ...
 
 

@@ -95,7 +95,7 @@ async def _started(product: Path, url: str, *arguments: str) -> tuple[asyncio.su
         *(sys.executable, "-m", "midshift", "serve", *arguments, "--config", str(product)),
         *("--store", "file:store.txt", "--state", str(product / "state")),
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=asyncio.subprocess.DEVNULL,
         env={**os.environ, "MIDSHIFT_UNIT_KEY": "unit-key-0123456789", "MIDSHIFT_PROVIDER_SIM_URL": url},
     )
     assert process.stdout is not None

@@ -9,7 +9,7 @@ import pytest
 
 from midshift import config
 from midshift.cli import main
-from midshift.cli.project import Target
+from midshift.cli.project import Target, applied
 from midshift.config.starter import files
 from midshift.domain.upgrade import Event, Kind, Upgrade, apply, begin, route_of, settled
 from midshift.store.sql import SqlStore
@@ -173,6 +173,75 @@ def test_apply_records_the_commit_of_the_files(product: Path) -> None:
     with store_of(product) as store:
         assert clean is not None
         assert f"{clean}-dirty" == store.definitions()[0].git_commit
+
+
+def test_apply_records_the_providers_of_its_environment(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A gateway knows the store and no file."""
+    section = (
+        "providers: {mistral: {region: eu}, host: {vendor: openai_compatible, base_url: 'http://vllm.example/v1'}}"
+    )
+    main = product / "midshift.yaml"
+    text = main.read_text(encoding="utf-8") + f"{section}\n"
+    other = "  staging: {store: env:S, providers: {mistral: {key: env:STAGING_KEY}, openai: {key: env:O}}}\n"
+    main.write_text(text.replace("environments:\n", f"environments:\n{other}"), encoding="utf-8")
+
+    assert 0 == run(product, "apply", "--who", "ada", "--env", "local")
+    out = capsys.readouterr().out
+    assert "providers: mistral: region none → eu" in out
+    assert "providers: host: new, at vllm.example" in out
+    assert 0 == run(product, "apply", "--who", "ada", "--env", "staging")
+
+    out = capsys.readouterr().out
+    assert "providers: mistral: key none → env:STAGING_KEY" in out
+    assert "providers: openai: key none → env:O" in out
+    with store_of(product) as store:
+        assert ["host", "mistral", "openai"] == list(applied(store).providers)
+    main.write_text(text.replace(section, ""), encoding="utf-8")
+    assert 0 == run(product, "apply", "--who", "ada")
+    with store_of(product) as store:
+        assert {} == dict(applied(store).providers)
+
+
+def test_an_incumbents_provider_changes_its_vendor_through_an_upgrade_only(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not one letter of the variant has changed, and another model would answer."""
+    main = product / "midshift.yaml"
+    edit(product / OLD_FILE, "provider: sim", "provider: host")
+    before = main.read_text(encoding="utf-8")
+    main.write_text(before + "providers: {host: {vendor: openai}}\n", encoding="utf-8")
+    run(product, "apply", "--who", "ada")
+    main.write_text(before + "providers: {host: {vendor: mistral}}\n", encoding="utf-8")
+
+    assert 2 == run(product, "apply", "--who", "ada")
+
+    assert "the incumbent's provider 'host' at the vendor 'mistral' in place of 'openai'" in capsys.readouterr().err
+
+
+def test_check_names_hosts_and_where_keys_come_from_and_no_key(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether a key is there is worth knowing before the gateway starts; the key itself is nobody's business."""
+    planted = "planted-" + "secret-0123456789"
+    (product / "key.txt").write_text(planted, encoding="utf-8")
+    path = product / "midshift.yaml"
+    section = "providers: {openai: {key: file:key.txt, shadow_key: env:NO_SUCH_KEY_HERE, region: eu}}\n"
+    path.write_text(path.read_text(encoding="utf-8") + section, encoding="utf-8")
+
+    assert 0 == main.run(["check", "--config", str(product)])
+    text = capsys.readouterr().out
+    assert 0 == main.run(["check", "--config", str(product), "--json"])
+    found = capsys.readouterr().out
+
+    assert (
+        "  openai: api.openai.com, region eu; openai_chat, openai_responses; key from file:key.txt (set here), "
+        "shadow key from env:NO_SUCH_KEY_HERE (not set here)\n"
+    ) in text
+    assert "  sim: no address" in text
+    (openai, sim) = json.loads(found)["providers"]
+    assert ("api.openai.com", "file:key.txt", True) == (openai["host"], openai["key"], openai["key_is_set"])
+    assert (None, None, None) == (sim["host"], sim["key"], sim["key_is_set"])
+    assert planted not in text + found
 
 
 def test_the_same_again_changes_nothing(product: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,15 +19,21 @@ from midshift.cli import serve
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.exposure import Pair, ShadowAnswer
 from midshift.domain.gate import Decision
+from midshift.domain.unseen import PairKind
 from midshift.domain.upgrade import Kind, Stage, Upgrade
 from midshift.errors import ConfigError, UsageError
 from midshift.gateway.settings import GatewaySettings
 from midshift.store.recorder import SegmentWriter
 from midshift.testing import ManualClock
-from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
+from tests.cli.test_project import OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
 
 LATER = timedelta(days=1)
 UNIT_KEY = "unit-key-0123456789"
+PRICES = """
+format: midshift.prices/1
+prices:
+  - {provider: sim, model: sonnet-3.7, per_million_tokens: {input: 3, output: 15}, source: made up, date: 2026-01-01}
+"""
 KNOWN = {"MIDSHIFT_UNIT_KEY": UNIT_KEY, "MIDSHIFT_PROVIDER_SIM_URL": "http://127.0.0.1:9/v1"}
 
 
@@ -72,17 +78,35 @@ def test_what_a_gateway_lacks_is_said_by_its_variable(product: Path, missing: st
         settings(product, {name: value for name, value in KNOWN.items() if name != missing})
 
 
-def test_a_vendors_own_key_goes_to_its_own_address_only() -> None:
-    """A proxy that somebody named must not be handed the key of the account."""
-    own = serve.upstream("openai", {"OPENAI_API_KEY": "sk-1"})
-    other = serve.upstream(
-        "openai", {"OPENAI_API_KEY": "sk-1", "MIDSHIFT_PROVIDER_OPENAI_URL": "http://127.0.0.1:9/v1"}
-    )
+PROVIDERS = """
+providers:
+  my-host: {vendor: openai_compatible, base_url: "https://vllm.example:8000/v1", key: env:MY_KEY, region: eu}
+  anthropic: {shadow_key: env:SHADOW}
+"""
 
-    assert own is not None
-    assert other is not None
-    assert ("https://api.openai.com/v1", "sk-1", None) == (own.base_url, own.api_key, other.api_key)
-    assert serve.upstream("openai", {}) is None
+
+def test_a_gateway_takes_addresses_from_what_was_applied(tmp_path: Path) -> None:
+    """The files are not on its host: whoever changes an address has to apply it, under a name, with a commit."""
+    a_product(tmp_path)
+    main = tmp_path / "midshift.yaml"
+    main.write_text(main.read_text(encoding="utf-8") + PROVIDERS, encoding="utf-8")
+    edit(main, "vendors: [sim]", "vendors: [my-host, anthropic]")
+    edit(tmp_path / OLD_FILE, "provider: sim", "provider: my-host")
+    run(tmp_path, "apply", "--who", "ada")
+    main.unlink()
+    keys = {"MY_KEY": "k-1", "ANTHROPIC_API_KEY": "k-2", "SHADOW": "k-3"}
+
+    found = settings(tmp_path, {"MIDSHIFT_UNIT_KEY": UNIT_KEY, **keys}).upstreams
+    with pytest.raises(ConfigError, match="provider 'my-host' has no key: found no MY_KEY"):
+        settings(tmp_path, {"MIDSHIFT_UNIT_KEY": UNIT_KEY})
+
+    assert {"my-host", "anthropic"} == set(found)
+    assert ("https://vllm.example:8000/v1", "k-1") == (found["my-host"].base_url, found["my-host"].api_key)
+    assert ("k-2", "k-3") == (found["anthropic"].api_key, found["anthropic"].shadow_api_key)
+    with store_of(tmp_path) as store:
+        stored = json.dumps([item.content for item in store.definitions()])
+    assert "env:MY_KEY" in stored
+    assert [] == [key for key in keys.values() if key in stored]
 
 
 @pytest.mark.parametrize(("text", "expected"), [("1s", 1.0), ("200ms", 0.2), ("0.5s", 0.5), ("1m", 60.0)])
@@ -139,6 +163,72 @@ def test_drift_is_found_in_the_pairs_of_this_upgrade(product: Path) -> None:
 
     assert "length:chars" in found
     assert [] == [name for name in found if name.startswith("json")]
+
+
+@pytest.mark.parametrize("kind", [PairKind.LIVE, PairKind.REVERSE, PairKind.NOISE])
+def test_drift_of_a_shadow_is_seen_in_shadow_pairs_alone(product: Path, kind: PairKind) -> None:
+    """The others are samples of other requests, and a noise pair has no candidate in it."""
+    upgrade = walked(product, Kind.EVAL_CLEARED)
+    with SegmentWriter(product / "state", "gateway-1") as writer:
+        for number in range(60):
+            writer.record_pair(replace(a_pair(upgrade, number, "Yes."), kind=kind))
+
+    assert () == serve.StateFolder(product / "state", ManualClock()).flagged_drift(upgrade)
+
+
+def test_divergence_is_net_of_what_the_incumbent_differs_from_itself(product: Path) -> None:
+    """The incumbent says it in other words each time; the candidate says something else."""
+    upgrade = walked(product, Kind.EVAL_CLEARED)
+    with SegmentWriter(product / "state", "gateway-1") as writer:
+        for number in range(60):
+            shadow = a_pair(upgrade, number, '{"answer": "yes"}')
+            again = replace(shadow.incumbent, text="Yes, of course! Is there anything else?")
+            noise = replace(shadow, kind=PairKind.NOISE, candidate_id=upgrade.incumbent, candidate=again)
+            writer.record_pair(shadow)
+            writer.record_pair(noise)
+            writer.record_pair(replace(noise, request_id=f"f-{number}", candidate=ShadowAnswer(None, 500)))
+
+    found = serve.StateFolder(product / "state", ManualClock()).divergence(upgrade)
+
+    words = next(item for item in found if item.metric == "words")
+    assert (0.0 < words.incumbent < words.candidate, 60) == (True, words.net.n)
+    assert words.net.low > 0.0
+    form = next(item for item in found if item.metric == "form")
+    assert (1.0, 0.0) == (form.candidate, form.incumbent)
+
+
+def test_the_drift_of_an_upgrade_is_shown(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words for people, as JSON for the rest; and 3 as long as there is nothing to show."""
+    upgrade = walked(product, Kind.EVAL_CLEARED)
+    arguments = ("upgrade", "drift", WORKLOAD, "--state", str(product / "state"))
+    assert 3 == run(product, *arguments)
+    assert f"Type next: midshift upgrade status {WORKLOAD}" in capsys.readouterr().out
+    with SegmentWriter(product / "state", "gateway-1") as writer:
+        for number in range(60):
+            writer.record_pair(a_pair(upgrade, number, "Yes."))
+
+    assert 0 == run(product, *arguments)
+    assert "drift beyond chance" in capsys.readouterr().out
+    assert 0 == run(product, *arguments, "--json")
+    content = json.loads(capsys.readouterr().out)
+    assert (upgrade.id, []) == (content["upgrade"], content["divergence"])
+    assert any(item["flagged"] for item in content["drift"])
+
+
+def test_the_drift_of_a_workload_without_an_upgrade_is_refused(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what there is, and what to type."""
+    assert 2 == run(product, "upgrade", "drift", "suport-reply")
+    assert "has had no upgrade; those that have: none at all" in capsys.readouterr().err
+
+
+def test_a_gateway_is_told_its_shadow_budget(product: Path) -> None:
+    """In dollars a day; without one there is no limit."""
+    with store_of(product) as store:
+        for budget in (None, 20.0):
+            options = serve.GatewayOptions(product / "state", "g", "127.0.0.1", 0, None, budget)
+            assert budget == serve.gateway_settings(store, options, KNOWN).shadow.budget_usd_per_day
 
 
 def test_drift_is_computed_again_when_there_is_more(product: Path) -> None:
@@ -211,6 +301,7 @@ def test_a_controller_decides_and_another_goes_on_after_it_was_killed(product: P
 @pytest.mark.slow
 def test_a_gateway_answers_until_it_is_told_to_end(product: Path) -> None:
     """The other process: it says where it listens, reports what it serves, and leaves on SIGTERM."""
+    (product / "prices.yaml").write_text(PRICES)
     with process(product, "gateway", "--name", "gateway-1", "--port", "0") as running:
         said = line_of(running)
         address = re.search(r"http://127\.0\.0\.1:\d+", said)
@@ -223,3 +314,11 @@ def test_a_gateway_answers_until_it_is_told_to_end(product: Path) -> None:
     assert ["sonnet-3.7"] == models
     with store_of(product) as store:
         assert [("gateway-1", 1)] == [(item.gateway, item.epoch) for item in store.reports()]
+
+
+@pytest.mark.slow
+def test_a_gateway_says_whose_cost_nobody_will_know(product: Path) -> None:
+    """A budget over unknown costs holds nothing: whoever starts it should know on the first day."""
+    with process(product, "gateway", "--name", "gateway-1", "--port", "0") as running:
+        assert "no price for 'sonnet-3.7' at 'sim'" in line_of(running)
+        assert "listens on" in line_of(running)

@@ -30,6 +30,14 @@ def product(tmp_path: Path) -> Path:
     return tmp_path
 
 
+PRICES = """\
+format: midshift.prices/1
+prices:
+  - {provider: sim, model: sonnet-3.7, source: test, date: 2026-01-01, per_million_tokens: {input: 3, output: 15}}
+  - {provider: sim, model: sonnet-4.6, source: test, date: 2026-01-01, per_million_tokens: {input: 2, output: 10}}
+"""
+
+
 @pytest.fixture
 def provider() -> Iterator[str]:
     """The address of a scripted provider, in a process of its own: both models answer alike."""
@@ -79,7 +87,7 @@ def test_without_a_suite_with_slices_there_is_no_upgrade(
 
     assert 2 == start(product)
 
-    assert "no suite, no upgrade. Type next: write suites/" in capsys.readouterr().err
+    assert f"no suite, no upgrade. Type next: midshift suite build {WORKLOAD}" in capsys.readouterr().err
     with store_of(product) as store:
         assert [] == list(store.upgrades())
 
@@ -115,11 +123,61 @@ def test_a_candidate_at_a_vendor_that_may_not_see_the_data_is_refused(
     product: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Shadow traffic would hand every user's text to somebody who was never approved."""
-    edit(product / NEW_FILE, "provider: sim", "provider: elsewhere")
+    edit(product / NEW_FILE, "provider: sim", "provider: mistral")
 
     assert 2 == start(product)
 
-    assert "vendors: [sim, elsewhere]" in capsys.readouterr().err
+    assert "vendors: [sim, mistral]" in capsys.readouterr().err
+
+
+def test_a_candidate_in_a_region_that_nobody_says_is_refused(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is unknown is in no list of regions."""
+    edit(product / "midshift.yaml", "vendors: [sim]", "regions: [eu]")
+    run(product, "apply", "--who", "ada")
+
+    assert 2 == start(product)
+
+    assert "found a candidate at 'sim', whose region nobody says" in capsys.readouterr().err
+
+
+def test_a_data_approval_takes_a_name_and_a_reason_and_stays_with_the_upgrade(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An audit asks who let the data go there; another candidate needs another approval."""
+    edit(product / NEW_FILE, "provider: sim", "provider: openai")
+    edit(product / NEW_FILE, "model: sonnet-4.6", "model: gpt-4o-2024-08-06")
+    begin = ["upgrade", "start", WORKLOAD, "--to", NEW_FILE, "--who", "ada"]
+
+    assert 2 == run(product, *begin, "--approve-data", " ")
+    assert 0 == run(product, *begin, "--approve-data", "contract 12 signed")
+
+    with store_of(product) as store:
+        (waiver,) = store.upgrade(f"{WORKLOAD}-1").waivers
+    assert ("data:openai", "ada") == (waiver.what, waiver.who)
+    assert waiver.why.startswith("contract 12 signed ('openai', which is not among")
+    assert "the data goes to openai, approved by ada" in capsys.readouterr().out
+
+    again = (product / NEW_FILE).read_text(encoding="utf-8")
+    again = again.replace("openai", "anthropic").replace("gpt-4o-2024-08-06", "claude-sonnet-4-6")
+    (product / "variants" / "again.yaml").write_text(again, encoding="utf-8")
+    change = ["upgrade", "candidate", WORKLOAD, "--to", "variants/again.yaml", "--who", "bob", "--why", "cheaper"]
+    assert 2 == run(product, *change)
+    assert 0 == run(product, *change, "--approve-data", "contract 13")
+    with store_of(product) as store:
+        assert [("data:anthropic", "bob")] == [(item.what, item.who) for item in store.upgrade(f"{WORKLOAD}-1").waivers]
+
+
+def test_an_eval_sends_nothing_where_the_data_may_no_longer_go(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A policy that was narrowed since counts from the next byte on."""
+    start(product)
+    edit(product / "midshift.yaml", "vendors: [sim]", "vendors: [openai]")
+    run(product, "apply", "--who", "ada")
+
+    assert 2 == run(product, "upgrade", "eval", WORKLOAD, "--grader", "exact")
+
+    assert "which is not among the vendors that may see the data" in capsys.readouterr().err
 
 
 def test_status_says_what_the_controller_would_do_and_does_nothing(
@@ -253,6 +311,7 @@ def test_an_eval_over_http_is_kept_where_the_controller_finds_it(
     lines = [{"id": f"t-{n}", "slice": ("escalations", "everyday")[n % 2], **case} for n in range(600)]
     suite = product / "suites" / f"{WORKLOAD}.jsonl"
     suite.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    (product / "prices.yaml").write_text(PRICES, encoding="utf-8")
     start(product)
     options = upgrade.EvalOptions(WORKLOAD, "contains", product / "state", product / "eval.html")
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
 from midshift.config import Definition, Definitions, Environment, SecretKind, SecretRef, VariantFile
+from midshift.config.definitions import ProviderHere
 from midshift.config.secrets import looks_like_secret, names_secret
 from midshift.domain import rendering
 from midshift.domain.plan import Approval, Halts, Plan, Step
 from midshift.domain.rendering import Append, Replace
+from midshift.domain.retirement import ModelName
 from midshift.domain.suite import Margin, Slice, SliceRole
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.domain.workload import (
@@ -24,12 +27,18 @@ from midshift.domain.workload import (
     HeaderEquals,
     LanguageIs,
     Redaction,
+    Ring,
     SliceRule,
     Stakes,
     UnitKind,
     UnitSource,
     Workload,
 )
+from midshift.providers import presets
+from midshift.providers.auth import Auth
+from midshift.providers.definition import Provider
+from midshift.providers.faults import faults
+from midshift.providers.http.settings import Timeouts
 
 TEXT = st.text(max_size=12).filter(lambda text: not looks_like_secret(text))
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,8}", fullmatch=True)
@@ -74,7 +83,62 @@ PROMPT = (
     | st.builds(Prompt, st.just(PromptMode.TEMPLATE), PROMPTS.filter(lambda text: not text.startswith("---")))
     | st.builds(Prompt, st.just(PromptMode.EDIT), EDITS)
 )
-VARIANTS = st.builds(Variant, NAMES, MODELS, PROMPT, st.none() | WORDS, PARAMETERS)
+
+
+def variants(providers: Iterable[str]) -> st.SearchStrategy[Variant]:
+    """Variants at one of these providers, or at a vendor that needs no entry."""
+    names = st.sampled_from(["sim", "openai", "anthropic", *providers])
+    return st.builds(Variant, names, MODELS, PROMPT, st.none() | WORDS, PARAMETERS)
+
+
+REFERENCES = st.sampled_from([SecretRef(SecretKind.ENV, "MY_KEY"), SecretRef(SecretKind.FILE, "/run/secrets/my-key")])
+ADDRESSES = st.sampled_from(
+    ["https://host.example/llm", "http://127.0.0.1:9", "https://[::1]:8443/a/b", "https://eu.api.openai.com"]
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["anthropic-version", "X-Team", "openai-project"]),
+    st.from_regex(r"[\x21-\x7e]([\x20-\x7e]{0,6}[\x21-\x7e])?", fullmatch=True).filter(
+        lambda text: not looks_like_secret(text)
+    ),
+    max_size=2,
+)
+SECONDS = st.floats(min_value=0.001, max_value=86400)
+
+
+@st.composite
+def providers(draw: st.DrawFn) -> Provider:
+    """Providers that go together, of every vendor."""
+    vendor = draw(st.sampled_from(presets.bundled().names))
+    own = draw(NAMES.filter(lambda name: presets.bundled().vendor(name) is None))
+    needs = presets.bundled().by_name[vendor].needs
+    known = list(presets.bundled().by_name[vendor].wires)
+
+    def maybe(values: st.SearchStrategy[Any], field: str, is_possible: bool = True) -> Any:
+        if field in needs:
+            return draw(values)
+        return draw(st.none() | values) if is_possible else None
+
+    auth = draw(st.none() | st.sampled_from(Auth))
+    found = Provider(
+        draw(st.sampled_from([own, vendor])),
+        vendor,
+        base_url=maybe(ADDRESSES, "base_url"),
+        wires=tuple(draw(st.lists(st.sampled_from(known), unique=True))),
+        auth=auth,
+        key=maybe(REFERENCES, "key"),
+        shadow_key=maybe(REFERENCES, "shadow_key"),
+        headers=draw(HEADERS),
+        timeouts=draw(st.builds(Timeouts, SECONDS, SECONDS, SECONDS, SECONDS) | st.just(Timeouts())),
+        max_connections=draw(st.integers(1, 100_000)),
+        region=maybe(WORDS, "region"),
+        resource=maybe(st.just("acme-eu"), "resource", vendor == "azure"),
+        project=maybe(st.just("acme-prod"), "project", vendor == "vertex"),
+        ca_file=draw(st.none() | st.sampled_from(["/etc/ssl/internal ca.pem", "certs/ü.pem"])),
+        stream_usage=draw(st.none() | st.booleans()),
+    )
+    return found if not any(faults(found)) else replace(found, auth=Auth.BEARER)  # a key where none is shown
+
+
 UNITS = (
     st.just(UnitSource(UnitKind.CONVERSATION))
     | st.builds(UnitSource, st.just(UnitKind.HEADER), st.from_regex(r"[a-z0-9!#$%&'*+.^_|~-]{1,8}", fullmatch=True))
@@ -102,14 +166,34 @@ ENVIRONMENTS = st.builds(
     NAMES,
     st.just(SecretRef(SecretKind.ENV, "DB")) | st.just(SecretRef(SecretKind.FILE, "/run/secrets/db")),
     st.lists(st.sampled_from(["http://g-1:8080", "https://[::1]:1", "http://g.example"]), max_size=2).map(tuple),
+    st.dictionaries(
+        st.sampled_from(["openai", "mistral"]),
+        st.builds(
+            ProviderHere, st.none() | st.just("https://proxy.example"), st.none() | REFERENCES, st.none() | REFERENCES
+        ),
+        max_size=2,
+    ),
 )
 
 
+RETIRING = st.builds(ModelName, NAMES, MODELS)
+
+
+RINGS = st.builds(Ring, NAMES, st.none() | WHENS.filter(lambda when: not isinstance(when, LanguageIs)))
+PARTS = st.decimals("0", "100", places=4).map(lambda share: float(share / 100))
+
+
+def _by_name(rings: list[Ring]) -> list[Ring]:
+    return sorted(rings, key=lambda ring: ring.name)
+
+
 @st.composite
-def plans(draw: st.DrawFn, cycle: Cycle, margin: Margin, slices: list[str]) -> Plan:
+def plans(draw: st.DrawFn, cycle: Cycle, margin: Margin, slices: list[str], rings: tuple[Ring, ...]) -> Plan:
     """Plans that the domain takes."""
     shares = sorted(draw(st.sets(st.decimals("0.0001", "99.9999", places=4), min_size=1, max_size=4)))
     steps = [Step(float(share / 100), draw(HOURS) + timedelta(days=7)) for share in shares] + [Step(1.0, timedelta())]
+    at_first = draw(st.sampled_from([[], [Step(0.0, timedelta(days=7))]])) if rings else []
+    steps = [*at_first, *steps]
     approval = st.builds(
         Approval, st.sampled_from([step.share for step in steps]), WORDS, st.none() | st.sampled_from(slices)
     )
@@ -120,19 +204,24 @@ def plans(draw: st.DrawFn, cycle: Cycle, margin: Margin, slices: list[str]) -> P
         cycle=cycle,
         margin=margin,
         halts=Halts(draw(POINTS), draw(POINTS), draw(AMOUNTS)),
+        noise=draw(PARTS),
+        pairs=draw(PARTS),
+        rings=tuple(ring.name for ring in rings),
         approvals=tuple(sorted(draw(st.lists(approval, max_size=3)), key=lambda item: item.share)),
     )
 
 
 @st.composite
-def workloads(draw: st.DrawFn, name: str, number: int) -> Definition:
+def workloads(draw: st.DrawFn, name: str, number: int, providers: Iterable[str]) -> Definition:
     """One workload of a set; claims and files carry its number, so that they are its own."""
-    incumbent, harbour = draw(VARIANTS), draw(st.none() | VARIANTS)
+    some = variants(providers)
+    incumbent, harbour = draw(some), draw(st.none() | some)
     parts = sorted(draw(st.sets(WORDS, min_size=1, max_size=3)))
     slices = [Slice(part, draw(st.sampled_from(SliceRole))) for part in parts]
     slices[0] = replace(slices[0], role=SliceRole.CRITICAL)
     margin = Margin(draw(POINTS))
     cycle = draw(st.sampled_from(Cycle))
+    rings = tuple(draw(st.lists(RINGS, max_size=2, unique_by=lambda ring: ring.name).map(_by_name)))
     workload = Workload(
         name=name,
         claims=tuple(f"{claim}#{number}" for claim in sorted(draw(st.sets(MODELS, min_size=1, max_size=2)))),
@@ -146,10 +235,11 @@ def workloads(draw: st.DrawFn, name: str, number: int) -> Definition:
         rules=tuple(SliceRule(part, draw(WHENS)) for part in parts if draw(st.booleans())),
         budgets=draw(BUDGETS),
         data=draw(POLICIES),
+        rings=rings,
     )
     return Definition(
         workload,
-        draw(plans(cycle, margin, parts)),
+        replace(draw(plans(cycle, margin, parts, rings)), budgets=workload.budgets),
         _file(incumbent, f"variants/{number} ü.yaml", f"prompts/{number}.md"),
         _file(workload.safe_harbour, f"{number}.yaml", f"{number}.md") if workload.safe_harbour else None,
         draw(st.none() | st.just("suites/a b.jsonl")),
@@ -162,9 +252,12 @@ def definitions(draw: st.DrawFn) -> Definitions:
     """Sets of definitions."""
     names = sorted(draw(st.sets(NAMES, min_size=1, max_size=2)))
     environments = draw(st.lists(ENVIRONMENTS, max_size=2, unique_by=lambda item: item.name))
+    defined = {item.name: item for item in draw(st.lists(providers(), max_size=3, unique_by=lambda item: item.name))}
     return Definitions(
-        {name: draw(workloads(name, number)) for number, name in enumerate(names)},
+        {name: draw(workloads(name, number, sorted(defined))) for number, name in enumerate(names)},
         {item.name: item for item in environments},
+        retirements=draw(st.dictionaries(RETIRING, st.dates(date(2000, 1, 1), date(2099, 12, 31)), max_size=2)),
+        providers=dict(sorted(defined.items())),
     )
 
 

@@ -1,6 +1,6 @@
 """What files mean, once they can be read."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -77,6 +77,7 @@ def test_the_example_says_what_the_handbook_says() -> None:
         soak=timedelta(weeks=2),
         margin=Margin(2.0),
         halts=Halts(2.0, 1.0, 0.5),
+        budgets=Budgets(p99_latency_ms=9000.0, cost_per_call_usd=0.012),
         approvals=(Approval(0.25, "legal", "escalations"),),
     )
     assert ("suites/support.yaml", "docs/oncall.md") == (support.suite_path, support.runbook_path)
@@ -129,6 +130,12 @@ def test_without_a_list_of_vendors_only_the_incumbent_s_may_see_the_data() -> No
         ("{drop: [top_p, temperature, top_p]}", {"drop": ("temperature", "top_p")}),
         ("{drop: []}", {}),
         ("{set: {drop: true}}", {"set": {"drop": True}}),
+        ("{set: {clamp: true}}", {"set": {"clamp": True}}),
+        (
+            "{clamp: {max_tokens: [1, 800], effort: [low, high]}}",
+            {"clamp": {"max_tokens": (1, 800), "effort": ("low", "high")}},
+        ),
+        ("{clamp: {}}", {}),
         ("{stop: ['no', 'yes'], seed: 7, user: null}", {"stop": ("no", "yes"), "seed": 7, "user": None}),
     ],
 )
@@ -221,6 +228,20 @@ def test_a_content_of_another_format_is_not_guessed_at() -> None:
 
     with pytest.raises(config.InvalidConfig, match="found the format 'midshift.definition/9'"):
         config.restored([content])
+
+
+def test_a_shutdown_date_needs_no_quotes_and_is_no_part_of_a_definition() -> None:
+    """YAML has dates of its own; and a date that somebody corrects must not make a workload a changed one."""
+    text = (
+        f"{FILES['midshift.yaml']}retirements:\n  sim/old: 2027-01-31\n  fireworks/accounts/f/models/m: '2027-02-28'\n"
+    )
+
+    read = config.parse({**FILES, "midshift.yaml": text})
+
+    assert {"sim/old": date(2027, 1, 31), "fireworks/accounts/f/models/m": date(2027, 2, 28)} == {
+        str(name): day for name, day in read.retirements.items()
+    }
+    assert config.parse(FILES).workloads == read.workloads
 
 
 def test_a_secret_reference_does_not_repeat_what_is_none() -> None:

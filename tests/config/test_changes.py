@@ -92,7 +92,7 @@ def test_a_changed_incumbent_outside_an_upgrade_is_refused() -> None:
         (variant("effort: low"), "effort default → low"),
         (variant("params: {temperature: 0}"), "other params"),
         (prompt("replace", "Be brief."), "prompt mode keep → replace"),
-        ({**FILES, "variants/a.yaml": "provider: other\nmodel: old\n"}, "provider sim → other"),
+        ({**FILES, "variants/a.yaml": "provider: openai\nmodel: old\n"}, "provider sim → openai"),
     ],
 )
 def test_an_incumbent_that_is_edited_in_its_file_is_refused(new: dict[str, str], what: str) -> None:

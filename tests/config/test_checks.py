@@ -31,17 +31,17 @@ ODD = {
     "no suite": (
         {"main": main("    suite: suites/support-reply.jsonl\n", "")},
         "red: midshift.yaml:5:3: support-reply has no suite, and without one there is no upgrade. "
-        "Type next: midshift suite build support-reply",
+        "Type next: midshift suite build support-reply --from TRACE.jsonl",
     ),
     "a suite that is not there": (
         {"main": main(SUITE, "suites/s.jsonl")},
         "red: midshift.yaml:24:12: the suite 'suites/s.jsonl' is not there. "
-        "Type next: midshift suite build support-reply",
+        "Type next: midshift suite build support-reply --from TRACE.jsonl",
     ),
     "a suite that cannot be read": (
         {"main": main(SUITE, "variants/sonnet-3.7.yaml")},
         "red: midshift.yaml:24:12: the suite 'variants/sonnet-3.7.yaml' cannot be read: no `cases:`, a list of cases "
-        "or the name of a .jsonl file. Type next: midshift suite build support-reply",
+        "or the name of a .jsonl file. Type next: midshift suite build support-reply --from TRACE.jsonl",
     ),
     "a suite of no slices": (
         {"suite": '{"id": 1}\n{"id": 2, "slice": []}\n'},
@@ -51,12 +51,12 @@ ODD = {
     "a critical slice without a case": (
         {"suite": CASE.replace("everyday", "german")},
         "red: midshift.yaml:19:17: slice 'everyday' has no case in 'suites/support-reply.jsonl'. "
-        "Type next: midshift suite build support-reply",
+        "Type next: midshift suite build support-reply --from TRACE.jsonl",
     ),
     "a watched slice without a case": (
         {"suite": CASE.replace("german", "everyday")},
         "yellow: midshift.yaml:18:15: slice 'german' has no case in 'suites/support-reply.jsonl'. "
-        "Type next: midshift suite build support-reply",
+        "Type next: midshift suite build support-reply --from TRACE.jsonl",
     ),
     "a slice of the suite that nothing falls into": (
         {"suite": CASE + '{"id": 3, "slice": "refunds"}\n'},
@@ -82,6 +82,21 @@ ODD = {
         {"main": main("vendors: [sim]", "vendors: [other]")},
         "red: midshift.yaml:35:16: variants/sonnet-3.7.yaml is at 'sim', which is not among the vendors that may see "
         "the data. Type next: vendors: [other, sim]",
+    ),
+    "an incumbent whose region nobody says": (
+        {"main": main("vendors: [sim]", "regions: [eu]")},
+        "red: midshift.yaml:35:16: variants/sonnet-3.7.yaml is at 'sim', whose region nobody says: outside of where "
+        "the data may go (eu). Type next: providers: {sim: {region: eu}}   (if the contract says so)",
+    ),
+    "an incumbent in another region": (
+        {"main": main("vendors: [sim]", "regions: [eu]") + "providers: {sim: {region: us-east-1}}\n"},
+        "red: midshift.yaml:35:16: variants/sonnet-3.7.yaml is at 'sim' in 'us-east-1', outside of where the data may "
+        "go (eu). Type next: regions: [eu, us-east-1]",
+    ),
+    "a key that goes without TLS": (
+        {"main": STARTER["midshift.yaml"] + "providers: {openai: {base_url: 'http://h/v1', key: env:K}}\n"},
+        "yellow: midshift.yaml:1:1: the key of provider 'openai' goes to h without TLS, readable on the way. "
+        "Type next: base_url: https://h",
     ),
     "no runbook": (
         {"main": main("    runbook: docs/oncall.md\n", "")},

@@ -13,6 +13,7 @@ from msgspec import NODEFAULT, inspect
 from midshift import config
 from midshift.config import documents, starter
 from midshift.config.reading import flow
+from midshift.config.values import Document
 from tests.config.test_broken_files import BROKEN, as_files
 from tests.config.texts import BASE, having
 
@@ -29,6 +30,9 @@ ONLY_THE_READER = {
     "a plan": (
         "steps falling",
         "steps zero",
+        "steps from rings to everybody",
+        "ring by language",
+        "ring no equals",
         "steps end",
         "holds few",
         "holds many",
@@ -42,6 +46,17 @@ ONLY_THE_READER = {
         "approval slice",
     ),
     "slices": ("slices watch", "when header number", "unit twice"),
+    "dates": ("retirement no such day",),
+    "providers": (
+        "provider of an unknown vendor",
+        "provider without a vendor",
+        "provider under another vendor's name",
+        "provider without an address",
+        "provider with a key in a header",
+        "provider with a prefix twice",
+        "provider with another's wire",
+        "provider of an environment that there is not",
+    ),
     "files": ("incumbent outside", "incumbent missing", "harbour same", "suite outside"),
     "yaml": ("second document", "tag", "twice", "when body ambiguous", "half a character", "merge key", "budget nan"),
 }
@@ -153,6 +168,6 @@ def default(item: inspect.Field) -> str:
     """A field's default as it could be typed."""
     if item.required:
         return "required"
-    if item.default is NODEFAULT or item.default == () or isinstance(item.default, documents.Document):
+    if item.default is NODEFAULT or item.default == () or isinstance(item.default, Document):
         return ""
     return f"`{flow(item.default)}`"

@@ -23,6 +23,7 @@ def test_definitions_are_read_back_as_they_were_written(written: Definitions) ->
     assert written == read
     assert [item.definition_hash for item in written] == [item.definition_hash for item in read]
     assert written.variants == read.variants
+    assert written.providers == read.providers
 
 
 @pytest.mark.slow
@@ -30,9 +31,10 @@ def test_definitions_are_read_back_as_they_were_written(written: Definitions) ->
 @settings(max_examples=30)
 def test_a_stored_content_gives_its_definition_back(written: Definitions) -> None:
     """An apply compares with what was applied months ago, from the store alone."""
-    restored = config.restored([config.content(item) for item in written])
+    restored = config.restored([*(config.content(item) for item in written), config.providers_content(written)])
 
     assert written.workloads == restored.workloads
+    assert written.providers == restored.providers
 
 
 @pytest.mark.slow

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from midshift.controller.decide import decide
-from midshift.controller.evidence import from_record
+from midshift.controller.evidence import Taken, from_record
 from midshift.domain.evidence import EvalEvidence
-from midshift.domain.exposure import Exposure, Sum, SumKey, Sums
+from midshift.domain.exposure import Exposure, HistogramKey, Sum, SumKey, Sums
+from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Event, Upgrade
 from midshift.errors import Fenced
@@ -73,6 +74,11 @@ class FakeStore:
     ) -> Mapping[SumKey, Sum]:
         return {key: value for key, value in self.collected.by_key.items() if key.upgrade == upgrade_id}
 
+    def histograms(
+        self, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()
+    ) -> Mapping[HistogramKey, Histogram]:
+        return {key: value for key, value in self.collected.histograms.items() if key.upgrade == upgrade_id}
+
     def route(self, workload: str) -> Route | None:
         return self.by_workload.get(workload)
 
@@ -104,9 +110,13 @@ class FakeSources:
 
     found: EvalEvidence
     flagged: tuple[str, ...] = ()
+    taken: Taken | None = None
 
     def eval_of(self, upgrade: Upgrade) -> EvalEvidence | None:
         return replace(self.found, candidate=upgrade.candidate)
 
     def flagged_drift(self, upgrade: Upgrade) -> tuple[str, ...]:
         return self.flagged
+
+    def unseen(self, upgrade: Upgrade) -> Taken | None:
+        return self.taken

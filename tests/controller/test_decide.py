@@ -1,5 +1,6 @@
 """The controller's one pure function: what evidence does, and what its absence never does."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from midshift.controller.decide import decide
 from midshift.domain import gate
 from midshift.domain.evidence import EvalEvidence, Evidence, Guard, ShadowEvidence
 from midshift.domain.move import Answer
-from midshift.domain.plan import Approval, Plan
+from midshift.domain.plan import DEFAULT_STEPS, Approval, Plan, Step
 from midshift.domain.upgrade import Event, Kind, Stage, Upgrade, apply, begin, replay
 
 DAY_0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -181,3 +182,15 @@ def test_an_ended_upgrade_decides_nothing() -> None:
 
     assert Stage.DONE is done.stage
     assert decide(done, Evidence(guards=(HARMFUL,)), after(61)).kind is None
+
+
+def test_a_step_of_nobody_waits_for_its_hold_and_for_approvals_alone() -> None:
+    """Rings are in no comparison, so there is nothing to judge; harm that is proven all the same still halts."""
+    steps = (Step(0.0, timedelta(days=2)), *DEFAULT_STEPS)
+    upgrade = an_upgrade(2, Plan(steps=steps, rings=("staff",), approvals=(Approval(0.01, "product"),)))
+    approved = replace(upgrade, approvals=("product@1%",))
+
+    assert decide(approved, Evidence(), after(1.9)).kind is None
+    assert decide(upgrade, Evidence(), after(2)).kind is None
+    assert Kind.STEP_ADVANCED is decide(approved, Evidence(), after(2)).kind
+    assert Kind.HALTED is decide(approved, Evidence(guards=(HARMFUL,)), after(2)).kind

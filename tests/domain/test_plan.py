@@ -116,7 +116,32 @@ def test_the_shadow_coverage_is_a_share(coverage: float) -> None:
         Plan(shadow_coverage=coverage)
 
 
+@pytest.mark.parametrize("share", [math.nan, -0.1, 1.1])
+@pytest.mark.parametrize("name", ["noise", "pairs"])
+def test_what_is_asked_unseen_is_a_share(name: str, share: float) -> None:
+    """It is a budget: a wrong one is a bill."""
+    with pytest.raises(ValueError, match=f"the {name} is a share"):
+        Plan(**{name: share})  # type: ignore[arg-type]
+
+
 def test_a_plan_is_a_value() -> None:
     """It is stored with each upgrade, and compared."""
     assert Plan() == Plan(steps=DEFAULT_STEPS)
     assert {Plan(), Plan()} == {Plan()}
+
+
+def test_rings_may_have_the_candidate_to_themselves_at_first() -> None:
+    """Staff before any user: a step of 0 %, with a hold like any other."""
+    steps = (Step(0.0, timedelta(days=1)), *DEFAULT_STEPS)
+
+    assert steps == Plan(steps=steps, rings=("staff",)).steps
+    with pytest.raises(ValueError, match="each step must raise the share"):
+        Plan(steps=steps)
+    with pytest.raises(ValueError, match="expected at least 24 hours"):
+        Plan(steps=(Step(0.0, timedelta(hours=1)), *DEFAULT_STEPS), rings=("staff",))
+
+
+def test_rings_are_no_canary() -> None:
+    """What they saw is in no comparison, so nobody knows yet what the candidate does to users."""
+    with pytest.raises(ValueError, match="from the rings straight to 100 %"):
+        Plan(steps=(Step(0.0, WEEK), Step(1.0, timedelta())), rings=("staff",))

@@ -1,10 +1,13 @@
 """Assignment: deterministic, monotone, and forgotten at once by a rollback."""
 
+from collections import Counter
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midshift.domain.routing import BLOCKS, Arm, Route, assign, block, position
+from midshift.domain.routing import BLOCKS, Arm, Route, assign, block, position, ring_of
 
 UNITS = st.text(min_size=1, max_size=40)
 
@@ -80,3 +83,63 @@ def test_traffic_for_a_candidate_that_is_not_there_is_refused() -> None:
     """The gateway would have nothing to serve."""
     with pytest.raises(ValueError, match="a candidate that is not there"):
         Route("w", "old", 1, share=0.1)
+
+
+@given(unit=UNITS, shares=st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_a_ramp_moves_a_unit_at_most_once(unit: str, shares: list[float]) -> None:
+    """From the incumbent to the candidate, and never back."""
+    arms = [assign(unit, a_route(share)) for share in sorted(shares)]
+
+    assert sorted(arms, key=[Arm.INCUMBENT, Arm.CANDIDATE].index) == arms
+
+
+def test_the_salts_of_two_upgrades_know_nothing_of_each_other() -> None:
+    """Who was early in one upgrade is early in the next as often as anybody: six standard errors, by tenths."""
+    counts = Counter(
+        (int(10 * position(f"u{number}", "a")), int(10 * position(f"u{number}", "b"))) for number in range(40_000)
+    )
+
+    assert 100 == len(counts)
+    assert all(abs(count - 400) < 6 * 400**0.5 for count in counts.values())
+
+
+def test_units_lie_evenly() -> None:
+    """The largest gap between the shares of 20,000 units and a uniform law stays within Kolmogorov's 1 in 10^6."""
+    found = sorted(position(f"user-{number}", "salt") for number in range(20_000))
+    gap = max(max(index / 20_000 - at, at - (index - 1) / 20_000) for index, at in enumerate(found, start=1))
+
+    assert gap < 2.7 / 20_000**0.5
+
+
+def a_ringed_route(**fields: Any) -> Route:
+    return Route("w", "old", epoch=7, candidate="new", salt="s", rings=("opt-in", "staff"), **fields)
+
+
+@pytest.mark.parametrize(
+    ("member_of", "ring"),
+    [(set(), ""), ({"other"}, ""), ({"staff"}, "staff"), ({"staff", "opt-in", "other"}, "opt-in")],
+)
+def test_a_ring_counts_where_the_row_names_it(member_of: set[str], ring: str) -> None:
+    """The row's first, so that a person is in one ring and in the same one in every gateway."""
+    assert ring == ring_of(member_of, a_ringed_route())
+
+
+def test_rings_do_not_change_who_draws_what() -> None:
+    """Everybody else is compared, and must not move because staff have the candidate."""
+    units = [f"user-{number}" for number in range(500)]
+
+    assert [assign(unit, a_route(0.3)) for unit in units] == [assign(unit, a_ringed_route(share=0.3)) for unit in units]
+
+
+def test_a_row_serves_its_candidate_to_a_share_or_a_ring() -> None:
+    """Shadow alone is no service."""
+    assert a_ringed_route().serves_candidate
+    assert a_route(0.1).serves_candidate
+    assert not a_route(0.0).serves_candidate
+    assert not a_ringed_route().rolled_back().serves_candidate
+
+
+def test_a_ring_for_a_candidate_that_is_not_there_is_refused() -> None:
+    """As a share of traffic is."""
+    with pytest.raises(ValueError, match="a candidate that is not there"):
+        Route("w", "old", 1, rings=("staff",))

@@ -1,6 +1,7 @@
 """The transition table: what can follow what, and what can never happen."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,6 +19,8 @@ from midshift.domain.upgrade import (
     apply,
     begin,
     replay,
+    route_of,
+    settled,
 )
 from midshift.errors import InvalidTransition
 
@@ -170,3 +173,14 @@ def test_nothing_can_be_upgraded_to_itself() -> None:
     """It would run eight weeks and change nothing."""
     with pytest.raises(ValueError, match="the same variant 'old'"):
         begin("u1", "w", "old", "old", Plan(), DAY_0, "s")
+
+
+@pytest.mark.parametrize("stage", [stage for stage in Stage if not stage.is_final])
+def test_rings_have_the_candidate_while_users_may(stage: Stage) -> None:
+    """From the first step of the canary to the end of the soak: not in shadow, and not while it is halted."""
+    upgrade = replace(an_upgrade(Plan(rings=("staff",))), stage=stage)
+
+    route = route_of(upgrade, 1, DAY_0)
+
+    assert (("staff",) if stage in (Stage.CANARY, Stage.SOAK) else ()) == route.rings
+    assert () == settled(upgrade, 2).rings

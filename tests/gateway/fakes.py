@@ -9,146 +9,40 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
-from midshift.domain.exposure import Exposure, Pair, Sum, SumKey
+from midshift.domain.capture import CapturedRequest, FeedbackRecord
+from midshift.domain.exposure import Exposure, HistogramKey, Pair, Sum, SumKey
+from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.suite import Slice
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.domain.workload import SliceRule, UnitSource, Workload
 from midshift.errors import StoreError
-from midshift.gateway.app import Gateway
+from midshift.gateway.app import Gateway, unpriced
 from midshift.gateway.recorder import SumSink
 from midshift.gateway.route import Reports
 from midshift.gateway.server import Listening, serving
-from midshift.gateway.settings import ClientKey, GatewaySettings
+from midshift.gateway.settings import ClientKey, GatewaySettings, Pricing
 from midshift.providers.http.settings import Upstream
 from midshift.testing.clock import ManualClock
+from tests.servers import Exchange as Exchange
+from tests.servers import FakeProvider as FakeProvider
+from tests.servers import Lines
+from tests.servers import Script as Script
+from tests.servers import Seen as Seen
+from tests.servers import cutting as cutting
+from tests.servers import silent as silent
 
 UNIT_KEY = b"a key for tests, only for tests"
 CLAIM = "old-model"
 OLD = Variant("old-provider", CLAIM)
 NEW = Variant("new-provider", "new-model", Prompt(PromptMode.REPLACE, "Be brief."), effort="low")
-
-Lines: TypeAlias = Sequence[tuple[str, str]]
-
-
-@dataclass
-class Seen:
-    """A request as a provider got it."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body as plain values."""
-        return json.loads(self.body)
-
-
-class Exchange:
-    """One request at a provider, and the means to answer it piece by piece."""
-
-    def __init__(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.seen = seen
-        self._reader = reader
-        self._writer = writer
-
-    async def send(self, data: bytes) -> None:
-        """Bytes as they are."""
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def answer(self, body: bytes, status: int = 200, lines: Lines = ()) -> None:
-        """A whole answer."""
-        named = {"content-type": "application/json", **dict(lines), "content-length": str(len(body))}
-        await self.send(_head(status, named) + body)
-
-    async def begin_stream(self, lines: Lines = ()) -> None:
-        """The head of a stream of events."""
-        await self.send(
-            _head(200, {"content-type": "text/event-stream", **dict(lines), "transfer-encoding": "chunked"})
-        )
-
-    async def chunk(self, data: bytes) -> None:
-        """A part of a stream."""
-        await self.send(b"%x\r\n%b\r\n" % (len(data), data))
-
-    async def end_stream(self) -> None:
-        """The end of a stream."""
-        await self.send(b"0\r\n\r\n")
-
-    def cut(self) -> None:
-        """Break the connection."""
-        self._writer.transport.abort()
-
-    async def gone(self) -> None:
-        """Wait until the other side has closed."""
-        try:
-            while await self._reader.read(65536):
-                pass
-        except ConnectionError:
-            pass
-
-
-Script: TypeAlias = Callable[[Exchange], Awaitable[None]]
-
-
-class FakeProvider:
-    """An HTTP/1.1 server that keeps what it saw."""
-
-    def __init__(self, script: Script) -> None:
-        self.script = script
-        self.seen: list[Seen] = []
-        self.connections = 0
-        self.asked = asyncio.Event()
-        self.left = asyncio.Event()
-        self.port = 0
-        self._open: set[asyncio.StreamWriter] = set()
-
-    @property
-    def base_url(self) -> str:
-        """Where it is, as a client is told."""
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    @asynccontextmanager
-    async def running(self, **options: Any) -> AsyncIterator[FakeProvider]:
-        """Listen as long as the block lasts."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20, **options)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            self.close_connections()
-
-    def close_connections(self) -> None:
-        """Close every connection, as a server does with idle ones."""
-        for writer in list(self._open):
-            writer.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._open.add(writer)
-        try:
-            while True:
-                seen = await _request(reader)
-                self.seen.append(seen)
-                self.asked.set()
-                await self.script(Exchange(seen, reader, writer))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        except asyncio.CancelledError:
-            pass  # the test is over
-        finally:
-            self._open.discard(writer)
-            writer.close()
-            self.left.set()
 
 
 def completion(
@@ -211,17 +105,6 @@ def failing(status: int = 500, lines: Lines = (), body: bytes = b'{"error":{"mes
     return script
 
 
-async def silent(exchange: Exchange) -> None:
-    """Takes the request and says nothing until the other side has gone."""
-    await exchange.gone()
-    raise ConnectionResetError
-
-
-async def cutting(exchange: Exchange) -> None:
-    """Takes the request and breaks the connection."""
-    exchange.cut()
-
-
 class FakeSource:
     """Implements `ports.RouteSource` from a dictionary; `trouble` is raised instead of an answer."""
 
@@ -259,7 +142,11 @@ class FakeSink:
 
     exposures: list[Exposure] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
+    requests: list[CapturedRequest] = field(default_factory=list)
+    feedback: list[FeedbackRecord] = field(default_factory=list)
     batches: list[tuple[str, int, dict[SumKey, Sum]]] = field(default_factory=list)
+    histograms: list[dict[HistogramKey, Histogram]] = field(default_factory=list)
+    credited: dict[str, dict[SumKey, Sum]] = field(default_factory=dict)
     reported: list[dict[str, int]] = field(default_factory=list)
     trouble: Exception | None = None
     last: int | None = None
@@ -274,11 +161,35 @@ class FakeSink:
         self._fail()
         self.pairs.append(pair)
 
-    def merge_sums(self, gateway: str, sequence: int, sums: Mapping[SumKey, Sum]) -> bool:
+    def record_request(self, request: CapturedRequest) -> None:
+        """Keep it."""
+        self._fail()
+        self.requests.append(request)
+
+    def record_feedback(self, feedback: FeedbackRecord) -> None:
+        """Keep it."""
+        self._fail()
+        self.feedback.append(feedback)
+
+    def merge_sums(
+        self,
+        gateway: str,
+        sequence: int,
+        sums: Mapping[SumKey, Sum],
+        histograms: Mapping[HistogramKey, Histogram] = MappingProxyType({}),
+    ) -> bool:
         """Keep the batch."""
         self._fail()
         self.batches.append((gateway, sequence, {key: replace(value) for key, value in sums.items()}))
+        self.histograms.append(dict(histograms))
         return True
+
+    def take_feedback(self, request: str, workload: str, at: datetime, sums: Mapping[SumKey, Sum]) -> bool:
+        """Keep the first on each request."""
+        self._fail()
+        is_first = request not in self.credited
+        self.credited.setdefault(request, dict(sums))
+        return is_first
 
     def last_sequence(self, gateway: str) -> int | None:
         """The number that a test has set."""
@@ -466,6 +377,8 @@ async def a_stage(
     sums: SumSink | None = None,
     reports: Reports | None = None,
     client_keys: tuple[ClientKey, ...] = (),
+    pricing: Pricing = unpriced,
+    price_book: str = "",
     **fields: Any,
 ) -> AsyncIterator[Stage]:
     """Everything running, with the candidate on `route`; any field of the settings may be given."""
@@ -496,23 +409,13 @@ async def a_stage(
             sink=sink,
             sums=sums or sink,
             reports=reports or sink,
+            feedback=sink,
+            pricing=pricing,
+            price_book=price_book,
             environment=environment or {},
         )
         listening = await stack.enter_async_context(serving(gateway, manual))
         yield Stage(gateway, listening, App(listening.port), first, second, rows, sink, manual)
-
-
-def _head(status: int, lines: Mapping[str, str]) -> bytes:
-    named = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-    return f"HTTP/1.1 {status} Whatever\r\n{named}\r\n".encode()
-
-
-async def _request(reader: asyncio.StreamReader) -> Seen:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    method, path, _ = head[0].split()
-    named = dict(line.split(": ", 1) for line in head[1:] if line)
-    body = await reader.readexactly(int(named.get("content-length", "0")))
-    return Seen(method, path, named, body)
 
 
 def hashed_unit(name: str) -> str:

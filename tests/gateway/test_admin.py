@@ -126,9 +126,9 @@ async def test_the_status_says_what_serves_and_why() -> None:
         async def status() -> Any:
             return (await admin(stage).ask(path="/-/status", method="GET", lines=[SHOWN])).json["workloads"]["support"]
 
-        assert {"epoch": 7, "share": 1.0, "home": None} == await status()
+        assert {"epoch": 7, "share": 1.0, "home": None, "unwatched": False} == await status()
         await flip(stage)
-        assert {"epoch": 7, "share": 0.0, "home": "flipped"} == await status()
+        assert {"epoch": 7, "share": 0.0, "home": "flipped", "unwatched": False} == await status()
 
 
 async def test_the_admin_port_is_no_way_to_the_models_and_the_front_is_no_way_to_it() -> None:

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 
 from midshift.domain.exposure import ShadowAnswer, ShadowFate
+from midshift.domain.routing import Arm
+from midshift.domain.unseen import PairKind
 from midshift.domain.variant import Prompt, PromptMode
 from midshift.gateway.settings import Shadow
 from tests.gateway.fakes import (
@@ -23,6 +25,7 @@ from tests.gateway.fakes import (
     cutting,
     event,
     failing,
+    hashed_unit,
     silent,
     streaming,
 )
@@ -48,6 +51,10 @@ async def test_the_user_gets_the_incumbents_answer_and_both_are_kept_as_a_pair()
         assert answer.headers["x-midshift-request-id"] == pair.request_id
         assert ShadowAnswer("old", 200, 0.0, 7, 3, None, "stop") == pair.incumbent
         assert ShadowAnswer("new", 200, 0.0, 7, 3, None, "stop") == pair.candidate
+        assert (PairKind.SHADOW, Arm.INCUMBENT, 1.0, 1, hashed_unit("u")) == (
+            *(pair.kind, pair.seen, pair.propensity),
+            *(pair.step, pair.unit),
+        )
         assert ShadowFate.PAIRED is stage.exposures[0].shadow
 
 
@@ -123,7 +130,7 @@ async def test_a_candidate_that_fails_unseen_is_recorded(script: object, status:
 
         assert (None, status) == (stage.pairs[0].candidate.text, stage.pairs[0].candidate.status)
         assert ShadowFate.FAILED is stage.exposures[0].shadow
-        assert {("support", "candidate_failed"): 1} == stage.gateway.counters.not_mirrored
+        assert {("support", PairKind.SHADOW, "candidate_failed"): 1} == stage.gateway.counters.not_mirrored
 
 
 async def test_an_incumbent_that_fails_makes_no_pair_but_is_recorded() -> None:
@@ -137,7 +144,7 @@ async def test_an_incumbent_that_fails_makes_no_pair_but_is_recorded() -> None:
             stage.pairs[0].incumbent.status,
             stage.pairs[0].candidate.text,
         )
-        assert {("support", ShadowFate.FAILED): 1} == stage.gateway.counters.shadows
+        assert {("support", PairKind.SHADOW, ShadowFate.FAILED): 1} == stage.gateway.counters.shadows
 
 
 @pytest.mark.parametrize(
@@ -151,7 +158,7 @@ async def test_a_request_that_would_do_something_twice_is_skipped_and_counted(fi
 
         assert [] == stage.new.seen
         assert ShadowFate.SKIPPED is stage.exposures[0].shadow
-        assert {("support", "side_effects"): 1} == stage.gateway.counters.not_mirrored
+        assert {("support", PairKind.SHADOW, "side_effects"): 1} == stage.gateway.counters.not_mirrored
 
 
 async def test_a_function_call_is_mirrored() -> None:
@@ -169,7 +176,7 @@ async def test_a_request_that_is_too_large_to_hold_twice_is_skipped() -> None:
         await stage.app.chat(extra="x" * 1000)
         await stage.settled()
 
-        assert {("support", "too_large"): 1} == stage.gateway.counters.not_mirrored
+        assert {("support", PairKind.SHADOW, "too_large"): 1} == stage.gateway.counters.not_mirrored
 
 
 async def test_an_answer_that_is_too_large_to_keep_makes_no_pair() -> None:
@@ -180,7 +187,7 @@ async def test_an_answer_that_is_too_large_to_keep_makes_no_pair() -> None:
 
         assert 5000 < len(answer.body)
         assert (ShadowFate.FAILED, []) == (stage.exposures[0].shadow, stage.pairs)
-        assert {("support", "too_large"): 1} == stage.gateway.counters.not_mirrored
+        assert {("support", PairKind.SHADOW, "too_large"): 1} == stage.gateway.counters.not_mirrored
 
 
 async def test_a_prompt_that_does_not_match_is_skipped() -> None:
@@ -190,7 +197,7 @@ async def test_a_prompt_that_does_not_match_is_skipped() -> None:
         await stage.app.chat()
         await stage.settled()
 
-        assert {("support", "unmatched"): 1} == stage.gateway.counters.not_mirrored
+        assert {("support", PairKind.SHADOW, "unmatched"): 1} == stage.gateway.counters.not_mirrored
         assert ShadowFate.SKIPPED is stage.exposures[0].shadow
 
 
@@ -200,10 +207,13 @@ async def test_what_is_beyond_the_cap_is_shed_and_counted() -> None:
         for _ in range(5):
             assert 200 == (await stage.app.chat()).status
 
-        assert {("support", ShadowFate.SHED): 3} == stage.gateway.counters.shadows
-        assert {("support", "concurrency"): 3} == stage.gateway.counters.not_mirrored
+        assert {("support", PairKind.SHADOW, ShadowFate.SHED): 3} == stage.gateway.counters.shadows
+        assert {("support", PairKind.SHADOW, "concurrency"): 3} == stage.gateway.counters.not_mirrored
         await stage.settled()
-        assert {("support", ShadowFate.SHED): 3, ("support", ShadowFate.FAILED): 2} == stage.gateway.counters.shadows
+        assert {
+            ("support", PairKind.SHADOW, ShadowFate.SHED): 3,
+            ("support", PairKind.SHADOW, ShadowFate.FAILED): 2,
+        } == stage.gateway.counters.shadows
         assert 2 == stage.new.connections
 
 
@@ -213,7 +223,10 @@ async def test_a_provider_that_says_429_is_left_alone_for_as_long_as_it_asks() -
         await stage.app.chat()
         await stage.settled()
         await stage.app.chat()
-        assert (1, {("support", "candidate_failed"): 1, ("support", "rate_limit"): 1}) == (
+        assert (
+            1,
+            {("support", PairKind.SHADOW, "candidate_failed"): 1, ("support", PairKind.SHADOW, "rate_limit"): 1},
+        ) == (
             len(stage.new.seen),
             stage.gateway.counters.not_mirrored,
         )
@@ -240,7 +253,7 @@ async def test_a_client_that_leaves_does_not_end_the_mirrored_call() -> None:
         await stage.settled()
 
         assert ("new", 499) == (stage.pairs[0].candidate.text, stage.pairs[0].incumbent.status)
-        assert {("support", "client_left"): 1} == stage.gateway.counters.not_mirrored
+        assert {("support", PairKind.SHADOW, "client_left"): 1} == stage.gateway.counters.not_mirrored
 
 
 async def test_the_mirror_has_its_own_key_and_connections() -> None:

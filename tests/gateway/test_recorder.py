@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -42,8 +43,9 @@ def sums_of(*exposures: Exposure) -> Sums:
 def merged(sink: FakeSink) -> Sums:
     """What a store would have, of each batch once."""
     sums = Sums()
-    for _, _, batch in {number: entry for entry in sink.batches for number in [entry[1]]}.values():
-        sums.merge(batch)
+    once = {number: (batch, sink.histograms[at]) for at, (_, number, batch) in enumerate(sink.batches)}
+    for batch, histograms in once.values():
+        sums.merge(batch, histograms)
     return sums
 
 
@@ -76,8 +78,8 @@ def test_two_gateways_of_one_name_lose_no_sums(caplog: pytest.LogCaptureFixture)
     """The other one has used the number: said aloud, and tried again under the next."""
 
     class Taken(FakeSink):
-        def merge_sums(self, gateway: str, sequence: int, sums: Any) -> bool:
-            return sequence > 7 and super().merge_sums(gateway, sequence, sums)
+        def merge_sums(self, gateway: str, sequence: int, sums: Any, histograms: Any = MappingProxyType({})) -> bool:
+            return sequence > 7 and super().merge_sums(gateway, sequence, sums, histograms)
 
     sink = Taken()
     queue = a_queue(sink)
@@ -94,8 +96,8 @@ def test_a_batch_whose_fate_is_unknown_is_sent_again_as_it_was() -> None:
     """The store may have merged it before the connection broke: same number, same content, merged once."""
 
     class Merging(FakeSink):
-        def merge_sums(self, gateway: str, sequence: int, sums: Any) -> bool:
-            super().merge_sums(gateway, sequence, sums)
+        def merge_sums(self, gateway: str, sequence: int, sums: Any, histograms: Any = MappingProxyType({})) -> bool:
+            super().merge_sums(gateway, sequence, sums, histograms)
             if len(self.batches) == 1:
                 raise StoreError("the connection broke after the commit")
             return True

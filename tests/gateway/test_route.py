@@ -6,6 +6,7 @@ import asyncio
 import json
 import stat
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from midshift.domain.routing import Route
+from midshift.domain.routing import Arm, Other, Route, assign
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import ConfigError, StoreError, UsageError
 from midshift.gateway import lastknown
@@ -124,18 +125,108 @@ def test_a_lease_may_be_longer_at_the_same_epoch() -> None:
     assert longer == follower.serving().route
 
 
-def test_past_the_lease_everybody_goes_home() -> None:
-    """Nobody watches the candidate any more."""
-    clock = ManualClock()
-    follower, _ = following(
-        replace(a_route(share=0.5), lease_until=clock.machine_now() + timedelta(minutes=5)), clock=clock
-    )
+LEASE_S, UNWATCHED_S = 300.0, 50 * 60.0
 
-    assert follower.home() is None
-    clock.advance(299.0)
-    assert follower.home() is None
+
+def leased(clock: ManualClock, **fields: Any) -> Route:
+    """A row whose controller says nothing more."""
+    return replace(a_route(share=0.5), lease_until=clock.machine_now() + timedelta(seconds=LEASE_S), **fields)
+
+
+def for_units(follower: Follower, units: Iterable[str]) -> dict[str, Home | None]:
+    """Where each unit is sent, as the path of a request asks it."""
+    now = follower.clock.machine_now()
+    return {unit: follower.routes.serving("support", now, unit).home for unit in units}
+
+
+def test_past_the_lease_nobody_new_gets_the_candidate_and_in_the_end_nobody() -> None:
+    """Nobody watches: it must not get larger, and those who are in the middle of it are not torn away at once."""
+    clock = ManualClock()
+    follower, source = following(leased(clock), clock=clock)
+    source.is_quiet = True
+
+    clock.advance(LEASE_S - 1.0)
+    follower.routes.look()
+    assert {"ann": None} == for_units(follower, ["ann"])
     clock.advance(1.0)
+    assert {"ann": None, "bob": Home.LEASE} == for_units(follower, ["ann", "bob"])
+    for _ in range(10):
+        clock.advance(UNWATCHED_S / 10 - 0.1)
+        follower.routes.look()
+    assert {"ann": None, "bob": Home.LEASE} == for_units(follower, ["ann", "bob"])
+    clock.advance(1.0)
+    assert {"ann": Home.LEASE, "bob": Home.LEASE} == for_units(follower, ["ann", "bob"])
     assert Home.LEASE is follower.home()
+
+
+def test_both_sides_of_a_comparison_lose_the_same() -> None:
+    """New units of the incumbent count no more either: else the shares would not be what the row says."""
+    clock = ManualClock()
+    follower, _ = following(leased(clock), clock=clock)
+    early = [f"early-{number}" for number in range(40)]
+    for_units(follower, early)
+    clock.advance(LEASE_S)
+
+    found = for_units(follower, early)
+    now = clock.machine_now()
+    arms = {assign(unit, follower.routes.serving("support", now, unit).route) for unit in early}
+
+    assert {None} == set(found.values())
+    assert {Arm.INCUMBENT, Arm.CANDIDATE} == arms
+    assert {Home.LEASE} == set(for_units(follower, (f"late-{number}" for number in range(40))).values())
+
+
+def test_while_nobody_watches_nothing_is_answered_unseen() -> None:
+    """It costs money, and nobody would look at it."""
+    clock = ManualClock()
+    route = leased(clock, shadow_share=0.1, noise_share=0.1, pair_share=0.1, reverse_share=0.1)
+    follower, _ = following(route, clock=clock)
+    for_units(follower, ["ann"])
+    clock.advance(LEASE_S)
+
+    found = follower.routes.serving("support", clock.machine_now(), "ann")
+
+    assert found.is_unwatched
+    shares = (found.route.shadow_share, found.route.noise_share, found.route.pair_share, found.route.reverse_share)
+    assert (0.0, 0.0, 0.0, 0.0) == shares
+    assert (0.5, "up-1") == (found.route.share, found.route.upgrade)
+
+
+def test_where_no_user_has_the_candidate_the_lease_ends_everything_at_once() -> None:
+    """Nobody is in the middle of it."""
+    clock = ManualClock()
+    follower, _ = following(leased(clock, shadow_share=1.0, share=0.0), clock=clock)
+    for_units(follower, ["ann"])
+
+    clock.advance(LEASE_S)
+
+    assert {"ann": Home.LEASE} == for_units(follower, ["ann"])
+
+
+def test_who_was_met_under_another_row_is_new() -> None:
+    """A row that was changed by hand, with a lease that is over, gives nobody the candidate."""
+    clock = ManualClock()
+    follower, source = following(leased(clock), clock=clock)
+    for_units(follower, ["ann"])
+    clock.advance(LEASE_S)
+
+    source.put(replace(source.rows["support"], epoch=2, share=0.9))
+    follower.routes.look()
+
+    assert {"ann": Home.LEASE} == for_units(follower, ["ann"])
+
+
+def test_a_heartbeat_brings_everybody_back() -> None:
+    """The controller was restarted: the same row, with a longer lease."""
+    clock = ManualClock()
+    follower, source = following(leased(clock), clock=clock)
+    clock.advance(LEASE_S)
+    assert {"bob": Home.LEASE} == for_units(follower, ["bob"])
+
+    source.put(replace(source.rows["support"], lease_until=clock.machine_now() + timedelta(minutes=10)))
+    follower.routes.look()
+
+    assert {"bob": None} == for_units(follower, ["bob"])
 
 
 def test_after_ten_minutes_of_silence_everybody_goes_home() -> None:
@@ -291,6 +382,41 @@ async def test_a_start_with_the_store_dead_serves_what_was_last_known(tmp_path: 
     again = await started(source, follower.clock, tmp_path)
 
     assert (None, follower.serving()) == (again.home(), again.serving())
+
+
+async def test_other_candidates_and_unseen_shares_survive_a_restart_with_the_store_dead(tmp_path: Path) -> None:
+    """They are a part of the row."""
+    third = Variant("new-provider", "third-model")
+    source = FakeSource(OLD, NEW, third)
+    more = {"others": (Other(third.id, 0.4),), "rings": ("staff",)}
+    row = source.put(a_route(0.2, noise_share=0.1, pair_share=0.2, reverse_share=0.3, **more))
+    clock = ManualClock()
+    Follower(source, clock, state_dir=tmp_path).routes.look()
+
+    again = Follower(None, clock, state_dir=tmp_path)
+    await again.routes.start()
+    await again.routes.stop()
+
+    assert row == again.serving().route
+    assert [third.id] == [served.id for served in again.serving().others]
+
+
+async def test_a_file_of_an_earlier_midshift_is_read(tmp_path: Path) -> None:
+    """What it does not say is nothing: no unseen answers beside the shadow's."""
+    source, clock = FakeSource(OLD, NEW), ManualClock()
+    row = source.put(a_route(0.2, shadow_share=0.5))
+    Follower(source, clock, state_dir=tmp_path).routes.look()
+    file = tmp_path / lastknown.NAME
+    content = json.loads(file.read_bytes())
+    for name in ("noise_share", "pair_share", "reverse_share", "others", "rings"):
+        del content["routes"][0][name]
+    file.write_text(json.dumps(content))
+
+    again = Follower(None, clock, state_dir=tmp_path)
+    await again.routes.start()
+    await again.routes.stop()
+
+    assert row == again.serving().route
 
 
 async def test_what_was_last_known_more_than_ten_minutes_ago_sends_home(tmp_path: Path) -> None:

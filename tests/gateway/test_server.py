@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.gateway.fakes import (
     a_question,
     a_route,
     a_stage,
+    answering,
     event,
     silent,
 )
@@ -131,3 +133,62 @@ async def test_a_process_ends_on_sigterm_when_its_answers_are_whole_and_loads_no
             assert event("lo.", finish="stop") + DONE_EVENT == await answer.read()
         assert b"[]\n" == await process.stdout.readline()
         assert 0 == await process.wait()
+
+
+@pytest.mark.slow
+async def test_a_second_signal_ends_a_process_at_once() -> None:
+    """Whoever asks twice does not want to wait for an answer that never comes."""
+    async with FakeProvider(silent).running() as provider:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROGRAM, provider.base_url, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        app = App(int(await process.stdout.readline()))
+        async with app.sent(a_question(stream=True)):
+            await provider.asked.wait()
+
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(ConnectionError):
+                while True:  # until nobody new is let in
+                    await app.ask(path="/healthz", method="GET")
+            process.send_signal(signal.SIGTERM)
+
+            assert -signal.SIGTERM == await process.wait()
+
+
+async def test_a_gateway_that_stops_hands_over_what_it_recorded() -> None:
+    """The last second before each deploy would be missing otherwise."""
+    async with a_stage(route=a_route()) as stage:
+        await stage.app.chat()
+
+    assert 1 == len(stage.sink.exposures)
+    assert 1 == len(stage.sink.batches)
+
+
+@pytest.mark.slow
+async def test_a_large_body_is_in_memory_once() -> None:
+    """Ten pictures at a time must not need the memory of twenty."""
+    size = 64 << 20
+    body = b'{"model":"old-model","messages":[{"role":"user","content":"%b"}]}' % (b"x" * size)
+    async with FakeProvider(answering("ok")).running() as provider:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROGRAM, provider.base_url, stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        app = App(int(await process.stdout.readline()))
+        await app.ask(a_question())
+        before = _peak_bytes(process.pid)
+
+        answer = await app.ask(body)
+        after = _peak_bytes(process.pid)
+        process.kill()
+        await process.wait()
+
+    assert (200, body) == (answer.status, provider.seen[-1].body)
+    assert after - before < 1.6 * size
+
+
+def _peak_bytes(pid: int) -> int:
+    """The largest resident set of a process so far."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])

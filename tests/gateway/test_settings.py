@@ -9,7 +9,7 @@ import pytest
 
 from midshift.domain.variant import Variant
 from midshift.errors import ConfigError
-from midshift.gateway.settings import Admin, ClientKey, GatewaySettings, is_loopback
+from midshift.gateway.settings import Admin, ClientKey, GatewaySettings, Shadow, is_loopback
 from midshift.providers.http.settings import Timeouts, Upstream
 from tests.gateway.fakes import UNIT_KEY, a_workload
 
@@ -50,6 +50,16 @@ def test_keys_that_are_easily_guessed_are_refused_without_being_repeated(secret:
         with pytest.raises(ConfigError, match="too easily guessed") as refused:
             make()
         assert not secret or repr(secret) not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "field", ["max_concurrent", "timeout_s", "max_held_bytes", "max_per_minute", "budget_usd_per_day", "unpriced_usd"]
+)
+@pytest.mark.parametrize("value", [0, -1, math.nan])
+def test_a_limit_of_the_mirror_is_above_nothing(field: str, value: float) -> None:
+    """A price of 0 would make a budget that is never used up; a limit that is NaN never holds."""
+    with pytest.raises(ConfigError, match=f"shadow {field} must be above 0"):
+        Shadow(**{field: value})  # type: ignore[arg-type]
 
 
 def test_secrets_do_not_show() -> None:

@@ -6,7 +6,7 @@ Each function takes where to write and a pipe; what it sends through the pipe it
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -150,6 +150,15 @@ def an_exposure(request_id: str) -> Exposure:
         status=200,
         latency_s=1.25,
         cost_usd=0.0031,
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        variant="b" * 64,
+        model="model-2026-01-01",
+        wire="openai_chat",
+        fell_back_reason="500",
+        cached_in=3,
+        service_tier="flex",
+        price_book="c" * 64,
+        usage_unknown=False,
     )
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-from midshift.domain.exposure import Sum, SumKey
+from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Event, Upgrade
 from midshift.domain.variant import Variant
@@ -30,9 +32,15 @@ def test_a_store_in_memory_keeps_the_contract(check: Check) -> None:
 class Forgetful(SqlStore):
     """Counts a batch again each time that it comes."""
 
-    def merge_sums(self, gateway: str, sequence: int, sums: Mapping[SumKey, Sum]) -> bool:
+    def merge_sums(
+        self,
+        gateway: str,
+        sequence: int,
+        sums: Mapping[SumKey, Sum],
+        histograms: Mapping[HistogramKey, Histogram] = MappingProxyType({}),
+    ) -> bool:
         """Never remembers a number."""
-        return super().merge_sums(gateway, (self.last_sequence(gateway) or 0) + 1, sums)
+        return super().merge_sums(gateway, (self.last_sequence(gateway) or 0) + 1, sums, histograms)
 
 
 class Trusting(SqlStore):

@@ -3,14 +3,18 @@
 import re
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, create_mock_engine
+from sqlalchemy import create_engine, create_mock_engine, text
 from sqlalchemy.schema import ExecutableDDLElement
 
+from midshift.domain.routing import Route
+from midshift.domain.variant import Variant
 from midshift.errors import StoreError
 from midshift.store.migrations.run import config
 from midshift.store.schema import HEAD, KNOWN, METADATA, VERSION_TABLE
@@ -36,6 +40,40 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
 
     with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
         assert [(HEAD,)] == connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchall()
+
+
+def test_a_store_of_the_first_version_keeps_its_routes(tmp_path: Path) -> None:
+    """In the middle of an upgrade: who gets what must not change, and nothing is answered unseen that was not."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    with engine.begin() as connection:
+        command.upgrade(config(connection), "0001")
+        for variant in ("old", "new"):
+            connection.execute(text("INSERT INTO variants VALUES (:id, '{}')"), {"id": variant})
+        connection.execute(
+            text("INSERT INTO routes VALUES ('support', 7, 'old', 'new', 0.25, 0.5, 'salt', 3, 'up-1', :until)"),
+            {"until": "2026-03-02T09:30:00.000000+00:00"},
+        )
+    engine.dispose()
+    lease = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+
+    with SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        assert Route("support", "old", 7, "new", 0.25, 0.5, "salt", 3, "up-1", lease) == store.route("support")
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["noise_share = 1.5", "pair_share = -0.1", "reverse_share = 2", "candidate = NULL, share = 0, noise_share = 0.1"],
+)
+def test_the_database_itself_refuses_a_share_that_cannot_be(tmp_path: Path, change: str) -> None:
+    """A row that was written by hand, or by another program."""
+    old, new = Variant("p", "old"), Variant("p", "new")
+    with SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        store.put_variant(old)
+        store.put_variant(new)
+        store.put_route(Route("support", old.id, 1, new.id, share=0.1), 0)
+
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection, pytest.raises(sqlite3.IntegrityError):
+        connection.execute(f"UPDATE routes SET {change}")
 
 
 def test_the_known_versions_are_those_of_the_migrations() -> None:

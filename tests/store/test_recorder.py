@@ -112,6 +112,21 @@ def test_without_a_flush_it_is_written_soon(tmp_path: Path) -> None:
         assert ["r-0"] == [row.request_id for row in all_exposures(tmp_path)]
 
 
+def test_a_segment_is_closed_after_its_time_also_when_nothing_more_comes(tmp_path: Path) -> None:
+    """Only a closed one can be rid of what is too old."""
+    now_s = 0.0
+    with SegmentWriter(tmp_path, "g1", replace(ONLY_WHEN_FLUSHED, segment_s=3600.0), lambda: now_s) as writer:
+        for at_s in (0.0, 3599.0, 3600.0, 3601.0):
+            now_s = at_s
+            writer.record(an_exposure(f"r-{at_s:g}"))
+            writer.flush()
+        found = [
+            [row.request_id for row in exposures(one.path, Reading())] for one in segments(tmp_path, Kind.EXPOSURES)
+        ]
+
+    assert [["r-0", "r-3599", "r-3600"], ["r-3601"]] == found
+
+
 def test_many_threads_record_into_one_file(tmp_path: Path) -> None:
     """A line that two threads share would be lost for both."""
 
@@ -141,7 +156,7 @@ def test_a_full_segment_is_followed_by_the_next(tmp_path: Path) -> None:
     found = segments(tmp_path, Kind.EXPOSURES)
     assert list(range(1, len(found) + 1)) == [one.number for one in found]
     assert len(found) > 1
-    assert all(one.bytes < 1500 for one in found)
+    assert all(one.bytes < 2500 for one in found)
     assert 10 == sum(one.count() for one in found)
 
 

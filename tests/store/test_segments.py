@@ -78,3 +78,23 @@ def written(folder: Path, rows: int) -> list[Segment]:
 def torn(path: Path, missing: int) -> None:
     """The same file without its last bytes."""
     path.write_bytes(path.read_bytes()[:-missing])
+
+
+def test_exposures_of_an_earlier_midshift_are_read(tmp_path: Path) -> None:
+    """What it did not know is unknown, and not zero."""
+    path = tmp_path / "g1-00000001.ndjson"
+    path.write_bytes(
+        b'{"request_id":"req_1","workload":"support","epoch":7,"fate":"served_by_candidate","assigned":"candidate",'
+        b'"upgrade":"up-1","step":2,"propensity":0.25,"unit":"u","block":3,"slices":["german"],"status":200,'
+        b'"fell_back":false,"shadow":null,"latency_s":1.25,"first_byte_s":null,"tokens_in":null,"tokens_out":null,'
+        b'"cost_usd":0.0031,"finish_reason":null,"streamed":false}\n'
+    )
+    [found] = exposures(path, Reading())
+
+    assert ("req_1", None, None, None, "") == (
+        found.request_id,
+        found.at,
+        found.cached_in,
+        found.usage_unknown,
+        found.variant,
+    )

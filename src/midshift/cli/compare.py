@@ -16,6 +16,7 @@ from typing import BinaryIO, TypeVar
 
 from rich.console import Console
 
+from midshift.cli.pages import require_folder
 from midshift.cli.progress import reading
 from midshift.cli.system import SystemClock
 from midshift.domain.gate import Decision, Ruling, decide
@@ -267,17 +268,6 @@ def _nothing_to_judge(path: Path, ledger: Ledger) -> Ruling:
     return Ruling(
         Decision.COLLECT_MORE, f"no data: none of {ledger.read:,} rows is usable; {worst.reason}: {where}{example}"
     )
-
-
-def require_folder(path: Path) -> None:
-    """Find out before the work, and not after it, that a report cannot be written.
-
-    Raises:
-        UsageError: if `path` is a folder, or lies in none.
-    """
-    if path.is_dir() or not path.parent.is_dir():
-        found = "it is a folder" if path.is_dir() else f"there is no folder {str(path.parent)!r}"
-        raise UsageError(f"cannot write {str(path)!r}: {found}; expected a file name in a folder that exists")
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -81,6 +81,12 @@ upgrade_app = typer.Typer(help="Begin an upgrade, see where it stands, have your
 serve_app = typer.Typer(help="The processes: a controller, and gateways.", no_args_is_help=True)
 app.add_typer(upgrade_app, name="upgrade")
 app.add_typer(serve_app, name="serve")
+prices_app = typer.Typer(help="What models cost, and who says so.", no_args_is_help=True)
+app.add_typer(prices_app, name="prices")
+models_app = typer.Typer(help="What kind of id each model has, and the pin to use.", invoke_without_command=True)
+app.add_typer(models_app, name="models")
+suite_app = typer.Typer(help="Build, check and exchange the suites that upgrades are judged by.", no_args_is_help=True)
+app.add_typer(suite_app, name="suite")
 
 Workload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="The workload, as midshift.yaml names it.")]
 MaybeWorkload = Annotated[str | None, typer.Argument(metavar="[WORKLOAD]", help="One workload; default: all of them.")]
@@ -100,6 +106,16 @@ State = Annotated[
 Who = Annotated[str, typer.Option("--who", metavar="NAME", envvar="MIDSHIFT_WHO", help="The person who says so.")]
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the log.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+AllowFloating = Annotated[
+    str | None,
+    typer.Option(metavar="WHY", help="Go on with a model that may change under it, by --who and for this reason."),
+]
+
+ApproveData = Annotated[
+    str | None,
+    typer.Option(metavar="WHY", help="Let the data go to a vendor or region outside its list, by --who and for this."),
+]
 
 CONFIG = Path("midshift.yaml")
 STATE = Path(".midshift")
@@ -280,12 +296,37 @@ def rollback(
     env: Env = None,
     store: Store = None,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the gateways to follow.")] = 2.0,
+    admin_port: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="With the store dead: flip this gateway by its admin port (repeatable)."),
+    ] = None,
 ) -> None:
     """Put the incumbent back everywhere, at once, and end the upgrade. Asks nobody."""
-    from midshift.cli import project, rollback
+    from midshift.cli import flip, project, rollback
 
+    if admin_port:
+        raise typer.Exit(flip.flip(admin_port, workload))
     target = project.Target(config, env, store)
     raise typer.Exit(rollback.rollback(target, workload, who or rollback.login(), why, wait))
+
+
+@app.command()
+def erase(
+    unit: Annotated[
+        str, typer.Option(metavar="VALUE", help="The unit as the app names it; - reads it from standard input.")
+    ],
+    workload: Annotated[str, typer.Option(metavar="NAME", help="The workload whose records are meant.")],
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Remove all records of one unit on this host: numbers, captured texts, pairs, comments. Needs the unit key."""
+    import os
+
+    from midshift.cli import erase
+    from midshift.cli.system import SystemClock
+
+    whom = erase.Whom(unit, workload)
+    raise typer.Exit(erase.run(state, whom, os.environ, SystemClock().machine_now(), as_json))
 
 
 @app.command()
@@ -296,6 +337,263 @@ def halt(workload: Workload, who: Who, why: Why, config: Config = CONFIG, env: E
     raise typer.Exit(upgrade.halt(project.Target(config, env, store), workload, who, why))
 
 
+@models_app.callback()
+def models(
+    context: typer.Context,
+    config: Config = CONFIG,
+    env: Env = None,
+    store: Store = None,
+    state: State = STATE,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Ask the vendors what is behind an alias or a deployment."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Every model of the files and of open upgrades: its class, the pin to use, and its end. 1 if one may change."""
+    if context.invoked_subcommand is not None:
+        return
+    from midshift.cli import models, project
+
+    raise typer.Exit(models.run(project.Target(config, env, store), models.Options(state, live, as_json)))
+
+
+@models_app.command("classify")
+def models_classify(
+    model: Annotated[str, typer.Argument(metavar="ID", help="The id of a model, as its provider takes it.")],
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The provider; default: every vendor whose rules know the id.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The class of any model's id, offline, and the rule that says so. 1 if it may change."""
+    from midshift.cli import models
+
+    raise typer.Exit(models.classify(model, provider, as_json))
+
+
+@app.command()
+def radar(
+    config: Config = CONFIG,
+    end_of_soak: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="The day to outlive; default: every plan's own, if it began today."),
+    ] = None,
+    watch: Annotated[str | None, typer.Option(metavar="EVERY", help="Look again and again, 1m to 4w.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no vendor: the bundled lists only.")] = False,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a textfile for Prometheus, whole or not at all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """When the models shut down, and who says so. 1 if one does before the end of soak, 3 if nobody can say of one."""
+    from midshift.cli import project, radar
+
+    options = radar.Options(end_of_soak, watch, offline, as_json, metrics)
+    raise typer.Exit(radar.run(project.Target(config), options))
+
+
+@app.command()
+def preflight(
+    workload: Annotated[
+        str | None, typer.Argument(metavar="[WORKLOAD]", help="Its open upgrade's candidate, where --to names none.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(metavar="VARIANT_FILE", help="The candidate.")] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Recorded requests, one a line: trace lines, bare bodies, paired outputs."),
+    ] = None,
+    overrides: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What you know better about models and fields, as YAML.")
+    ] = None,
+    api_version: Annotated[
+        str | None, typer.Option(metavar="DATE", help="The anthropic-version to judge by; default: each request's own.")
+    ] = None,
+    learn: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Refusals, one a line; prints rules to paste into --overrides.")
+    ] = None,
+    show: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Print what is known of a model, with sources; or VENDOR/MODEL.")
+    ] = None,
+    config: Config = CONFIG,
+    env: Env = None,
+    store: Store = None,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Would recorded requests survive the candidate? Offline. 1 if one would be refused, 3 if there are none."""
+    from midshift.cli import preflight as command
+    from midshift.cli import project
+    from midshift.cli.system import SystemClock
+
+    options = command.Options(workload, to, requests, overrides, learn, show, api_version, state, as_json)
+    target = project.Target(config, env, store)
+    raise typer.Exit(command.run(target, options, SystemClock().now().date()))
+
+
+@app.command("eval")
+def evaluate(
+    workload: Workload,
+    to: Annotated[
+        list[str] | None, typer.Option(metavar="VARIANT_FILE", help="A candidate. Repeatable: then it is a bake-off.")
+    ] = None,
+    sweep: Annotated[
+        str | None, typer.Option(metavar="low,medium,high", help="Each candidate (or the incumbent) at each effort.")
+    ] = None,
+    grader: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How an answer is held to its reference: exact, contains.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="VARIANT_FILE", help="Who judges, in place of the suite's own judges.")
+    ] = None,
+    suite: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Other cases than the workload's suite; then it gates nothing.")
+    ] = None,
+    trials: Annotated[int, typer.Option(metavar="N", min=1, help="How often each case is put to each variant.")] = 1,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The first N cases only; then it gates nothing.")
+    ] = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="X", help="The most it may cost in all; kept before each call, not after.")
+    ] = None,
+    allow_unknown_cost: Annotated[
+        bool, typer.Option("--allow-unknown-cost", help="With --max-usd: let calls through that nobody can bound.")
+    ] = False,
+    rebuy_unknown: Annotated[
+        bool, typer.Option("--rebuy-unknown", help="Pay again for calls whose answer was lost.")
+    ] = False,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Judge without the calls whose answer was lost.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Calls at once, by provider.")] = 16,
+    rpm: Annotated[float | None, typer.Option(metavar="N", min=0.01, help="Requests a minute, by provider.")] = None,
+    tpm: Annotated[float | None, typer.Option(metavar="N", min=1, help="Tokens a minute, by provider.")] = None,
+    offline_from: Annotated[
+        Path | None, typer.Option(metavar="LEDGER", help="Ask nobody: judge what this ledger holds.")
+    ] = None,
+    approve_data: ApproveData = None,
+    config: Config = CONFIG,
+    state: State = STATE,
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own prices; default: prices.yaml beside the main file.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="OUT.html", help="Also write each report as one self-contained page.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the suite to the incumbent and to candidates, paying each call once, and judge. Again: it goes on."""
+    from midshift.cli import eval as command
+    from midshift.cli import project
+
+    options = command.Options(
+        state=state,
+        to=tuple(to or ()),
+        sweep=tuple(filter(None, (sweep or "").replace(" ", "").split(","))),
+        suite=suite,
+        grader=grader,
+        judge=judge,
+        trials=trials,
+        limit=limit,
+        max_usd=max_usd,
+        allow_unknown_cost=allow_unknown_cost,
+        rebuy_unknown=rebuy_unknown,
+        skip_unknown=skip_unknown,
+        concurrency=concurrency,
+        requests_per_min=rpm,
+        tokens_per_min=tpm,
+        offline_from=offline_from,
+        prices=prices,
+        approve_data=approve_data,
+        html=html,
+        as_json=as_json,
+    )
+    raise typer.Exit(command.run(project.Target(config), workload, options))
+
+
+@app.command()
+def retune(
+    workload: Workload,
+    to: Annotated[str, typer.Option(metavar="VARIANT_FILE", help="The candidate whose prompt is tuned.")],
+    reflection: Annotated[
+        str | None,
+        typer.Option(metavar="VARIANT_FILE|PROVIDER/MODEL", help="The model that reads failures and proposes prompts."),
+    ] = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="X", help="The most it may cost in all; kept before each call, not after.")
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The most calls, those of the eval among them.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="The luck of the search; the locked cases stay the same.")] = 0,
+    manual: Annotated[
+        bool, typer.Option("--manual", help="Score the prompt as it is: edit the file, run again, see slices move.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="With --manual: again at each change of the files.")] = False,
+    plans: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Few-shot or cached files to look through for the incumbent's. Repeatable."),
+    ] = None,
+    unlock: Annotated[
+        str | None, typer.Option(metavar="WHY", help="Judge locked cases a second time, by --who and for this.")
+    ] = None,
+    who: Annotated[
+        str | None, typer.Option("--who", metavar="NAME", envvar="MIDSHIFT_WHO", help="With --unlock.")
+    ] = None,
+    grader: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How an answer is held to its reference: exact, contains.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="VARIANT_FILE", help="The model behind the suite's judges.")
+    ] = None,
+    allow_unknown_cost: Annotated[
+        bool, typer.Option("--allow-unknown-cost", help="With --max-usd: let calls through that nobody can bound.")
+    ] = False,
+    rebuy_unknown: Annotated[
+        bool, typer.Option("--rebuy-unknown", help="Pay again for calls whose answer was lost.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Calls at once, by provider.")] = 16,
+    rpm: Annotated[float | None, typer.Option(metavar="N", min=0.01, help="Requests a minute, by provider.")] = None,
+    tpm: Annotated[float | None, typer.Option(metavar="N", min=1, help="Tokens a minute, by provider.")] = None,
+    approve_data: ApproveData = None,
+    config: Config = CONFIG,
+    state: State = STATE,
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own prices; default: prices.yaml beside the main file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find a prompt for the candidate that costs no slice its floor; judge it once on cases that nobody has seen."""
+    from midshift.cli import project
+    from midshift.cli import retune as command
+    from midshift.cli.retune_setting import Options
+
+    options = Options(
+        state=state,
+        to=to,
+        reflection=reflection,
+        max_usd=max_usd,
+        max_calls=max_calls,
+        seed=seed,
+        manual=manual,
+        watch=watch,
+        grader=grader,
+        judge=judge,
+        plans=tuple(plans or ()),
+        unlock=unlock,
+        who=who,
+        allow_unknown_cost=allow_unknown_cost,
+        rebuy_unknown=rebuy_unknown,
+        concurrency=concurrency,
+        requests_per_min=rpm,
+        tokens_per_min=tpm,
+        prices=prices,
+        approve_data=approve_data,
+        as_json=as_json,
+    )
+    raise typer.Exit(command.run(project.Target(config), workload, options))
+
+
 @upgrade_app.command("start")
 def upgrade_start(
     workload: Workload,
@@ -304,17 +602,22 @@ def upgrade_start(
     config: Config = CONFIG,
     env: Env = None,
     store: Store = None,
+    allow_floating: AllowFloating = None,
+    approve_data: ApproveData = None,
 ) -> None:
     """Begin an upgrade. Nothing changes for users before its canary."""
     from midshift.cli import project, upgrade
 
-    raise typer.Exit(upgrade.start(project.Target(config, env, store), workload, to, who))
+    target = project.Target(config, env, store)
+    raise typer.Exit(upgrade.start(target, workload, to, who, allow_floating, approve_data))
 
 
 @upgrade_app.command("eval")
 def upgrade_eval(
     workload: Workload,
-    grader: Annotated[str, typer.Option(metavar="exact|contains", help="How an answer is held to its reference.")],
+    grader: Annotated[
+        str | None, typer.Option(metavar="NAME", help="exact or contains, for a suite that names no graders.")
+    ] = None,
     config: Config = CONFIG,
     env: Env = None,
     store: Store = None,
@@ -322,12 +625,22 @@ def upgrade_eval(
     html: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="Also write the report as one self-contained page.")
     ] = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="X", help="The most it may cost in all; kept before each call, not after.")
+    ] = None,
+    rebuy_unknown: Annotated[
+        bool, typer.Option("--rebuy-unknown", help="Pay again for calls whose answer was lost.")
+    ] = False,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Judge without the calls whose answer was lost.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the suite on both variants, at their providers, and keep the result for the controller."""
     from midshift.cli import project, upgrade
 
-    options = upgrade.EvalOptions(workload, grader, state, html, as_json)
+    terms = {"max_usd": max_usd, "rebuy_unknown": rebuy_unknown, "skip_unknown": skip_unknown}
+    options = upgrade.EvalOptions(workload, grader, state, html, as_json, terms)
     raise typer.Exit(upgrade.evaluate(project.Target(config, env, store), options))
 
 
@@ -346,6 +659,40 @@ def upgrade_status(
 
     target = project.Target(config, env, store)
     raise typer.Exit(upgrade.status(target, workload, state, watch=watch, as_json=as_json))
+
+
+@upgrade_app.command("drift")
+def upgrade_drift(
+    workload: Workload,
+    config: Config = CONFIG,
+    env: Env = None,
+    store: Store = None,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """What shadow pairs show: drift, and how much of the difference is the incumbent's own randomness."""
+    from midshift.cli import drift, project
+
+    raise typer.Exit(drift.drift(project.Target(config, env, store), workload, state, as_json))
+
+
+@upgrade_app.command("shadow")
+def upgrade_shadow(
+    workload: Workload,
+    also: Annotated[str, typer.Option("--also", metavar="VARIANT_FILE", help="One more candidate, never served.")],
+    who: Who,
+    why: Why,
+    share: Annotated[str, typer.Option(metavar="SHARE", help="Of the shadowed requests; 0% lets it go.")] = "10%",
+    approve_data: ApproveData = None,
+    config: Config = CONFIG,
+    env: Env = None,
+    store: Store = None,
+) -> None:
+    """Let one more candidate answer unseen, beside the upgrade's own."""
+    from midshift.cli import others, project
+
+    target = project.Target(config, env, store)
+    raise typer.Exit(others.shadow(target, workload, also, share, who, why, approve_data))
 
 
 @upgrade_app.command("waive")
@@ -391,11 +738,14 @@ def upgrade_candidate(
     config: Config = CONFIG,
     env: Env = None,
     store: Store = None,
+    allow_floating: AllowFloating = None,
+    approve_data: ApproveData = None,
 ) -> None:
     """Go on with another candidate, from the eval: after a re-tune, or a halt."""
     from midshift.cli import project, upgrade
 
-    raise typer.Exit(upgrade.change_candidate(project.Target(config, env, store), workload, to, who, why))
+    target = project.Target(config, env, store)
+    raise typer.Exit(upgrade.change_candidate(target, workload, to, who, why, allow_floating, approve_data))
 
 
 @upgrade_app.command("pause")
@@ -443,9 +793,166 @@ def serve_gateway(
         int | None,
         typer.Option(metavar="N", min=0, max=65535, help="The port that works with the store dead, on loopback."),
     ] = None,
+    shadow_budget: Annotated[
+        float | None,
+        typer.Option(metavar="USD", min=0.01, help="What unseen answers may cost a day; what is beyond it is shed."),
+    ] = None,
 ) -> None:
     """Answer requests, with the variants that the store says."""
     from midshift.cli import project, serve
 
-    options = serve.GatewayOptions(state, name, host, port, admin_port)
+    options = serve.GatewayOptions(state, name, host, port, admin_port, shadow_budget)
     raise typer.Exit(serve.gateway(project.Target(config, env, store), options))
+
+
+PriceFile = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="Your own prices; default: prices.yaml beside the main file."),
+]
+
+
+@prices_app.command("show")
+def prices_show(
+    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Default: your variants'.")] = None,
+    provider: Annotated[str | None, typer.Option(metavar="NAME", help="At this provider alone.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="DATE", help="A day, or a moment with a zone; default: now.")
+    ] = None,
+    tier: Annotated[str | None, typer.Option(metavar="TIER", help="batch, flex, priority, ...")] = None,
+    config: Config = CONFIG,
+    state: State = STATE,
+    prices: PriceFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prices with their source and date, and where sources disagree by more than 1 %."""
+    from midshift.cli import prices as command
+    from midshift.cli import project
+    from midshift.cli.system import SystemClock
+
+    where = command.Where(project.Target(config), state, prices)
+    wanted = command.Wanted(models or (), provider, tier, None if at is None else command.moment(at))
+    raise typer.Exit(command.show(where, wanted, SystemClock().now(), as_json))
+
+
+@prices_app.command("refresh")
+def prices_refresh(
+    source: Annotated[str, typer.Option("--from", metavar="FILE|URL", help="A catalogue, or LiteLLM's price file.")],
+    version: Annotated[str | None, typer.Option(metavar="TEXT", help="Which version of it that is.")] = None,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Take a newer catalogue of models into the state folder, with where it is from and when."""
+    from midshift.cli import prices as command
+    from midshift.cli.system import SystemClock
+
+    raise typer.Exit(command.refresh(state, source, version, SystemClock().now().date(), as_json))
+
+
+@prices_app.command("recompute")
+def prices_recompute(
+    run: Annotated[Path, typer.Argument(metavar="RUN.json", help="The recorded calls of a run.")],
+    book: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Prices that were pinned with a run, in place of today's.")
+    ] = None,
+    config: Config = CONFIG,
+    state: State = STATE,
+    prices: PriceFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """The cost of a recorded run under other prices than those it was recorded with."""
+    from midshift.cli import prices as command
+    from midshift.cli import project
+
+    where = command.Where(project.Target(config), state, prices)
+    raise typer.Exit(command.recompute(where, run, book, as_json))
+
+
+Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
+
+
+@suite_app.command("build")
+def suite_build(
+    workload: Workload,
+    source: Annotated[
+        str, typer.Option("--from", metavar="TRACE|record", help="Recorded requests: a file, or what was captured.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Default: suites/WORKLOAD.jsonl.")
+    ] = None,
+    per_slice: Annotated[int, typer.Option(metavar="N", help="The most cases of a slice.")] = 200,
+    seed: Annotated[int, typer.Option(metavar="S", help="Another number takes other requests.")] = 0,
+    config: Config = CONFIG,
+    state: State = STATE,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a suite of recorded requests: some of each slice, no two alike, answers as drafts to confirm."""
+    from midshift.cli import project
+    from midshift.cli import suite_building as command
+
+    options = command.Options(workload, source, out, state, per_slice, seed, force, as_json)
+    raise typer.Exit(command.run(project.Target(config), options))
+
+
+@suite_app.command("check")
+def suite_check(
+    named: Annotated[str, typer.Argument(metavar="FILE|WORKLOAD", help="A suite, or the workload that has it.")],
+    margin: Annotated[
+        str | None, typer.Option(metavar="2pt", help="The largest drop that counts as not worse; default: the plan's.")
+    ] = None,
+    config: Config = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Cases by slice, how small a drop they can show, and what is missing. 1 if a slice can show nothing."""
+    from midshift.cli import project
+    from midshift.cli import suite as command
+
+    raise typer.Exit(command.check(project.Target(config), named, margin, as_json))
+
+
+@suite_app.command("import")
+def suite_import(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A suite of another tool, or any table.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Default: suites/NAME.jsonl.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--from", metavar="FORMAT", help="Which tool; default: told from the file.")
+    ] = None,
+    field: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PATH", help="Which field is what: input=question. Repeatable.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="LABEL", help="The prompt to put promptfoo's tests to.")] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take over a suite of another tool, and say what is not carried. Runs nothing that it says. 3 without slices."""
+    from midshift.cli import suite as command
+
+    options = command.ImportOptions(file, out, form, tuple(field or ()), prompt, force, as_json)
+    raise typer.Exit(command.take_over(options))
+
+
+@suite_app.command("export")
+def suite_export(
+    file: Annotated[Path, typer.Argument(metavar="SUITE", help="A suite, .jsonl or .yaml.")],
+    to: Annotated[str, typer.Option(metavar="promptfoo|inspect", help="For which tool.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="The folder to write to.")],
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a suite for another tool, and say what it has no words for."""
+    from midshift.cli import suite as command
+
+    raise typer.Exit(command.export(file, to, out, force, as_json))
+
+
+@suite_app.command("confirm")
+def suite_confirm(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="A suite with draft references.")],
+    id: Annotated[list[str] | None, typer.Option("--id", metavar="ID", help="A case. Repeatable.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every draft: you have read them all.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make draft references into references that graders use, in the file."""
+    from midshift.cli import suite as command
+
+    raise typer.Exit(command.confirm(file, tuple(id or ()), every, as_json))

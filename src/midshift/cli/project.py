@@ -12,12 +12,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from midshift import config
+from midshift.cli import providers
 from midshift.cli.system import SystemClock
 from midshift.config import files, tree
 from midshift.config.definitions import Environment, SecretKind, SecretRef, Unreadable
@@ -29,7 +31,9 @@ from midshift.domain.variant import Variant
 from midshift.errors import ConfigError, StoreError, UsageError
 from midshift.ports import Definition, RouteSource
 from midshift.reports.text import visible
-from midshift.store.sql import SqlStore
+
+if TYPE_CHECKING:
+    from midshift.store.sql import SqlStore
 
 CHECK_FORMAT = "midshift.check/1"
 REMOVED_FORMAT = "midshift.removed/1"
@@ -93,6 +97,8 @@ class Target:
             ConfigError: if the reference leads nowhere.
             StoreError: if it cannot be opened.
         """
+        from midshift.store.sql import SqlStore
+
         environment = self.environment()
         return SqlStore.open(_resolved(environment, self.main.parent))
 
@@ -133,10 +139,11 @@ def check(target: Target, as_json: bool) -> int:
     remarks = config.check(definitions)
     steps = {item.name: config.rollback_steps(item, definitions.environments) for item in definitions}
     red = any(remark.level is config.Level.RED for remark in remarks)
+    described = providers.described(definitions, os.environ, target.main.parent)
     if as_json:
-        say(json.dumps(_check_document(remarks, steps, ok=not red), indent=2))
+        say(json.dumps({**_check_document(remarks, steps, ok=not red), "providers": described}, indent=2))
     else:
-        _say_check(remarks, steps)
+        _say_check(remarks, steps, providers.lines(described))
     return 2 if red else 0
 
 
@@ -144,6 +151,7 @@ def apply(target: Target, who: str, bypass: str | None) -> int:
     """Record what the files define, unless it would change a model in passing (G0)."""
     _require_name(who)
     definitions, environment = target.definitions(), target.environment()
+    definitions = definitions.in_environment(target.env or environment.name)
     with target.open_store() as store:
         old = applied(store)
         serving = {route.workload: route.incumbent for route in store.routes()}
@@ -350,12 +358,15 @@ def _check_document(
     }
 
 
-def _say_check(remarks: Sequence[config.Remark], steps: Mapping[str, Sequence[config.RollbackStep]]) -> None:
+def _say_check(
+    remarks: Sequence[config.Remark], steps: Mapping[str, Sequence[config.RollbackStep]], providers: Iterable[str]
+) -> None:
     signs = {config.Level.GREEN: "✔", config.Level.YELLOW: "⚠", config.Level.RED: "✖"}
     of_rollback = {str(step) for listed in steps.values() for step in listed}
     for remark in remarks:
         if remark.words not in of_rollback:
             say(f"{signs[remark.level]} {visible(str(remark), 600)}")
+    say("", "Providers:", *(f"  {line}" for line in providers))
     for name, listed in steps.items():
         say("", f"The way back of {name}:")
         for step in listed:
@@ -420,6 +431,11 @@ def _record(
     records += [
         Definition(name, "removed", {"format": REMOVED_FORMAT, "name": name}, now, who, commit) for name in leaving
     ]
+    if definitions.providers or old.providers:
+        content = config.providers_content(definitions)
+        records.append(
+            Definition(config.PROVIDERS, config.digest(config.PROVIDERS, content), content, now, who, commit)
+        )
     # A new workload always brings its row, so that the store refuses one that came back with another incumbent.
     first = [
         Route(item.name, item.incumbent.variant.id, 1)

@@ -19,11 +19,14 @@ from threading import Lock
 
 from midshift.cli.evaluating import Suite, evaluate, evidence_of
 from midshift.cli.playbook import PlaybookClock
+from midshift.controller.evidence import Taken, taken_by
 from midshift.controller.loop import Controller, Tick
+from midshift.domain.capture import CapturedRequest, FeedbackRecord
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.exposure import Exposure, Pair, ShadowAnswer
 from midshift.domain.plan import Plan
 from midshift.domain.routing import Route
+from midshift.domain.unseen import PairKind
 from midshift.domain.upgrade import Event, Kind, Stage, Upgrade, apply, begin, route_of, settled
 from midshift.domain.variant import Variant
 from midshift.domain.workload import Workload
@@ -80,9 +83,17 @@ class Records:
         self.exposures += 1
 
     def record_pair(self, pair: Pair) -> None:
-        """Keep one pair."""
+        """Keep one pair of a shadow; those of other kinds are another comparison's."""
+        if pair.kind is not PairKind.SHADOW:
+            return
         with self._lock:
             self._pairs.setdefault(pair.candidate_id, []).append(pair)
+
+    def record_request(self, request: CapturedRequest) -> None:
+        """Nothing: a rehearsal captures no texts."""
+
+    def record_feedback(self, feedback: FeedbackRecord) -> None:
+        """Nothing: nobody gives any."""
 
     def eval_of(self, upgrade: Upgrade) -> EvalEvidence | None:
         """The eval of the present candidate."""
@@ -103,6 +114,11 @@ class Records:
                 )
             )
         return self._flagged.get(upgrade.candidate, ())
+
+    def unseen(self, upgrade: Upgrade) -> Taken | None:
+        """What the candidate's shadow answers took."""
+        with self._lock:
+            return taken_by(pair.candidate for pair in self._pairs.get(upgrade.candidate, ()))
 
     def pairs(self, candidate: str) -> int:
         """How many pairs there are."""

@@ -1,7 +1,8 @@
 """`midshift serve controller` and `midshift serve gateway`: the two processes, and the folder that they share.
 
-The state folder holds what is no decision: evals (`evals/`), records of requests (`exposures-v1/`, `pairs-v1/`) and
-each gateway's own last-known-good routes (`gateways/NAME/`). Everything that was decided is in the store.
+The state folder holds what is no decision: evals (`evals/`), records of requests (`exposures-v1/`, `pairs-v1/`,
+`requests-v1/`, `feedback-v1/`) and each gateway's own last-known-good routes (`gateways/NAME/`). Everything that was
+decided is in the store.
 Elsewhere: deciding (controller), answering (gateway).
 """
 
@@ -28,19 +29,21 @@ from midshift.cli.project import Target, applied, named, say, write_whole
 from midshift.cli.system import SystemClock
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.exposure import Pair, ShadowAnswer
+from midshift.domain.unseen import PairKind
 from midshift.domain.upgrade import Stage, Upgrade
 from midshift.errors import ConfigError, MidshiftError, UsageError
 from midshift.ports import Clock
 from midshift.reports.text import visible
-from midshift.store.sql import SqlStore
 
 if TYPE_CHECKING:
+    from midshift.controller.evidence import Taken
     from midshift.controller.loop import Tick
     from midshift.evals.rows import Answer
     from midshift.gateway.server import Listening
     from midshift.gateway.settings import Admin, ClientKey, GatewaySettings
-    from midshift.providers.http.settings import Upstream
+    from midshift.shadow.divergence import Divergence, Said
     from midshift.shadow.drift import Finding
+    from midshift.store.sql import SqlStore
 
 LOG = logging.getLogger(__name__)
 
@@ -48,7 +51,6 @@ EVAL_FORMAT = "midshift.eval-evidence/1"
 FORCE_FILE = "force-incumbent"
 _DRIFT_AGAIN_AT = 1.5
 _DRIFT_AGAIN_S = 600.0
-_OPENAI = "https://api.openai.com/v1"
 
 
 class _EvalFile(msgspec.Struct):
@@ -114,17 +116,41 @@ class StateFolder:
         self._judged[key] = _Judged(size, now_s, tuple(flagged))
         return self._judged[key].flagged
 
-    def findings(self, upgrade: Upgrade) -> list[Finding]:
-        """What the pairs show that the segments hold now."""
-        return _drift_of(self._pairs(upgrade))
+    def unseen(self, upgrade: Upgrade) -> Taken | None:
+        """What the candidate's shadow answers took; asked only where something was promised."""
+        from midshift.controller.evidence import taken_by
+        from midshift.domain.workload import Budgets
 
-    def _pairs(self, upgrade: Upgrade) -> Iterator[Pair]:
+        if upgrade.plan.budgets == Budgets():
+            return None
+        return taken_by(pair.candidate for pair in self._pairs(upgrade, PairKind.SHADOW, upgrade.candidate))
+
+    def findings(self, upgrade: Upgrade) -> list[Finding]:
+        """What the shadow pairs show that the segments hold now."""
+        return _drift_of(self._pairs(upgrade, PairKind.SHADOW, upgrade.candidate))
+
+    def divergence(self, upgrade: Upgrade) -> list[Divergence]:
+        """How much the candidate's answers differ, net of how much the incumbent's differ from themselves."""
+        from midshift.shadow.divergence import Both
+
+        both = Both()
+        for pair in self._pairs(upgrade, PairKind.NOISE, upgrade.incumbent):
+            seen, again = _as_said(pair.incumbent), _as_said(pair.candidate)
+            if seen is not None and again is not None:
+                both.add_noise(pair.request_id, pair.slices, pair.unit, seen, again)
+        for pair in self._pairs(upgrade, PairKind.SHADOW, upgrade.candidate):
+            seen, unseen = _as_said(pair.incumbent), _as_said(pair.candidate)
+            if seen is not None and unseen is not None:
+                both.add_shadow(pair.request_id, seen, unseen)
+        return both.findings()
+
+    def _pairs(self, upgrade: Upgrade, kind: PairKind, candidate_id: str) -> Iterator[Pair]:
         from midshift.store.segments import Kind, Reading, pairs, segments
 
         reading = Reading()
         for segment in segments(self._folder, Kind.PAIRS):
             for pair in pairs(segment.path, reading):
-                if pair.upgrade == upgrade.id and pair.candidate_id == upgrade.candidate:
+                if (pair.upgrade, pair.kind, pair.candidate_id) == (upgrade.id, kind, candidate_id):
                     yield pair
         if reading.unreadable:
             LOG.warning("%d lines of pairs cannot be read: %s", reading.unreadable, "; ".join(reading.places))
@@ -149,7 +175,8 @@ def _drift_of(pairs: Iterable[Pair]) -> list[Finding]:
 
     table, columns = Table(Ledger(unit="pair")), Columns()
     for number, pair in enumerate(pairs, start=1):
-        row = PairedRow(number, pair.request_id, _as_answer(pair.incumbent), _as_answer(pair.candidate), pair.slices)
+        sides = _as_answer(pair.incumbent), _as_answer(pair.candidate)
+        row = PairedRow(number, pair.request_id, *sides, pair.slices, pair.unit or None)
         table.append(row)
         columns.append(row)
     cases = table.finish()
@@ -159,12 +186,27 @@ def _drift_of(pairs: Iterable[Pair]) -> list[Finding]:
 def _as_answer(side: ShadowAnswer) -> Answer:
     from midshift.evals.rows import Answer, unanswered
 
-    numbers = (side.tokens_in, side.tokens_out, None, side.latency_s, None, side.cost_usd)
+    numbers = (
+        *(side.tokens_in, side.tokens_out, side.reasoning_out),
+        *(side.latency_s, side.first_byte_s, side.cost_usd),
+    )
+    kept = side.features
+    said = side.text if side.text is not None or kept is None else "words" if kept.words else ""
     return Answer(
         side.text,
-        failure=unanswered(side.text, int(side.finish_reason == "tool_calls"), side.status != 200),
+        failure=unanswered(said, int(side.finish_reason == "tool_calls"), side.status != 200),
         numbers=tuple(math.nan if number is None else float(number) for number in numbers),
+        measured=kept,
     )
+
+
+def _as_said(side: ShadowAnswer) -> Said | None:
+    """None for a side that gave no answer, or whose text was not kept: neither says anything about randomness."""
+    from midshift.shadow.divergence import Said
+
+    if side.text is None and side.features is not None:
+        return None
+    return Said(side.text or "", side.tools or "") if side.status == 200 else None
 
 
 # The controller
@@ -232,13 +274,18 @@ class GatewayOptions:
     host: str
     port: int
     admin_port: int | None = None
+    shadow_budget_usd: float | None = None
 
 
 def gateway(target: Target, options: GatewayOptions) -> int:
     """Answer requests until SIGTERM or SIGINT."""
+    from midshift.cli import prices
     from midshift.gateway.app import Gateway
     from midshift.gateway.server import run
+    from midshift.providers.prices.pricing import pricing
+    from midshift.store.capturing import CapturingRecorder
     from midshift.store.recorder import SegmentWriter
+    from midshift.store.retention import Janitor, Rules
 
     clock = SystemClock()
 
@@ -251,37 +298,55 @@ def gateway(target: Target, options: GatewayOptions) -> int:
 
     with ExitStack() as stack:
         store = stack.enter_context(target.open_store())
-        settings = gateway_settings(store, options, os.environ)
+        settings = gateway_settings(store, options, os.environ, target.main.parent)
         make_private(options.state)
-        sink = stack.enter_context(SegmentWriter(options.state, options.name))
-        served = Gateway(settings, clock=clock, source=store, sink=sink, sums=store, reports=store)
+        captures = {workload.name: workload.data.capture for workload in settings.workloads}
+        stack.enter_context(Janitor(options.state, Rules(captures, settings.unit_key), clock.machine_now))
+        writer = stack.enter_context(SegmentWriter(options.state, options.name))
+        sink = CapturingRecorder(writer, settings.workloads, settings.unit_key, clock.machine_now)
+        book = prices.of_applied(prices.Where(target, options.state), store, clock.machine_now())
+        priced = pricing(book, clock.machine_now)
+        served = Gateway(
+            settings,
+            clock=clock,
+            source=store,
+            sink=sink,
+            sums=store,
+            reports=store,
+            feedback=store,
+            pricing=priced,
+            price_book=book.id,
+        )
         run(served, clock, listening)
     _say_now(f"gateway {options.name}: ended")
     return 0
 
 
-def gateway_settings(store: SqlStore, options: GatewayOptions, environment: Mapping[str, str]) -> GatewaySettings:
-    """What a gateway needs to know, of what was applied and of the environment.
+def gateway_settings(
+    store: SqlStore, options: GatewayOptions, environment: Mapping[str, str], folder: Path = Path()
+) -> GatewaySettings:
+    """What a gateway needs to know, of what was applied and of the environment; `folder` is where keys' files lie.
 
     Raises:
         ConfigError: naming what is missing, and what to type.
     """
-    from midshift.gateway.settings import GatewaySettings, is_loopback
+    from midshift.cli.upstreams import upstreams
+    from midshift.gateway.settings import GatewaySettings, Shadow, is_loopback
 
     definitions = applied(store)
     if not definitions.workloads:
         raise ConfigError("the store has no workload, expected one that was applied. Type next: midshift apply")
     needed = {variant.provider for variant in definitions.variants.values()}
-    wanted = needed | {vendor for item in definitions for vendor in item.workload.data.vendors}
-    wanted |= {store.variant(item.candidate).provider for item in store.upgrades() if not item.stage.is_final}
-    found = {name: upstream(name, environment) for name in sorted(wanted)}
-    for name in sorted(needed):
-        if found[name] is None:
-            raise ConfigError(no_address(name))
+    wanted = {vendor for item in definitions for vendor in item.workload.data.vendors} | set(definitions.providers)
+    candidates = {store.variant(item.candidate).provider for item in store.upgrades() if not item.stage.is_final}
+    candidates |= {store.variant(other.variant).provider for route in store.routes() for other in route.others}
+    found = upstreams(definitions, needed, wanted | candidates, environment, folder)
+    for name in sorted(candidates - set(found)):
+        LOG.warning("provider %r of a candidate has no address or no key here: the incumbent answers instead", name)
     return GatewaySettings(
         name=options.name,
         workloads=tuple(item.workload for item in definitions),
-        upstreams={name: one for name, one in found.items() if one is not None},
+        upstreams=found,
         unit_key=_unit_key(environment),
         client_keys=_client_keys(environment, is_required=not is_loopback(options.host)),
         host=options.host,
@@ -289,46 +354,8 @@ def gateway_settings(store: SqlStore, options: GatewayOptions, environment: Mapp
         admin=_admin(options.admin_port, environment),
         state_dir=options.state / "gateways" / options.name,
         force_file=options.state / FORCE_FILE,
+        shadow=Shadow(budget_usd_per_day=options.shadow_budget_usd),
     )
-
-
-def upstream(provider: str, environment: Mapping[str, str]) -> Upstream | None:
-    """Where a provider answers, and with which key; None if nobody said.
-
-    The vendor's own key variable goes to the vendor's own address and nowhere else.
-
-    Raises:
-        ConfigError: for an address that is none, or the vendor's without a key.
-    """
-    from midshift.providers.http.settings import Upstream
-
-    prefix = _variable(provider)
-    address, key = environment.get(f"{prefix}_URL"), environment.get(f"{prefix}_KEY")
-    if not address and provider == "openai":
-        address, key = _OPENAI, key or environment.get("OPENAI_API_KEY")
-        if not key:
-            return None
-    if not address:
-        return None
-    try:
-        return Upstream(address, key or None)
-    except ConfigError as error:
-        raise ConfigError(f"{prefix}_URL: {error}. Type next: export {prefix}_URL=http://HOST:PORT/v1") from None
-
-
-def no_address(provider: str) -> str:
-    """What to say where `upstream` knows nothing."""
-    prefix = _variable(provider)
-    if provider == "openai":
-        return "provider 'openai' has no key, expected one. Type next: export OPENAI_API_KEY=KEY"
-    return (
-        f"provider {provider!r} has no address, found no {prefix}_URL in the environment, expected one. Type next: "
-        f"export {prefix}_URL=http://HOST:PORT/v1   (and {prefix}_KEY, if it asks for one)"
-    )
-
-
-def _variable(provider: str) -> str:
-    return f"MIDSHIFT_PROVIDER_{re.sub(r'[^A-Z0-9]', '_', provider.upper())}"
 
 
 def _unit_key(environment: Mapping[str, str]) -> bytes:

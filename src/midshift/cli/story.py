@@ -24,6 +24,7 @@ from midshift.domain.evidence import EvalEvidence
 from midshift.domain.exposure import Fate, ShadowFate
 from midshift.domain.plan import Approval, Plan
 from midshift.domain.suite import Slice
+from midshift.domain.unseen import PairKind
 from midshift.domain.upgrade import Kind, Stage
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.domain.workload import Workload
@@ -196,7 +197,8 @@ class _Teller:
     def closing(self, flip_s: float, took_s: float) -> None:
         counters = self._running.gateway.counters
         served = {fate: counters.total(fate) for fate in (Fate.INCUMBENT, Fate.CANDIDATE, Fate.REFUSED)}
-        paired, eligible = counters.total(ShadowFate.PAIRED), sum(counters.eligible.values())
+        paired = counters.total(ShadowFate.PAIRED, PairKind.SHADOW)
+        eligible = sum(count for (_, kind), count in counters.eligible.items() if kind is PairKind.SHADOW)
         outcome = self._running.store.upgrade(UPGRADE).stage
         self._console.print(
             Text(

@@ -9,31 +9,39 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event as Waiting
 from typing import TYPE_CHECKING, Any
 
 from midshift import config
-from midshift.cli.project import Target, applied_one, named, say
+from midshift.cli.choosing import candidate_of, defined, require_suite
+from midshift.cli.egress import approved, require_approved, waiver_of
+from midshift.cli.project import Target, applied, applied_one, named, say
 from midshift.cli.system import SystemClock
-from midshift.domain import rendering
-from midshift.domain.suite import SliceRole
-from midshift.domain.upgrade import Event, Kind, Stage, Upgrade, apply, begin, route_of, settled
+from midshift.domain.upgrade import (
+    CANARY_PINS,
+    FLOATING,
+    Event,
+    Kind,
+    Stage,
+    Upgrade,
+    Waiver,
+    apply,
+    begin,
+    route_of,
+    settled,
+)
 from midshift.errors import ConfigError, Fenced, UsageError
 from midshift.reports.text import visible
-from midshift.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from midshift.cli.evaluating import Suite
+    from midshift.cli.pinning import Side
     from midshift.cli.serve import StateFolder
     from midshift.domain.variant import Variant
-    from midshift.evals.rows import Answer
-    from midshift.evals.suite_file import EvalCase
-    from midshift.reports.comparison import Comparison
     from midshift.reports.status import Position
+    from midshift.store.sql import SqlStore
 
 _PEOPLE = "person"
 _TRIES = 5
@@ -43,14 +51,25 @@ _REDRAW_S = 1.0
 # Beginning
 
 
-def start(target: Target, workload: str, to: str, who: str) -> int:
-    """Begin the upgrade of a workload to the variant of a file."""
-    definition = _defined(target, workload)
-    _require_suite(definition)
-    candidate = _candidate(target, to)
+def start(
+    target: Target,
+    workload: str,
+    to: str,
+    who: str,
+    allow_floating: str | None = None,
+    approve_data: str | None = None,
+) -> int:
+    """Begin the upgrade of a workload to the variant of a file.
+
+    `allow_floating` and `approve_data` are the reasons of two overrides: a model that may change under it, and a
+    provider outside of the vendors and regions that the data may go to.
+    """
+    definition = defined(target, workload)
+    require_suite(definition)
+    candidate = candidate_of(target, to)
     with target.open_store() as store:
         _require_applied(store, definition)
-        _require_admitted(definition, candidate)
+        egress = approved(definition, applied(store), candidate, approve_data)
         standing = store.standing(workload)
         if standing.upgrade is not None:
             raise UsageError(
@@ -67,58 +86,52 @@ def start(target: Target, workload: str, to: str, who: str) -> int:
                 f"--to {to!r} is the variant that serves {workload!r} already, expected another one. "
                 "Type next: --to ANOTHER_FILE"
             )
-        name = _next_id(store, workload)
-        upgrade = begin(name, workload, route.incumbent, candidate.id, definition.plan, SystemClock().now(), name)
+        floats = _floats(target, store.variant(route.incumbent), candidate, allow_floating)
+        taken = {FLOATING: floats, waiver_of(candidate): egress}
+        waivers = tuple(Waiver(what, _named_person(who), why) for what, why in taken.items() if why is not None)
+        name, now = _next_id(store, workload), SystemClock().now()
+        upgrade = begin(name, workload, route.incumbent, candidate.id, definition.plan, now, name, waivers)
         store.put_variant(candidate)
         store.start_upgrade(upgrade, route_of(upgrade, route.epoch + 1, None), who, f"started with {to}")
         say(
             f"{name}: {visible(named(store, route.incumbent))} → {visible(named(store, candidate.id))}, "
             f"begun by {visible(who)}. Users see no change before the canary"
         )
+        if floats is not None:
+            say(f"⚠ may change under it, allowed by {visible(who)}: {visible(floats, 400)}. No further than shadow")
+        if egress is not None:
+            say(f"⚠ the data goes to {visible(candidate.provider)}, approved by {visible(who)}: {visible(egress, 400)}")
     say(f"Type next: midshift upgrade eval {workload} --grader exact")
     return 0
 
 
-def change_candidate(target: Target, workload: str, to: str, who: str, why: str) -> int:
+def change_candidate(
+    target: Target,
+    workload: str,
+    to: str,
+    who: str,
+    why: str,
+    allow_floating: str | None = None,
+    approve_data: str | None = None,
+) -> int:
     """Go on with another candidate: back to the eval, with its waivers and approvals gone."""
-    definition, candidate = _defined(target, workload), _candidate(target, to)
+    definition, candidate = defined(target, workload), candidate_of(target, to)
     with target.open_store() as store:
-        _require_admitted(definition, candidate)
+        egress = approved(definition, applied(store), candidate, approve_data)
+        incumbent = store.variant(_active(store, workload).incumbent)
+        floats = _floats(target, incumbent, candidate, allow_floating)
+        what, reason = ("", why) if floats is None else (FLOATING, f"{why}; {floats}")
         store.put_variant(candidate)
         after = _say_to(
-            store, workload, lambda at, _: Event(Kind.CANDIDATE_CHANGED, at, who, why, candidate=candidate.id)
+            store, workload, lambda at, _: Event(Kind.CANDIDATE_CHANGED, at, who, reason, what, candidate.id)
         )
+        if egress is not None:
+            approval = waiver_of(candidate)
+            _say_to(store, workload, lambda at, _: Event(Kind.WAIVED, at, who, egress, approval))
+            say(f"⚠ the data goes to {visible(candidate.provider)}, approved by {visible(who)}: {visible(egress, 400)}")
         say(f"{after.id}: the candidate is now {visible(named(store, candidate.id))}; back to the eval")
     say(f"Type next: midshift upgrade eval {workload} --grader exact")
     return 0
-
-
-def _defined(target: Target, workload: str) -> config.Definition:
-    definitions = target.definitions().workloads
-    if workload not in definitions:
-        raise UsageError(
-            f"{target.main} has no workload {workload!r}, expected one of: {', '.join(map(repr, definitions))}. "
-            "Type next: midshift check"
-        )
-    return definitions[workload]
-
-
-def _require_suite(definition: config.Definition) -> None:
-    """No suite, no upgrade: without one nobody would see that the candidate is worse."""
-    suite, path = definition.suite, definition.suite_path
-    if suite is not None and not suite.trouble and suite.slices:
-        return
-    if path is None:
-        found = "no suite"
-    elif suite is None:
-        found = f"no file {path!r}"
-    else:
-        found = suite.trouble or f"{suite.cases:,} cases without a slice in {path!r}"
-    line = '{"id": "t-1", "slice": "NAME", "messages": [{"role": "user", "content": "..."}], "reference": "..."}'
-    raise ConfigError(
-        f"{definition.place('suite')}: found {found}, expected a suite with slices: no suite, no upgrade. Type next: "
-        f"write {path or f'suites/{definition.name}.jsonl'}, one case a line like {line}, and: midshift check"
-    )
 
 
 def _require_applied(store: SqlStore, definition: config.Definition) -> None:
@@ -130,28 +143,33 @@ def _require_applied(store: SqlStore, definition: config.Definition) -> None:
         )
 
 
-def _require_admitted(definition: config.Definition, candidate: Variant) -> None:
-    workload = definition.workload
-    if not workload.admits(candidate.provider):
-        vendors = ", ".join((*(workload.data.vendors or (workload.incumbent.provider,)), candidate.provider))
-        raise ConfigError(
-            f"{definition.place('data.vendors')}: found a candidate at {candidate.provider!r}, which may not see the "
-            f"data of {definition.name!r}, expected one of its vendors. "
-            f"Type next: vendors: [{vendors}], and: midshift apply"
-        )
+def _floats(target: Target, incumbent: Variant, candidate: Variant, reason: str | None) -> str | None:
+    """Why the upgrade goes on with a model that may change under it; None if neither does."""
+    from midshift.cli.pinning import override, side, vendors_of
+    from midshift.providers.pins import PinClass
+
+    vendor = vendors_of(target.definitions())
+    both = ("incumbent", incumbent), ("candidate", candidate)
+    sides = [side(role, found, vendor(found.provider)) for role, found in both]
+    if any(item.pin.cls is PinClass.OPAQUE for item in sides):
+        sides = asyncio.run(_behind(target, sides))
+    return override(sides, reason)
 
 
-def _candidate(target: Target, to: str) -> Variant:
-    """The variant of a file that is named from here, or from the folder of the main file."""
-    folder = target.main.parent
-    if not (folder / to).exists() and Path(to).exists() and Path(to).resolve().is_relative_to(folder.resolve()):
-        to = Path(to).resolve().relative_to(folder.resolve()).as_posix()
-    found = config.load_variant(target.main, os.path.normpath(to))
-    try:
-        rendering.check(found.variant)
-    except ValueError as error:
-        raise ConfigError(f"{found.path}: {error}. Type next: mend the prompt of {found.path}") from None
-    return found.variant
+async def _behind(target: Target, sides: Sequence[Side]) -> list[Side]:
+    from midshift.cli.pinning import asked, control_planes
+    from midshift.providers.http.client import HttpClient
+
+    providers = [item.variant.provider for item in sides]
+    access = control_planes(target.definitions(), providers, os.environ, target.main.parent)
+    async with HttpClient(os.environ) as http:
+        return await asked(sides, access, http, SystemClock())
+
+
+def _named_person(who: str) -> str:
+    if not who.strip():
+        raise UsageError(f"--who {who!r} is empty, expected who. Type next: --who NAME")
+    return who
 
 
 def _next_id(store: SqlStore, workload: str) -> str:
@@ -297,6 +315,7 @@ def _require_waivable(store: SqlStore, upgrade: Upgrade, what: str, state: Path)
     names = {part.name for part in applied_one(store, upgrade.workload).workload.slices}
     names |= {*found.unproven, *found.regressed} if found is not None else set()
     kind = what.split(":")[1] if what.startswith("drift:") else ""
+    names |= {CANARY_PINS} if upgrade.is_waived(FLOATING) else set()
     if what not in {"shadow", "coverage", *names} and kind not in tuple(DriftKind):
         raise UsageError(
             f"{what!r} is nothing that can be waived, expected a slice ({', '.join(sorted(names))}), coverage, shadow, "
@@ -394,6 +413,9 @@ def _routes(store: SqlStore, workload: str | None) -> list[dict[str, Any]]:
             "candidate": route.candidate and {"id": route.candidate, "name": named(store, route.candidate)},
             "share": route.share,
             "shadow_share": route.shadow_share,
+            "noise_share": route.noise_share,
+            "pair_share": route.pair_share,
+            "reverse_share": route.reverse_share,
             "lease_until": route.lease_until and route.lease_until.isoformat(),
             "gateways": [
                 {
@@ -419,6 +441,8 @@ def _route_lines(store: SqlStore, workload: str | None) -> list[str]:
         served = f"{100 - 100 * route['share']:.4g} % of units to {visible(route['incumbent']['name'])}"
         if route["candidate"] is not None:
             shadow = ", every other request shadowed" if route["shadow_share"] else ""
+            pairs = route["pair_share"] or route["reverse_share"]
+            shadow += f", {100 * pairs:.4g} % of requests answered by both" if pairs else ""
             served += f", {100 * route['share']:.4g} % to {visible(route['candidate']['name'])}{shadow}"
         lines.append(escape(f"{route['workload']}: {served} (epoch {route['epoch']})"))
         for item in route["gateways"]:
@@ -438,89 +462,31 @@ class EvalOptions:
     """The command line of `midshift upgrade eval`, as typed."""
 
     workload: str
-    grader: str
+    grader: str | None
     state: Path
     html: Path | None = None
     as_json: bool = False
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of `midshift eval`, by name."""
 
 
 def evaluate(target: Target, options: EvalOptions, environment: Mapping[str, str] = os.environ) -> int:
-    """Run the suite on incumbent and candidate, judge it, and keep the result for the controller."""
-    from rich.console import Console
+    """Run the suite on incumbent and candidate, as `midshift eval` does, and keep the result for the controller."""
+    from midshift.cli import eval as command
 
-    from midshift.cli import evaluating
-    from midshift.cli.compare import EXIT_CODES, require_folder, write_whole
-    from midshift.cli.serve import StateFolder
-    from midshift.reports import html, terminal
-    from midshift.reports.comparison import document
-
-    if options.html is not None:
-        require_folder(options.html)
-    clock = SystemClock()
     with target.open_store() as store:
         upgrade = _active(store, options.workload)
-        suite = _suite(target, applied_one(store, options.workload), options.grader)
-        variants = store.variant(upgrade.incumbent), store.variant(upgrade.candidate)
-        names = named(store, upgrade.incumbent), named(store, upgrade.candidate)
-    comparison = _run(suite, variants, names, environment)
-    path = StateFolder(options.state, clock).write_eval(evaluating.evidence_of(comparison, variants[1]))
-    if options.html is not None:
-        write_whole(options.html, html.render(comparison))
-    if options.as_json:
-        say(json.dumps(document(comparison), indent=2))
-    else:
-        terminal.show(comparison, Console(highlight=False))
-        pages = "" if options.html is None else f"; page: {visible(str(options.html))}"
-        say(f"\nkept for the controller: {visible(str(path))}{pages}")
-        say(f"Type next: midshift upgrade status {options.workload}")
-    return EXIT_CODES[comparison.ruling.decision]
-
-
-def _run(
-    suite: Suite, variants: tuple[Variant, Variant], names: tuple[str, str], environment: Mapping[str, str]
-) -> Comparison:
-    from midshift.cli.evaluating import evaluate as ask_both
-    from midshift.cli.serve import no_address, upstream
-    from midshift.providers.http.pool import Pool
-
-    upstreams = {variant.provider: upstream(variant.provider, environment) for variant in variants}
-    for provider, found in upstreams.items():
-        if found is None:
-            raise ConfigError(no_address(provider))
-
-    async def ask() -> Comparison:
-        with ExitStack() as stack:
-            pools = {name: Pool(found, found.api_key) for name, found in upstreams.items() if found is not None}
-            for pool in pools.values():
-                stack.callback(pool.close)
-            return await ask_both(suite, *variants, pools, SystemClock(), names)
-
-    return asyncio.run(ask())
-
-
-def _suite(target: Target, definition: config.Definition, grader: str) -> Suite:
-    from midshift.cli.evaluating import Suite
-    from midshift.evals import suite_file
-    from midshift.evals.graders import BY_NAME
-    from midshift.evals.rows import Side
-
-    grade = BY_NAME.get(grader)
-    if grade is None:
-        raise UsageError(
-            f"--grader {grader!r} is none, expected one of: {', '.join(BY_NAME)}. Type next: --grader exact"
+        definition, definitions = applied_one(store, options.workload), applied(store)
+        incumbent, candidate = (
+            command.Named(named(store, one), store.variant(one)) for one in (upgrade.incumbent, upgrade.candidate)
         )
-
-    def graded(case: EvalCase, answer: Answer, _: Variant) -> Mapping[str, float]:
-        return grade(case, answer, Side.CANDIDATE)  # these graders look at the case and the answer only
-
-    path = _suite_lines(target, definition)
-    with path.open("rb") as lines:
-        cases = suite_file.read(lines, str(path))
-    watched = frozenset(part.name for part in definition.workload.slices if part.role is SliceRole.WATCH)
-    return Suite(path, definition.workload.claims[0], cases, graded, definition.workload.margin, watched)
+        require_approved(definition, definitions, upgrade, candidate.variant)
+    subject = command.Subject(definition, definitions, incumbent, (candidate,))
+    asked = command.Options(options.state, grader=options.grader, html=options.html, as_json=options.as_json)
+    return command.carried_out(target, subject, replace(asked, **options.terms), environment)
 
 
-def _suite_lines(target: Target, definition: config.Definition) -> Path:
+def suite_lines(target: Target, definition: config.Definition) -> Path:
     """The file of JSON lines that holds the cases: the suite itself, or the one that its YAML names."""
     if definition.suite_path is None:
         raise ConfigError(

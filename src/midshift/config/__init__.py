@@ -4,10 +4,12 @@
 serves. Everything here is pure but `files`; every problem has its place in a file and a way out.
 
 files       read a folder                      documents  the files as types: names, meanings, JSON Schema
+values      what single values look like       provider_documents   providers, as documents.py
 assemble    texts to definitions               tree       YAML to a tree with places
 definitions what comes of it                   reading    tree to documents, all problems at once
 dumping     definitions to files and a store   workloads, variants, suites   what values mean together
 changes     what an apply changes; G0; sync    checks     what is odd, and the way back
+providers   where models answer
 starter     what `midshift init` writes        editors    JSON Schema
 
 Elsewhere: what a prompt does to a request (domain.rendering), where definitions are kept (store).
@@ -28,14 +30,17 @@ from midshift.config.definitions import (
     Unreadable,
     VariantFile,
 )
-from midshift.config.dumping import content, dump, restored
+from midshift.config.dumping import content, dump, providers_content, restored
 from midshift.config.editors import schema, variant_schema
+from midshift.config.entries import PROVIDERS, PROVIDERS_FORMAT, digest
 from midshift.config.files import load, load_variant
 from midshift.config.problems import InvalidConfig, Place, Problem
 from midshift.config.shelf import decoded
 
 __all__ = [
     "MAIN",
+    "PROVIDERS",
+    "PROVIDERS_FORMAT",
     "Bypass",
     "Change",
     "Definition",
@@ -62,8 +67,10 @@ __all__ = [
     "guard",
     "load",
     "load_variant",
+    "digest",
     "one_line_change",
     "parse",
+    "providers_content",
     "restored",
     "rollback_steps",
     "schema",

@@ -7,10 +7,11 @@ Elsewhere: reading files (files), what is odd without being wrong (checks).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from types import MappingProxyType
 
-from midshift.config import documents, suites, variants, workloads
+from midshift.config import documents, providers, suites, tree, variants, workloads
 from midshift.config.definitions import (
     MAIN,
     Definition,
@@ -21,9 +22,13 @@ from midshift.config.definitions import (
     SuiteFacts,
     VariantFile,
 )
-from midshift.config.problems import Place, shown
+from midshift.config.problems import Place, Report, shown
+from midshift.config.provider_documents import StoredProviders
 from midshift.config.reading import Cursor, unset
 from midshift.config.shelf import Fetch, Shelf
+from midshift.config.tree import Fields
+from midshift.domain.retirement import ModelName
+from midshift.providers.definition import Provider
 
 
 def parse(sources: Mapping[str, Source], main: str = MAIN) -> Definitions:
@@ -35,13 +40,15 @@ def parse(sources: Mapping[str, Source], main: str = MAIN) -> Definitions:
     return assemble(sources.get, main)
 
 
-def assemble(fetch: Fetch, main: str = MAIN) -> Definitions:
+def assemble(fetch: Fetch, main: str = MAIN, *, is_stored: bool = False) -> Definitions:
     """The same, with the files fetched by name when they are needed; None stands for a file that is not there.
+
+    What `is_stored` was looked at when it was applied: its variants may name providers that are defined elsewhere.
 
     Raises:
         InvalidConfig: as `parse`.
     """
-    shelf = Shelf(fetch)
+    shelf = Shelf(fetch, providers=None if is_stored else frozenset())
     source = fetch(main)
     if source is None:
         shelf.report.add(Place(main), "no such file", "the definitions of the product", "midshift init")
@@ -50,13 +57,13 @@ def assemble(fetch: Fetch, main: str = MAIN) -> Definitions:
     return definitions or Definitions({})
 
 
-def variant_file(fetch: Fetch, path: str) -> VariantFile:
-    """A single variant, such as the candidate of a new upgrade.
+def variant_file(fetch: Fetch, path: str, main: str = MAIN) -> VariantFile:
+    """A single variant, such as the candidate of a new upgrade; of the main file only the names of providers count.
 
     Raises:
         InvalidConfig: with every problem of its files.
     """
-    shelf = Shelf(fetch)
+    shelf = Shelf(fetch, providers=_names_of_providers(fetch(main), main))
     if fetch(path) is None:
         shelf.report.add(Place(path), "no such file", "a variant file", "midshift init   (shows how one looks)")
     found = variants.variant(shelf, path)
@@ -66,24 +73,70 @@ def variant_file(fetch: Fetch, path: str) -> VariantFile:
     return found
 
 
+def stored_providers(text: str) -> Mapping[str, Provider]:
+    """The providers that a store keeps, from YAML.
+
+    Raises:
+        InvalidConfig: for what this midshift cannot read.
+    """
+    shelf = Shelf({"stored providers": text}.get)
+    root = shelf.document("stored providers", StoredProviders)
+    found = {} if root is None else providers.providers(root.reading.document.providers, root / "providers")
+    shelf.report.settle()
+    return found
+
+
+def _names_of_providers(source: Source | None, main: str) -> frozenset[str]:
+    """What the main file calls its providers, whatever else is wrong with it."""
+    text = source.removeprefix("\ufeff") if isinstance(source, str) else ""
+    root = tree.read(main, text, Report())
+    section = root.get("providers") if isinstance(root, Fields) else None
+    return frozenset(key.text for key, _ in section.entries) if isinstance(section, Fields) else frozenset()
+
+
 def _definitions(shelf: Shelf, main: str) -> Definitions | None:
     root = shelf.document(main, documents.Midshift)
     if root is None:
         return None
     document: documents.Midshift = root.reading.document
     _check_claims(document, root / "workloads")
+    retirements = dict(_retirements(document, root / "retirements"))
+    defined = providers.providers(document.providers, root / "providers")
+    if shelf.providers is not None:
+        shelf.providers = frozenset(document.providers)
     found = [
         _definition(shelf, name, entry, root / "workloads" / name) for name, entry in sorted(document.workloads.items())
     ]
     if shelf.report.problems:
         return None
     environments = {
-        name: Environment(name, SecretRef.parse(entry.store), tuple(url.rstrip("/") for url in entry.gateways))
+        name: Environment(
+            name, SecretRef.parse(entry.store), tuple(url.rstrip("/") for url in entry.gateways), providers.here(entry)
+        )
         for name, entry in sorted(document.environments.items())
     }
+    for name, environment in environments.items():
+        providers.check_environment(environment, defined, root / "environments" / name / "providers")
+    if shelf.report.problems:
+        return None
     return Definitions(
-        MappingProxyType({item.name: item for item in found if item is not None}), MappingProxyType(environments)
+        MappingProxyType({item.name: item for item in found if item is not None}),
+        MappingProxyType(environments),
+        retirements=MappingProxyType(retirements),
+        providers=MappingProxyType(defined),
     )
+
+
+def _retirements(document: documents.Midshift, at: Cursor) -> Iterator[tuple[ModelName, date]]:
+    """The user's shutdown dates; a day that its month does not have is a problem."""
+    for name, text in sorted(document.retirements.items()):
+        here = at / name
+        if not here.whole:
+            continue
+        try:
+            yield ModelName.parse(name), date.fromisoformat(text)
+        except ValueError:
+            here.complain(f"{shown(text)}, which is no day of any calendar", "a date", f"{name}: 2027-01-31")
 
 
 def _check_claims(document: documents.Midshift, at: Cursor) -> None:

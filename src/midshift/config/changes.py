@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from midshift.config import documents, tree
+from midshift.config import entries, tree, values
 from midshift.config.definitions import MAIN, Definition, Definitions, VariantFile
+from midshift.config.entries import Plain
 from midshift.config.problems import InvalidConfig, Place, Problem, Report, one_of, refuse, shown
 from midshift.config.reading import flow
 from midshift.config.tree import Fields, Scalar
 from midshift.domain.variant import Variant
+from midshift.providers.definition import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def difference(
         for name in names
         for change in _of_workload(before.workloads.get(name), new.workloads.get(name), serving.get(name))
     ]
-    return Difference((*found, *_moved(before, new, serving)))
+    return Difference((*found, *_moved(before, new, serving), *_provider_changes(before, new)))
 
 
 def guard(found: Difference, bypass: Bypass | None = None) -> None:
@@ -99,7 +101,7 @@ def one_line_change(text: str, workload: str, new_variant_path: str) -> str:
             on one line of its own (an alias, an anchor, a block of text).
     """
     value = _incumbent(text, workload)
-    if not re.fullmatch(documents.FILE_PATH, new_variant_path):
+    if not re.fullmatch(values.FILE_PATH, new_variant_path):
         refuse(value.place, f"the path {shown(new_variant_path)}", "a file's path", f"midshift sync {workload}")
     if value.text == new_variant_path:
         return text
@@ -154,6 +156,38 @@ def _g0(old: Definition, new: Definition) -> Problem:
         found = f"the incumbent {new.incumbent.path} in place of {old.incumbent.path} ({parts})"
         do = f"midshift upgrade start {new.name} --to {new.incumbent.path}"
     return Problem(new.place("incumbent"), found, "an incumbent that changes through an upgrade", do)
+
+
+def _provider_changes(old: Definitions, new: Definitions) -> Iterator[Change]:
+    """What differs about the providers; another vendor under an incumbent's provider is another incumbent (G0)."""
+    for name in sorted({*old.providers, *new.providers}):
+        before, after = old.provider(name), new.provider(name)
+        if before == after:
+            continue
+        if before is None or after is None:
+            words = f"removed, it was at {before.host}" if before else f"new, at {after.host if after else None}"
+            yield Change("providers", f"{name}: {words}")
+            continue
+        was, will = _flat(_said(before)), _flat(_said(after))
+        differing = [field for field in sorted({*was, *will}) if was.get(field) != will.get(field)]
+        words = ", ".join(f"{field} {was.get(field, 'none')} → {will.get(field, 'none')}" for field in differing)
+        served = [item for item in new if item.incumbent.variant.provider == name and item.name in old.workloads]
+        refusal = _other_vendor(served[0], before, after) if served and before.vendor != after.vendor else None
+        yield Change("providers", f"{name}: {words}", refusal)
+
+
+def _said(provider: Provider) -> Plain:
+    return {"vendor": provider.vendor, "address": provider.address or "none", **entries.provider(provider)}
+
+
+def _other_vendor(item: Definition, before: Provider, after: Provider) -> Problem:
+    return Problem(
+        item.place("incumbent"),
+        f"the incumbent's provider {before.name!r} at the vendor {after.vendor!r} in place of {before.vendor!r}",
+        "an incumbent whose vendor changes through an upgrade",
+        f"a provider of another name for {after.vendor}, a variant file that names it, and: "
+        f"midshift upgrade start {item.name} --to NEW_FILE",
+    )
 
 
 def _moved(old: Definitions, new: Definitions, serving: Mapping[str, str]) -> Iterator[Change]:
@@ -245,7 +279,7 @@ def _incumbent(text: str, workload: str) -> Scalar:
         )
     value = entry.get("incumbent")
     if not isinstance(value, Scalar):
-        refuse(entry.place, f"no incumbent in {shown(workload)}", "a variant file", f"incumbent: {documents.A_VARIANT}")
+        refuse(entry.place, f"no incumbent in {shown(workload)}", "a variant file", f"incumbent: {values.A_VARIANT}")
     return value
 
 

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from midshift.config.definitions import Definition, Definitions, Environment
+from midshift.config.definitions import MAIN, Definition, Definitions, Environment
 from midshift.config.problems import Place
 from midshift.domain.suite import SliceRole
+from midshift.providers.definition import Provider, is_private
+from midshift.providers.egress import outside
 
 
 class Level(StrEnum):
@@ -52,7 +54,8 @@ class RollbackStep:
 
 def check(definitions: Definitions) -> list[Remark]:
     """Everything worth saying, workload by workload."""
-    remarks = [remark for item in definitions for remark in _of_workload(item, definitions.environments)]
+    remarks = [remark for item in definitions for remark in _of_workload(item, definitions)]
+    remarks += [remark for provider in definitions.providers.values() for remark in _provider(provider)]
     if not definitions.environments:
         first = next(iter(definitions), None)
         place = Place(first.place().file) if first else Place("midshift.yaml")
@@ -114,10 +117,12 @@ _DEPLOY = re.compile(
 _DENIED = re.compile(r"(?i)\b(?:no|not|never|without|nothing|instead of)\b")
 
 
-def _of_workload(item: Definition, environments: Mapping[str, Environment]) -> Iterator[Remark]:
+def _of_workload(item: Definition, definitions: Definitions) -> Iterator[Remark]:
+    environments = definitions.environments
     yield from _suite(item)
     yield from _slices(item)
     yield from _requests(item)
+    yield from _egress(item, definitions)
     yield from _runbook(item)
     for step in rollback_steps(item, environments):
         level = Level.RED if step.is_deploy else Level.GREEN
@@ -126,7 +131,7 @@ def _of_workload(item: Definition, environments: Mapping[str, Environment]) -> I
 
 def _suite(item: Definition) -> Iterator[Remark]:
     place, suite = item.place("suite"), item.suite
-    build = f"midshift suite build {item.name}"
+    build = f"midshift suite build {item.name} --from TRACE.jsonl"
     if item.suite_path is None:
         yield Remark(Level.RED, place, f"{item.name} has no suite, and without one there is no upgrade", build)
     elif suite is None:
@@ -155,7 +160,7 @@ def _slices(item: Definition) -> Iterator[Remark]:
                 level,
                 place,
                 f"slice {part.name!r} has no case in {item.suite_path!r}",
-                f"midshift suite build {item.name}",
+                f"midshift suite build {item.name} --from TRACE.jsonl",
             )
         if part.name not in rules:
             words = f"slice {part.name!r} has no `when`; a request is in it only if the app says so in x-midshift-slice"
@@ -179,14 +184,31 @@ def _requests(item: Definition) -> Iterator[Remark]:
             "no unit: each request is assigned by itself, and one user can meet both variants",
             "unit: [header:x-user-id, conversation]",
         )
+
+
+def _egress(item: Definition, definitions: Definitions) -> Iterator[Remark]:
+    """Variants at a provider that lies outside of the vendors or regions that the data may go to."""
+    incumbent = definitions.provider(item.incumbent.variant.provider)
     for file in item.variants:
-        if not workload.admits(file.variant.provider):
-            yield Remark(
-                Level.RED if file is item.incumbent else Level.YELLOW,
-                item.place("data.vendors"),
-                f"{file.path} is at {file.variant.provider!r}, which is not among the vendors that may see the data",
-                f"vendors: [{', '.join((*workload.data.vendors, file.variant.provider))}]",
-            )
+        provider = definitions.provider(file.variant.provider)
+        if incumbent is None or provider is None:
+            continue
+        for found in outside(item.workload.data, incumbent, provider):
+            level = Level.RED if file is item.incumbent else Level.YELLOW
+            place = item.place(f"data.{found.limit.value}")
+            yield Remark(level, place, f"{file.path} is at {found.words}", found.type_next)
+
+
+def _provider(provider: Provider) -> Iterator[Remark]:
+    """What may be meant, and probably is not."""
+    place, address = Place(MAIN), provider.address
+    if provider.key_ref is not None and address is not None and not is_private(address):
+        yield Remark(
+            Level.YELLOW,
+            place,
+            f"the key of provider {provider.name!r} goes to {provider.host} without TLS, readable on the way",
+            f"base_url: https://{provider.host}",
+        )
 
 
 def _runbook(item: Definition) -> Iterator[Remark]:

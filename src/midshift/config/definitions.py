@@ -8,48 +8,41 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Self, TypeAlias
+from dataclasses import dataclass, field, replace
+from datetime import date
+from types import MappingProxyType
+from typing import TypeAlias
 
 from midshift.config import entries
 from midshift.config.problems import Place
 from midshift.domain.plan import Plan
+from midshift.domain.retirement import ModelName
 from midshift.domain.variant import Variant
 from midshift.domain.workload import Workload
+from midshift.providers.definition import Provider, of_preset
+from midshift.providers.secrets import SecretKind as SecretKind
+from midshift.providers.secrets import SecretRef as SecretRef
 
 MAIN = "midshift.yaml"
 """The name of the file that everything starts from."""
 
 
-class SecretKind(StrEnum):
-    """Where a secret is kept."""
-
-    ENV = "env"
-    FILE = "file"
-
-
 @dataclass(frozen=True, slots=True)
-class SecretRef:
-    """Where to find a secret: never the secret."""
+class ProviderHere:
+    """What is different about a provider in one environment; None for what is not."""
 
-    kind: SecretKind
-    name: str
+    base_url: str | None = None
+    key: SecretRef | None = None
+    shadow_key: SecretRef | None = None
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `env:NAME` or `file:PATH`.
-
-        Raises:
-            ValueError: for anything else; the text is not repeated, for it may be the secret itself.
-        """
-        kind, _, name = text.partition(":")
-        if kind not in tuple(SecretKind) or not name:
-            raise ValueError("expected a reference to a secret, env:NAME or file:PATH")
-        return cls(SecretKind(kind), name)
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.name}"
+    def of(self, provider: Provider) -> Provider:
+        """The provider as it is here."""
+        return replace(
+            provider,
+            base_url=self.base_url or provider.base_url,
+            key=self.key or provider.key,
+            shadow_key=self.shadow_key or provider.shadow_key,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +52,7 @@ class Environment:
     name: str
     store: SecretRef
     gateways: tuple[str, ...] = ()
+    providers: Mapping[str, ProviderHere] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +125,26 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """Everything that a product's files define: definitions by workload, environments by name."""
+    """Everything that a product's files define: definitions by workload, environments and providers by name.
+
+    `retirements` are shutdown dates that the user knows, by model.
+    """
 
     workloads: Mapping[str, Definition]
     environments: Mapping[str, Environment] = field(default_factory=dict)
+    retirements: Mapping[ModelName, date] = field(default_factory=dict)
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+
+    def provider(self, name: str) -> Provider | None:
+        """A provider that is defined, or the known vendor of that name; None if it is neither."""
+        return self.providers.get(name) or of_preset(name)
+
+    def in_environment(self, name: str) -> Definitions:
+        """The same with its providers as one environment has them."""
+        here = self.environments[name].providers if name in self.environments else {}
+        known = {item: self.provider(item) for item in here}
+        changed = {item: here[item].of(provider) for item, provider in known.items() if provider is not None}
+        return replace(self, providers=MappingProxyType(dict(sorted({**self.providers, **changed}.items()))))
 
     def __iter__(self) -> Iterator[Definition]:
         return iter(self.workloads.values())

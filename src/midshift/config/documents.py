@@ -2,7 +2,7 @@
 
 One place says what a field is called, what it may hold and what it means: the reader, its messages, the JSON Schema
 for editors and the reference all come from here. `title` says what is expected, `examples` what could be typed.
-Elsewhere: what the values mean together (assemble).
+Elsewhere: what single values look like (values), providers (provider_documents), what they mean together (assemble).
 """
 
 from __future__ import annotations
@@ -11,105 +11,30 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from midshift.config import units
+from midshift.config.provider_documents import Provider, ProviderHere
+from midshift.config.values import (
+    Address,
+    Amount,
+    BodyPath,
+    Day,
+    Document,
+    Duration,
+    FilePath,
+    HeaderName,
+    Language,
+    ModelId,
+    ModelPath,
+    Name,
+    Percent,
+    Points,
+    SecretReference,
+    SliceName,
+    UnitText,
+    Word,
+)
 from midshift.domain.suite import SliceRole
 from midshift.domain.variant import PromptMode
-from midshift.domain.workload import BODY_PATH, HEADER_NAME, Cycle, Redaction, Stakes
-
-# No controls, no invisible characters, no reordering of what is read; no absolute path, no backslash.
-_HIDDEN = r"\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff"
-FILE_PATH = rf"^[^{_HIDDEN}\\/~\s][^{_HIDDEN}\\]{{0,300}}$"
-A_VARIANT = "variants/NAME.yaml"
-
-Name: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
-        title="a name of small letters, digits, dots, dashes and underscores, at most 63",
-        examples=["support-reply"],
-    ),
-]
-SliceName: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
-        title="a slice's name of letters, digits, dots, dashes and underscores, at most 63",
-        examples=["escalations"],
-    ),
-]
-Word: TypeAlias = Annotated[
-    str,
-    Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", title="one word", examples=["legal"]),
-]
-ModelId: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"^[\x21-\x7e]{1,200}$",
-        title="a model id as requests carry it, in ASCII without spaces",
-        examples=["claude-3-7-sonnet-20250219"],
-    ),
-]
-FilePath: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=FILE_PATH,
-        title="a file's path, relative to this file, with forward slashes",
-        examples=[A_VARIANT],
-    ),
-]
-UnitText: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=rf"^(conversation|header:{HEADER_NAME.pattern}|body:{BODY_PATH.pattern})$",
-        title="header:NAME, body:DOTTED.PATH or conversation",
-        examples=["header:x-user-id"],
-    ),
-]
-HeaderName: TypeAlias = Annotated[
-    str, Meta(pattern=rf"^{HEADER_NAME.pattern}$", title="a header's name", examples=["x-queue"])
-]
-BodyPath: TypeAlias = Annotated[
-    str, Meta(pattern=rf"^{BODY_PATH.pattern}$", title="a dotted path in the body", examples=["metadata.tier"])
-]
-Language: TypeAlias = Annotated[
-    str,
-    Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$", title="a language tag", examples=["de"]),
-]
-Percent: TypeAlias = Annotated[
-    str,
-    Meta(pattern=units.PERCENT, title="a share from 0% to 100%, such as 5% or 0.5%", examples=["5%"]),
-]
-Duration: TypeAlias = Annotated[
-    str,
-    Meta(pattern=units.DURATION, title="whole hours, days or weeks, such as 36h, 2d or 2w", examples=["2d"]),
-]
-Points: TypeAlias = Annotated[
-    str,
-    Meta(pattern=units.POINTS, title="points, hundredths of a score's range, such as 2pt or 0.5pt", examples=["2pt"]),
-]
-Amount: TypeAlias = Annotated[float, Meta(gt=0, title="a number above 0", examples=[9000])]
-SecretReference: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:[^\x00-\x1f\x7f\s]{1,300})$",
-        title="a reference to a secret, env:NAME or file:PATH",
-        examples=["env:MIDSHIFT_DB"],
-        extra={"withhold": ""},  # whatever stands here instead may be the secret
-    ),
-]
-Address: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"^https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?/?$",
-        title="http:// or https://, a host, and a port if need be; without path or password",
-        examples=["http://gateway-1:8080"],
-        extra={"withhold": "[@?=]"},  # a user, a password, a token
-    ),
-]
-
-
-class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping of a file."""
+from midshift.domain.workload import Cycle, Redaction, Stakes
 
 
 class When(Document, frozen=True, kw_only=True):
@@ -147,6 +72,18 @@ class Slice(Document, frozen=True, kw_only=True):
         SliceRole,
         Meta(description="`critical`: an upgrade waits for it. `watch`: it is shown and does not gate."),
     ] = SliceRole.CRITICAL
+
+
+class Ring(Document, frozen=True, kw_only=True):
+    """People who get a candidate before everybody else, and are in no comparison."""
+
+    when: Annotated[
+        When | UnsetType,
+        Meta(
+            description="Whose requests are in it, by header or body. Without it, apps name it in `x-midshift-ring`.",
+            examples=[{"header": "x-staff", "equals": "yes"}],
+        ),
+    ] = UNSET
 
 
 class Approval(Document, frozen=True, kw_only=True):
@@ -202,6 +139,27 @@ class Upgrade(Document, frozen=True, kw_only=True):
         Duration,
         Meta(description="How long the way back stays open after 100%: at least `14d`.", examples=["2w"]),
     ] = "2w"
+    noise: Annotated[
+        Percent,
+        Meta(
+            description="The share of shadowed requests that the incumbent answers twice: how it differs from itself.",
+            examples=["5%"],
+        ),
+    ] = "2%"
+    pairs: Annotated[
+        Percent,
+        Meta(
+            description="The share of requests in canary and soak that the other variant answers as well, unseen.",
+            examples=["2%"],
+        ),
+    ] = "1%"
+    rings: Annotated[
+        dict[Name, Ring],
+        Meta(
+            description="People who get the candidate from the first step on. With them, steps may begin with `0%`.",
+            examples=[{"staff": {"when": {"header": "x-staff", "equals": "yes"}}}],
+        ),
+    ] = {}
     approvals: Annotated[
         dict[Percent, Annotated[tuple[Approval, ...], Meta(min_length=1, examples=[[{"role": "legal"}]])]],
         Meta(
@@ -334,6 +292,13 @@ class Environment(Document, frozen=True, kw_only=True):
         tuple[Address, ...],
         Meta(description="The gateways, each as its own address.", examples=[["http://gateway-1:8080"]]),
     ] = ()
+    providers: Annotated[
+        dict[Name, ProviderHere],
+        Meta(
+            description="By provider, the address and keys that are different here.",
+            examples=[{"anthropic": {"key": "env:STAGING_ANTHROPIC_KEY"}}],
+        ),
+    ] = {}
 
 
 class Midshift(Document, frozen=True, kw_only=True):
@@ -344,9 +309,26 @@ class Midshift(Document, frozen=True, kw_only=True):
         dict[Name, Workload],
         Meta(min_length=1, description="The workloads by name.", examples=[{"support-reply": {}}]),
     ]
+    providers: Annotated[
+        dict[Name, Provider],
+        Meta(
+            description="The providers by name. Most known vendors need no entry: their name and key variable will do.",
+            examples=[{"my-host": {"vendor": "openai_compatible", "base_url": "https://vllm.internal:8000/v1"}}],
+        ),
+    ] = {}
     environments: Annotated[
         dict[Name, Environment],
         Meta(description="The environments by name.", examples=[{"production": {"store": "env:MIDSHIFT_DB"}}]),
+    ] = {}
+    retirements: Annotated[
+        dict[ModelPath, Day],
+        Meta(
+            description=(
+                "Shutdown dates that you know better than vendor and catalogue, by provider and model; "
+                "`midshift radar` shows both."
+            ),
+            examples=[{"anthropic/claude-sonnet-4-6": "2027-01-31"}],
+        ),
     ] = {}
 
 
@@ -374,7 +356,10 @@ class Prompt(Document, frozen=True, kw_only=True):
 class Variant(Document, frozen=True, kw_only=True):
     """A variant file: what answers."""
 
-    provider: Annotated[Name, Meta(description="The vendor, as midshift names it.", examples=["anthropic"])]
+    provider: Annotated[
+        Name,
+        Meta(description="A provider of midshift.yaml, or a vendor that midshift knows.", examples=["anthropic"]),
+    ]
     model: Annotated[
         ModelId,
         Meta(description="The model's id at that vendor, pinned to a snapshot.", examples=["claude-sonnet-4-6"]),
@@ -394,7 +379,8 @@ class Variant(Document, frozen=True, kw_only=True):
         Meta(
             description=(
                 "Request fields that are pinned, as plain JSON. `drop: [NAME, ...]` takes fields out of the request; "
-                "`set: {NAME: VALUE}` is the same as naming them directly."
+                "`set: {NAME: VALUE}` is the same as naming them directly; `clamp: {NAME: [LOW, HIGH]}` holds a number "
+                "that the app sends within bounds, and `effort` likewise."
             ),
             examples=[{"drop": ["temperature"]}],
         ),

@@ -13,12 +13,22 @@ from types import MappingProxyType
 
 import yaml
 
-from midshift.config.assemble import parse
-from midshift.config.definitions import MAIN, Definition, Definitions, Environment, VariantFile, relative
-from midshift.config.entries import FORMAT, Plain, given
+from midshift.config import entries
+from midshift.config.assemble import assemble, stored_providers
+from midshift.config.definitions import (
+    MAIN,
+    Definition,
+    Definitions,
+    Environment,
+    ProviderHere,
+    VariantFile,
+    relative,
+)
+from midshift.config.entries import FORMAT, PROVIDERS_FORMAT, Plain, given
 from midshift.config.problems import Place, refuse
 from midshift.config.tree import Scalar, resolve
 from midshift.domain.variant import Json, Prompt, PromptMode, Variant
+from midshift.providers.definition import Provider
 
 
 def dump(definitions: Definitions) -> dict[str, str]:
@@ -26,6 +36,10 @@ def dump(definitions: Definitions) -> dict[str, str]:
     main: Plain = {"version": 1, "workloads": {item.name: item.entry for item in definitions}}
     if definitions.environments:
         main["environments"] = {name: _environment(item) for name, item in definitions.environments.items()}
+    if definitions.providers:
+        main["providers"] = {name: entries.provider(item) for name, item in definitions.providers.items()}
+    if definitions.retirements:
+        main["retirements"] = {str(name): day.isoformat() for name, day in sorted(definitions.retirements.items())}
     files = {MAIN: _yaml(main)}
     for item in definitions:
         for file in item.variants:
@@ -47,13 +61,20 @@ def content(definition: Definition) -> Plain:
     return {"format": FORMAT, "name": definition.name, "workload": definition.entry, "files": files}
 
 
+def providers_content(definitions: Definitions) -> Plain:
+    """The providers as plain JSON: what a store keeps under the name `entries.PROVIDERS`, and `restored` reads."""
+    listed = {name: entries.provider(item) for name, item in definitions.providers.items()}
+    return {"format": PROVIDERS_FORMAT, "providers": listed}
+
+
 def restored(contents: Iterable[Mapping[str, object]]) -> Definitions:
-    """The definitions that `content` made these of; without environments, which are no part of a definition.
+    """The definitions that `content` and `providers_content` made these of; environments are no part of them.
 
     Raises:
         InvalidConfig: for a content that this midshift cannot read.
     """
     found: dict[str, Definition] = {}
+    providers: Mapping[str, Provider] = {}
     for item in contents:
         match item:
             case {
@@ -64,7 +85,10 @@ def restored(contents: Iterable[Mapping[str, object]]) -> Definitions:
             } if form == FORMAT:
                 main = _yaml({"version": 1, "workloads": {name: dict(entry)}})
                 sources = {str(path): str(text) for path, text in files.items()}
-                found[name] = replace(parse(sources | {MAIN: main}).workloads[name], places=MappingProxyType({}))
+                stored = assemble((sources | {MAIN: main}).get, is_stored=True)
+                found[name] = replace(stored.workloads[name], places=MappingProxyType({}))
+            case {"format": str(form), "providers": Mapping() as listed} if form == PROVIDERS_FORMAT:
+                providers = stored_providers(_yaml({"providers": dict(listed)}))
             case _:
                 refuse(
                     Place("stored definition"),
@@ -72,11 +96,17 @@ def restored(contents: Iterable[Mapping[str, object]]) -> Definitions:
                     f"{FORMAT!r}",
                     "midshift apply   (with the midshift that this store is of)",
                 )
-    return Definitions(MappingProxyType(dict(sorted(found.items()))))
+    return Definitions(MappingProxyType(dict(sorted(found.items()))), providers=MappingProxyType(dict(providers)))
 
 
 def _environment(environment: Environment) -> Plain:
-    return given(store=str(environment.store), gateways=list(environment.gateways) or None)
+    here = {name: _here(said) for name, said in environment.providers.items()}
+    return given(store=str(environment.store), gateways=list(environment.gateways) or None, providers=here or None)
+
+
+def _here(said: ProviderHere) -> Plain:
+    key, shadow_key = (None if ref is None else str(ref) for ref in (said.key, said.shadow_key))
+    return given(base_url=said.base_url, key=key, shadow_key=shadow_key)
 
 
 def _variant(file: VariantFile) -> Plain:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from midshift.config import documents
+from midshift.config.values import Document
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -21,7 +22,7 @@ def variant_schema() -> dict[str, Any]:
     return _schema(documents.Variant, "midshift variant")
 
 
-def _schema(kind: type[documents.Document], title: str) -> dict[str, Any]:
+def _schema(kind: type[Document], title: str) -> dict[str, Any]:
     found = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(kind)))
     if "When" in found["$defs"]:
         # What types cannot say: one condition, and the one that takes no value.

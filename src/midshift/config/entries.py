@@ -1,6 +1,6 @@
-"""A workload's entry in the main file, in one plain form: what is written, hashed and compared.
+"""A workload's entry in the main file, and a provider's, in one plain form: what is written, hashed and compared.
 
-What a workload leaves out stays out, so that a new field with a default changes no hash.
+What an entry leaves out stays out, so that a new field with a default changes no hash.
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from midshift.config import units
 from midshift.domain.plan import Halts, Plan
 from midshift.domain.suite import SliceRole
 from midshift.domain.workload import BodyEquals, Capture, DataPolicy, HeaderEquals, LanguageIs, When, Workload
+from midshift.providers import presets
+from midshift.providers.definition import MAX_CONNECTIONS, Provider
+from midshift.providers.http.settings import Timeouts
 
 FORMAT = "midshift.definition/1"
+PROVIDERS_FORMAT = "midshift.providers/1"
+PROVIDERS = ":providers"
+"""Under which name a store keeps the providers; no workload can be called so."""
 
 Plain: TypeAlias = dict[str, object]
 
@@ -32,7 +38,7 @@ def entry(
         "incumbent": incumbent,
         "safe_harbour": safe_harbour,
         "suite": suite,
-        "upgrade": _upgrade(plan),
+        "upgrade": _upgrade(workload, plan),
         "budgets": given(
             p99_latency_ms=workload.budgets.p99_latency_ms, cost_per_call_usd=workload.budgets.cost_per_call_usd
         ),
@@ -40,6 +46,37 @@ def entry(
         "runbook": runbook,
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def provider(item: Provider) -> Plain:
+    """A provider's entry."""
+    fields = given(
+        vendor=item.vendor if presets.bundled().vendor(item.name) != item.vendor else None,
+        base_url=item.base_url,
+        key=_text(item.key),
+        shadow_key=_text(item.shadow_key),
+        region=item.region,
+        resource=item.resource,
+        project=item.project,
+        wires=[wire.value for wire in item.wires] or None,
+        auth=_text(item.auth),
+        headers=dict(item.headers) or None,
+        timeouts=_timeouts(item.timeouts) or None,
+        max_connections=item.max_connections if item.max_connections != MAX_CONNECTIONS else None,
+        ca_file=item.ca_file,
+        stream_usage=None if item.stream_usage is None else "ask" if item.stream_usage else "never",
+    )
+    return fields
+
+
+def _timeouts(limits: Timeouts) -> Plain:
+    usual = Timeouts()
+    names = ("connect_s", "first_byte_s", "idle_s", "total_s")
+    return {name: getattr(limits, name) for name in names if getattr(limits, name) != getattr(usual, name)}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def digest(name: str, fields: Plain) -> str:
@@ -74,7 +111,7 @@ def _when(when: When) -> Plain:
             return {"language": language}
 
 
-def _upgrade(plan: Plan) -> Plain:
+def _upgrade(workload: Workload, plan: Plan) -> Plain:
     approvals: dict[str, list[Plain]] = {}
     for approval in plan.approvals:
         listed = approvals.setdefault(units.in_percent(approval.share), [])
@@ -87,7 +124,11 @@ def _upgrade(plan: Plan) -> Plain:
         "soak": units.in_units(plan.soak),
         "halt": _halt(plan.halts),
     }
-    return entry | ({"approvals": approvals} if approvals else {})
+    shares = {name: units.in_percent(getattr(plan, name)) for name in ("noise", "pairs")}
+    usual = Plan()
+    entry |= {name: text for name, text in shares.items() if getattr(plan, name) != getattr(usual, name)}
+    rings = {ring.name: given(when=None if ring.when is None else _when(ring.when)) for ring in workload.rings}
+    return entry | ({"rings": rings} if rings else {}) | ({"approvals": approvals} if approvals else {})
 
 
 def _halt(halts: Halts) -> Plain:

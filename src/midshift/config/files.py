@@ -29,8 +29,8 @@ def load_variant(main: Path, path: str) -> VariantFile:
     Raises:
         InvalidConfig: with every problem of the variant's files.
     """
-    folder, _ = _divided(main)
-    return assemble.variant_file(lambda name: read(folder, name), path)
+    folder, own = _divided(main)
+    return assemble.variant_file(lambda name: read(folder, name), path, own)
 
 
 def read(folder: Path, path: str) -> Source | None:

@@ -22,6 +22,8 @@ class Shelf:
     fetch: Fetch
     report: Report = field(default_factory=Report)
     variants: dict[str, VariantFile | None] = field(default_factory=dict)
+    providers: frozenset[str] | None = frozenset()
+    """The names that the main file defines; None if a name was looked at before, as in what a store keeps."""
 
     def document(self, path: str, kind: type[Any]) -> Cursor | None:
         """The root of a file as a typed document; None, with a problem, if it has none."""

@@ -112,9 +112,13 @@ workloads:
 
     data:
       vendors: [PROVIDER]
-      # capture: {texts: 5%, keep: 14d, redact: [email]}  # shadow pairs are kept whole for now: docs/guides/upgrade.md
+      # capture: {texts: 5%, keep: 14d, redact: [email]}  # without it no text is kept
 
     runbook: docs/oncall.md
+
+# Known vendors need no entry: `provider: anthropic` in a variant file, and the key in ANTHROPIC_API_KEY.
+# providers:
+#   my-host: {vendor: openai_compatible, base_url: "https://HOST/v1", key: env:MY_HOST_KEY, region: eu}
 
 environments:
   local:

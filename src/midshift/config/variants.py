@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from midshift.config import documents
+from midshift.config import documents, providers
 from midshift.config.definitions import VariantFile
 from midshift.config.problems import Place, shown
 from midshift.config.reading import Cursor, unset
 from midshift.config.secrets import holds_key
 from midshift.config.shelf import Shelf
 from midshift.domain import rendering
-from midshift.domain.rendering import Append, Replace
+from midshift.domain.clamping import bounds_by_field
+from midshift.domain.rendering import GUARDS, Append, Replace
 from midshift.domain.variant import Json, Prompt, PromptMode, Variant
 
 LONGEST_PROMPT = 1024 * 1024
@@ -26,6 +27,7 @@ OF_THE_REQUEST = {
     "stream": "the app's own choice",
 }
 """Request fields that no variant can pin by `params`, and what says them instead."""
+_CLAMP = "clamp: {max_tokens: [1, 8000], effort: [low, high]}"
 
 
 def variant(shelf: Shelf, path: str) -> VariantFile | None:
@@ -39,6 +41,8 @@ def variant(shelf: Shelf, path: str) -> VariantFile | None:
 def _variant(shelf: Shelf, path: str, root: Cursor) -> VariantFile | None:
     before = len(shelf.report.problems)
     document: documents.Variant = root.reading.document
+    if shelf.providers is not None:
+        providers.check_name(document.provider, shelf.providers, root / "provider")
     prompt_path = _check_prompt(shelf, document.prompt, root / "prompt")
     parameters = _parameters(document.params, root / "params")
     prompt = _prompt(shelf, document.prompt.mode, prompt_path)
@@ -143,6 +147,7 @@ def _parameters(params: Mapping[str, Any], at: Cursor) -> dict[str, Json]:
     """The parameters in one form, however they were written: equal requests are equal variants."""
     drop = params.get("drop", ())
     more = params.get("set", {})
+    clamp = params.get("clamp", {})
     if not at.whole:
         return {}
     if not isinstance(drop, tuple) or not all(isinstance(name, str) and name for name in drop):
@@ -151,13 +156,22 @@ def _parameters(params: Mapping[str, Any], at: Cursor) -> dict[str, Json]:
     if not isinstance(more, Mapping):
         (at / "set").complain("something else in set", "a mapping of request fields", "set: {max_tokens: 500}")
         more = {}
-    direct = {name: value for name, value in params.items() if name not in ("drop", "set")}
+    try:
+        bounds_by_field(clamp)
+    except ValueError as error:
+        why = str(error).removeprefix("parameters.")
+        (at / "clamp").complain(f"bounds that cannot be ({why})", "a mapping of fields to two bounds", _CLAMP)
+        clamp = {}
+    direct = {name: value for name, value in params.items() if name not in GUARDS}
     for where, fields in ((at, direct), (at / "set", more)):
         for name in fields:
             _check_parameter(name, where / name, direct, more, drop, again=fields is more)
+    for name in clamp:
+        _check_clamped(name, at / "clamp" / name, {*direct, *more}, drop)
     every: dict[str, Json] = {**direct, **more}
-    own = {name: every.pop(name) for name in ("drop", "set") if name in more}
-    return {**every, **({"drop": tuple(sorted(set(drop)))} if drop else {}), **({"set": own} if own else {})}
+    own = {name: every.pop(name) for name in GUARDS if name in more}
+    guards: dict[str, Json] = {"drop": tuple(sorted(set(drop))), "set": own, "clamp": clamp}
+    return {**every, **{name: guard for name, guard in guards.items() if guard}}
 
 
 def _check_parameter(
@@ -169,3 +183,11 @@ def _check_parameter(
         at.complain(f"{shown(name)} in params and in params.set", "it once", "remove one of them", at_name=True)
     elif name in drop:
         at.complain(f"{shown(name)} set and in drop", "one of the two", "remove one of them", at_name=True)
+
+
+def _check_clamped(name: str, at: Cursor, fixed: set[str], drop: Sequence[object]) -> None:
+    if name in OF_THE_REQUEST:
+        at.complain(f"bounds for {name!r}", OF_THE_REQUEST[name], f"remove {name}", at_name=True)
+    elif name in fixed or name in drop:
+        done = "set" if name in fixed else "in drop"
+        at.complain(f"{shown(name)} in clamp and {done}", "one of the two", "remove one of them", at_name=True)

@@ -23,6 +23,7 @@ from midshift.domain.workload import (
     DataPolicy,
     HeaderEquals,
     LanguageIs,
+    Ring,
     SliceRule,
     UnitSource,
     When,
@@ -57,8 +58,9 @@ def workload(
         safe_harbour=safe_harbour.variant if safe_harbour else None,
         unit=tuple(map(UnitSource.parse, entry.unit)),
         rules=tuple(SliceRule(part, _when(condition)) for part, condition in conditions if condition is not None),
-        budgets=Budgets(unset(entry.budgets.p99_latency_ms), unset(entry.budgets.cost_per_call_usd)),
+        budgets=_budgets(entry),
         data=DataPolicy(tuple(entry.data.vendors), tuple(entry.data.regions), _capture(unset(entry.data.capture))),
+        rings=tuple(_ring(ring, unset(entry_of.when)) for ring, entry_of in sorted(entry.upgrade.rings.items())),
     )
 
 
@@ -84,7 +86,15 @@ def plan(entry: documents.Workload) -> Plan:
             for share, listed in sorted(approvals, key=itemgetter(0))
             for approval in listed
         ),
+        noise=units.share(upgrade.noise),
+        pairs=units.share(upgrade.pairs),
+        rings=tuple(sorted(upgrade.rings)),
+        budgets=_budgets(entry),
     )
+
+
+def _budgets(entry: documents.Workload) -> Budgets:
+    return Budgets(unset(entry.budgets.p99_latency_ms), unset(entry.budgets.cost_per_call_usd))
 
 
 def _check_unit(entry: documents.Workload, at: Cursor) -> None:
@@ -138,6 +148,8 @@ def _check_upgrade(entry: documents.Workload, at: Cursor) -> None:
     upgrade, here = entry.upgrade, at / "upgrade"
     if (here / "steps").whole:
         _check_steps(upgrade, here / "steps")
+    for name, ring in upgrade.rings.items():
+        _check_ring(ring, here / "rings" / name)
     if (here / "steps").whole and (here / "holds").whole:
         _check_holds(entry, here / "holds")
     if (here / "margin").whole and units.points(upgrade.margin) == 0:
@@ -153,9 +165,22 @@ def _check_upgrade(entry: documents.Workload, at: Cursor) -> None:
     _check_approvals(entry, at)
 
 
+def _check_ring(ring: documents.Ring, at: Cursor) -> None:
+    when = unset(ring.when)
+    if when is None or not (at / "when").whole:
+        return
+    if unset(when.language) is not None:
+        (at / "when").complain(
+            "a ring by language", "a ring by 'header' or 'body'", "when: {header: NAME, equals: VALUE}"
+        )
+    else:
+        _check_when(when, at / "when")
+
+
 def _check_steps(upgrade: documents.Upgrade, at: Cursor) -> None:
     shares = [units.share(text) for text in upgrade.steps]
-    for index, (early, late) in enumerate(zip([0.0, *shares], shares, strict=False)):
+    first = -1.0 if upgrade.rings else 0.0  # at 0% only rings have the candidate
+    for index, (early, late) in enumerate(zip([first, *shares], shares, strict=False)):
         if not early < late:
             after = f" after {upgrade.steps[index - 1]}" if index else ""
             (at / index).complain(
@@ -163,6 +188,10 @@ def _check_steps(upgrade: documents.Upgrade, at: Cursor) -> None:
                 "each step above the one before, and above 0%",
                 "steps: [1%, 5%, 25%, 100%]",
             )
+    if upgrade.rings and not any(0.0 < share < 1.0 for share in shares):
+        at.complain(
+            "steps from the rings straight to 100%", "a share of users between", "steps: [0%, 1%, 5%, 25%, 100%]"
+        )
     if shares[-1] != 1.0:
         (at / (len(shares) - 1)).complain(
             f"the last step {upgrade.steps[-1]}", "100% at the end", f"steps: [{', '.join((*upgrade.steps, '100%'))}]"
@@ -228,6 +257,10 @@ def _when(when: documents.When) -> When:
     if isinstance(when.body, str) and isinstance(when.equals, str | int | float):
         return BodyEquals(when.body, when.equals)
     raise ValueError("a condition without header, body or language")
+
+
+def _ring(name: str, when: documents.When | None) -> Ring:
+    return Ring(name, None if when is None else _when(when))
 
 
 def _capture(capture: documents.Capture | None) -> Capture:

@@ -11,11 +11,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from midshift.domain import gate
-from midshift.domain.evidence import Elapsed, Evidence, Guard
+from midshift.domain.evidence import Elapsed, Evidence, Guard, Promise
 from midshift.domain.move import Answer, Gate, Move
-from midshift.domain.upgrade import Kind, Stage, Upgrade
+from midshift.domain.upgrade import CANARY_PINS, FLOATING, Kind, Stage, Upgrade
 
-POLICY = "1"
+POLICY = "2"
 """Rises whenever the same evidence would be decided otherwise; stored with every event."""
 
 LEAST_SERVED = 20
@@ -69,10 +69,12 @@ def _in_shadow(upgrade: Upgrade, evidence: Evidence, now: datetime) -> Move:
     gates = (
         Gate("clock", _open_if(elapsed.is_over), f"shadowed {elapsed}"),
         _coverage(upgrade, evidence),
+        *(_promise_gate(upgrade, promise) for promise in evidence.promises),
         *_carried_slices(upgrade, evidence),
         *_flagged_drift(upgrade, evidence),
+        *(pins := _pins(upgrade)),
     )
-    if upgrade.is_waived("shadow"):
+    if upgrade.is_waived("shadow") and all(item.lets_pass for item in pins):
         return _unless_paused(upgrade, Kind.SHADOW_WAIVED, "shadow is waived", gates)
     return _if_all_open(upgrade, Kind.SHADOW_COMPLETED, "shadow is complete", gates)
 
@@ -103,6 +105,16 @@ def _carried_slices(upgrade: Upgrade, evidence: Evidence) -> list[Gate]:
     ]
 
 
+def _pins(upgrade: Upgrade) -> list[Gate]:
+    """What was shadowed with a model that may change says nothing about the one that users would get."""
+    floating = next((waiver for waiver in upgrade.waivers if waiver.what == FLOATING), None)
+    if floating is None:
+        return []
+    accepted = upgrade.is_waived(CANARY_PINS)
+    rest = "accepted" if accepted else f"no further than shadow: go on with a pinned candidate, or waive {CANARY_PINS}"
+    return [Gate("pins", Answer.WAIVED if accepted else Answer.WAITING, f"{floating.why}: {rest}")]
+
+
 def _flagged_drift(upgrade: Upgrade, evidence: Evidence) -> list[Gate]:
     """Every flagged drift needs a named decision: for itself (`drift:length:chars`) or its kind (`drift:length`)."""
     flagged = evidence.shadow.flagged if evidence.shadow is not None else ()
@@ -125,18 +137,23 @@ def _in_canary(upgrade: Upgrade, evidence: Evidence, now: datetime) -> Move:
     following = upgrade.plan.steps[upgrade.step + 1]
     elapsed = Elapsed(upgrade.entered, now, step.hold)
     gates = (
-        *(_guard_gate(guard) for guard in evidence.guards),
+        *(
+            _seen(upgrade, evidence) if step.share > 0.0 else ()
+        ),  # at 0 % only rings are served, and they are in no comparison
         Gate("hold", _open_if(elapsed.is_over), f"at {step.share:.0%}, {elapsed}"),
-        Gate(
-            "exposure",
-            _open_if(evidence.served >= LEAST_SERVED),
-            f"{evidence.served:,} requests served by the candidate, {LEAST_SERVED} are needed",
-        ),
         *_approvals(upgrade, following.share),
     )
     is_last = upgrade.step + 2 == len(upgrade.plan.steps)
     kind = Kind.FULLY_ROLLED_OUT if is_last else Kind.STEP_ADVANCED
     return _if_all_open(upgrade, kind, f"advance to {following.share:.0%}", gates)
+
+
+def _seen(upgrade: Upgrade, evidence: Evidence) -> tuple[Gate, ...]:
+    """What the users' own requests have to show."""
+    said = f"{evidence.served:,} requests served by the candidate, {LEAST_SERVED} are needed"
+    exposure = Gate("exposure", _open_if(evidence.served >= LEAST_SERVED), said)
+    promises = (_promise_gate(upgrade, promise) for promise in evidence.promises)
+    return (*map(_guard_gate, evidence.guards), exposure, *promises)
 
 
 def _approvals(upgrade: Upgrade, share: float) -> list[Gate]:
@@ -160,8 +177,25 @@ def _in_soak(upgrade: Upgrade, evidence: Evidence, now: datetime) -> Move:
         *(_guard_gate(guard) for guard in evidence.guards),
         Gate("clock", _open_if(elapsed.is_over), f"soaked {elapsed}"),
         Gate("exposure", _open_if(evidence.served >= LEAST_SERVED), f"{evidence.served:,} requests served in soak"),
+        *(_promise_gate(upgrade, promise) for promise in evidence.promises),
     )
     return _if_all_open(upgrade, Kind.SOAK_COMPLETED, "the window closed cleanly", gates)
+
+
+def _promise_gate(upgrade: Upgrade, promise: Promise) -> Gate:
+    """A budget fails closed: what nobody knows is not within it. A person may take it on by name (`budget:NAME`)."""
+    name, about = f"budget {promise.name}", f"at most {promise.limit:g} {promise.unit} is promised"
+    if promise.value is None:
+        said = f"unknown of {promise.n:,} requests; {about}"
+    elif promise.unknown:
+        said = (
+            f"{promise.value:.4g} {promise.unit}, and unknown of {promise.unknown:,} of {promise.n:,} requests; {about}"
+        )
+    else:
+        said = f"{promise.value:.4g} {promise.unit} over {promise.n:,} requests; {about}"
+    if promise.is_kept:
+        return Gate(name, Answer.OPEN, said)
+    return Gate(name, Answer.WAIVED if upgrade.is_waived(f"budget:{promise.name}") else Answer.WAITING, said)
 
 
 def _proven_harm(evidence: Evidence) -> Gate | None:

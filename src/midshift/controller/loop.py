@@ -14,9 +14,10 @@ from datetime import timedelta
 from typing import Protocol
 
 from midshift.controller.decide import POLICY, decide
-from midshift.controller.evidence import METRICS, gather, to_record
+from midshift.controller.evidence import LATENCY, METRICS, Taken, gather, to_record
 from midshift.domain.evidence import EvalEvidence, Evidence
-from midshift.domain.exposure import Sum, SumKey
+from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.histogram import Histogram
 from midshift.domain.move import Move
 from midshift.domain.routing import Route
 from midshift.domain.suite import AGGREGATE
@@ -41,6 +42,12 @@ class ControllerStore(Decisions, Leases, Protocol):
         """The block sums of one upgrade: of these metrics and slices, or of all where none is named."""
         ...
 
+    def histograms(
+        self, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()
+    ) -> Mapping[HistogramKey, Histogram]:
+        """The histograms of one upgrade, likewise."""
+        ...
+
     def route(self, workload: str) -> Route | None:
         """The routing row of a workload."""
         ...
@@ -55,6 +62,10 @@ class Sources(Protocol):
 
     def flagged_drift(self, upgrade: Upgrade) -> tuple[str, ...]:
         """The drift that shadow pairs show beyond chance."""
+        ...
+
+    def unseen(self, upgrade: Upgrade) -> Taken | None:
+        """What the candidate's answers in shadow pairs took; None before the first."""
         ...
 
 
@@ -102,9 +113,14 @@ class Controller:
 
     def evidence(self, upgrade: Upgrade) -> Evidence:
         """What would be decided on now."""
-        flagged = self._sources.flagged_drift(upgrade) if upgrade.stage is Stage.SHADOW else ()
+        in_shadow = upgrade.stage is Stage.SHADOW
         return gather(
-            upgrade, self._store.sums(upgrade.id, METRICS, (AGGREGATE,)), self._sources.eval_of(upgrade), flagged
+            upgrade,
+            self._store.sums(upgrade.id, METRICS, (AGGREGATE,)),
+            self._sources.eval_of(upgrade),
+            self._sources.flagged_drift(upgrade) if in_shadow else (),
+            self._store.histograms(upgrade.id, (LATENCY,), (AGGREGATE,)),
+            self._sources.unseen(upgrade) if in_shadow else None,
         )
 
     def _route_after(self, after: Upgrade) -> Route:

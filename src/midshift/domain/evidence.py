@@ -55,6 +55,26 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """One budget of the workload, and what the candidate took: the mean, or the quantile that the budget is about.
+
+    `value` is None where nobody knows it; `unknown` counts the requests, of `n`, of which nobody does.
+    """
+
+    name: str
+    limit: float
+    unit: str
+    value: float | None = None
+    n: int = 0
+    unknown: int = 0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is known of every request, and within the budget. What is unknown is no saving."""
+        return self.value is not None and self.unknown == 0 and self.value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything that one decision sees. `served` counts the candidate's requests since its step began."""
 
@@ -62,6 +82,7 @@ class Evidence:
     shadow: ShadowEvidence | None = None
     guards: tuple[Guard, ...] = ()
     served: int = 0
+    promises: tuple[Promise, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

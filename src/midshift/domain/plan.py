@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from midshift.domain.suite import Margin
-from midshift.domain.workload import Cycle, Stakes
+from midshift.domain.workload import Budgets, Cycle, Stakes
 
 SHORTEST_HOLD = timedelta(hours=24)
 A_WEEK = timedelta(days=7)
@@ -70,7 +70,15 @@ class Plan:
     Raises:
         ValueError: naming the step and the rule, where shares do not rise to 100 %, a hold is under a day, a weekly
             workload has less than a week at its 25 % step (without one: at the next above, or the last before
-            100 %), an approval names a share that is no step, a length is negative, or the coverage no share.
+            100 %), an approval names a share that is no step, a length is negative, or coverage, noise or pairs are
+            no share.
+
+    `noise` is the share of shadowed requests that the incumbent answers once more, unseen; `pairs` the share of
+    requests in canary and soak that the other variant answers as well. Both are what a person pays for knowing more.
+    `rings` are the groups (staff, whoever asked for it) who get the candidate as long as the canary serves it, from its
+    first step on. With rings the first step may be one of 0 %: then they have it to themselves for as long as it is
+    held. There is nothing to compare at such a step, so it waits for its hold and for approvals alone.
+    `budgets` is what an answer of the candidate may take: what exceeds it, or what nobody knows, goes no further.
     """
 
     steps: tuple[Step, ...] = DEFAULT_STEPS
@@ -81,6 +89,10 @@ class Plan:
     halts: Halts = Halts()
     approvals: tuple[Approval, ...] = ()
     shadow_coverage: float = 0.99
+    noise: float = 0.02
+    pairs: float = 0.01
+    rings: tuple[str, ...] = ()
+    budgets: Budgets = Budgets()
 
     def __post_init__(self) -> None:
         shares = [step.share for step in self.steps]
@@ -88,7 +100,10 @@ class Plan:
             raise ValueError(f"steps must end at 100 %, got {_in_percent(shares)}")
         if len(shares) < 2:
             raise ValueError("steps go straight to 100 %; expected at least one step below it")
-        if not all(early < late for early, late in zip([0.0, *shares], shares, strict=False)):
+        if not any(0.0 < share < 1.0 for share in shares):
+            raise ValueError("steps go from the rings straight to 100 %; expected at least one share of users between")
+        first = -1.0 if self.rings else 0.0
+        if not all(early < late for early, late in zip([first, *shares], shares, strict=False)):
             raise ValueError(f"each step must raise the share, got {_in_percent(shares)}")
         for step in self.steps[:-1]:
             self._check_hold(step)
@@ -100,8 +115,9 @@ class Plan:
         for field, length in (("shadow", self.shadow), ("soak", self.soak)):
             if length < timedelta():
                 raise ValueError(f"the {field} cannot be shorter than nothing, got {length}")
-        if not 0.0 <= self.shadow_coverage <= 1.0:
-            raise ValueError(f"the shadow coverage is a share in 0..1, got {self.shadow_coverage!r}")
+        for name, share in (("shadow coverage", self.shadow_coverage), ("noise", self.noise), ("pairs", self.pairs)):
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"the {name} is a share in 0..1, got {share!r}")
 
     def _check_hold(self, step: Step) -> None:
         share = _in_percent([step.share])

@@ -14,7 +14,8 @@ The text of a prompt, by mode (`midshift.domain.variant.PromptMode`):
                     --- text
                     Help {{name}}. Be brief.
 
-An edit whose text is not there, or a template whose variables cannot be told without doubt, matches nothing: then the
+An edit whose text is not there, or a template whose variables cannot be told without doubt, matches nothing, and so
+does every mode but `keep` where the request only names a prompt in a vendor's store: then the
 variant cannot serve this request, and `render` says so with None. Parameters are request fields to set, but for three
 reserved names: `drop` (a list of fields to remove), `set` (more fields to set) and `clamp` (fields and two bounds each,
 `effort` among them: what the app sends beyond a bound becomes the bound). What is set is neither dropped nor clamped.
@@ -52,6 +53,11 @@ class Readable(Protocol):
         """Texts by name that the app sent along."""
         ...
 
+    @property
+    def prompt_is_elsewhere(self) -> bool:
+        """Whether the request only names a prompt that a vendor keeps: no variant can read or change that."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RequestFields:
@@ -59,6 +65,7 @@ class RequestFields:
 
     system: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    prompt_is_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,8 @@ class Recipe:
         """What changes in this request; None if the prompt does not match it (the incumbent serves then)."""
         if self.prompt.mode is PromptMode.KEEP:
             return self.always
+        if request.prompt_is_elsewhere:
+            return None
         system = system_prompt(self.prompt, request)
         return None if system is None else replace(self.always, system=system)
 

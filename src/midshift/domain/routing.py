@@ -2,12 +2,14 @@
 
 The row is all that gateway and controller share. Assignment is a pure function of (unit, salt, share): raising the
 share only adds units, the same unit always gets the same answer, and a rollback (share 0, no candidate) overrides
-everything at once because nothing else is remembered.
+everything at once because nothing else is remembered. A ring is a named group of people who get the candidate at any
+share, 0 included; nobody drew lots for it, so it is no part of a comparison.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -26,14 +28,32 @@ class Arm(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """One more candidate, which answers a share of the requests unseen and is never served."""
+
+    variant: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """What every gateway serves for one workload: the routing row.
 
-    `share` of the units get the candidate, `shadow_share` of the other requests are answered by it unseen. `epoch`
-    rises with every change. `lease_until` is machine time: past it, gateways go home to the incumbent by themselves.
+    `share` of the units get the candidate, and so do the `rings`. Unseen second answers, each a share of the requests
+    that it is drawn from:
+
+        shadow_share   of those that the incumbent answers: the candidate answers as well
+        others         the same for more candidates, on the same requests, so that all can be compared on them
+        noise_share    of those that the incumbent answers: the incumbent answers once more
+        pair_share     of all: the variant that does not answer answers as well (paired live samples)
+        reverse_share  of those that the candidate answers: the incumbent answers as well
+
+    `epoch` rises with every change. `lease_until` is machine time: past it, gateways by themselves give the
+    candidate to nobody who is new to them, answer nothing unseen, and 50 minutes later go home to the incumbent.
 
     Raises:
-        ValueError: for a share outside 0..1, or traffic to a candidate that is not there.
+        ValueError: for a share outside 0..1, traffic to a candidate that is not there, or another candidate that is
+            there already.
     """
 
     workload: str
@@ -46,16 +66,41 @@ class Route:
     step: int = 0
     upgrade: str | None = None
     lease_until: datetime | None = None
+    noise_share: float = 0.0
+    pair_share: float = 0.0
+    reverse_share: float = 0.0
+    others: tuple[Other, ...] = ()
+    rings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (0.0 <= self.share <= 1.0 and 0.0 <= self.shadow_share <= 1.0):
-            raise ValueError(f"shares lie in 0..1, got share {self.share} and shadow share {self.shadow_share}")
-        if self.candidate is None and (self.share or self.shadow_share):
+        shares = {name.replace("_", " "): getattr(self, name) for name in SHARES}
+        shares |= {f"other {one.variant}": one.share for one in self.others}
+        for name, share in shares.items():
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"shares lie in 0..1, got {name} {share}")
+        if self.candidate is None and (any(shares.values()) or self.rings):
             raise ValueError(f"workload {self.workload!r}: a share of traffic for a candidate that is not there")
+        others = [one.variant for one in self.others]
+        if len({self.incumbent, self.candidate, *others}) < 2 + len(others) and others:
+            raise ValueError(f"workload {self.workload!r}: among the others {others!r} is one that is there already")
+
+    @property
+    def serves_candidate(self) -> bool:
+        """Whether any user gets the candidate's answers."""
+        return self.candidate is not None and (self.share > 0.0 or bool(self.rings))
 
     def rolled_back(self) -> Route:
-        """The incumbent everywhere, one epoch later."""
-        return replace(self, candidate=None, share=0.0, shadow_share=0.0, epoch=self.epoch + 1, lease_until=None)
+        """The incumbent everywhere and nothing unseen, one epoch later."""
+        seen = self.seen_only()
+        return replace(seen, candidate=None, share=0.0, rings=(), epoch=self.epoch + 1, lease_until=None)
+
+    def seen_only(self) -> Route:
+        """The same for users, and nothing unseen."""
+        return replace(self, shadow_share=0.0, noise_share=0.0, pair_share=0.0, reverse_share=0.0, others=())
+
+
+SHARES = ("share", "shadow_share", "noise_share", "pair_share", "reverse_share")
+"""The shares of a `Route`, by their names."""
 
 
 def position(unit: str, salt: str) -> float:
@@ -68,6 +113,11 @@ def assign(unit: str, route: Route) -> Arm:
     if route.candidate is not None and position(unit, route.salt) < route.share:
         return Arm.CANDIDATE
     return Arm.INCUMBENT
+
+
+def ring_of(member_of: Collection[str], route: Route) -> str:
+    """The ring that gives a request the candidate, the row's first that it is a member of; empty where none does."""
+    return next((ring for ring in route.rings if ring in member_of), "")
 
 
 def block(unit: str, salt: str) -> int:

@@ -98,9 +98,19 @@ REMARKS = frozenset({Kind.WAIVED, Kind.APPROVED, Kind.PAUSED, Kind.UNPAUSED})
 """What is recorded in any stage that is not final, without leaving it."""
 
 
+FLOATING = "pins:floating"
+"""What is waived where an upgrade begins with a model that may change under it. It goes no further than shadow then."""
+
+CANARY_PINS = "pins:canary"
+"""What is waived for it to go further all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """A gate that a person took upon themselves to open: who, why, and for what (`shadow`, or a slice's name)."""
+    """A gate that a person took upon themselves to open: who, why, and for what (`shadow`, or a slice's name).
+
+    `FLOATING` is the one that shuts a gate: an upgrade that began with a model that may change under it.
+    """
 
     what: str
     who: str
@@ -117,7 +127,8 @@ class Event:
     """Something that happened: facts are appended, never edited.
 
     `at` is playbook time. `who` and `why` are required where a person decided. `candidate` comes with
-    CANDIDATE_CHANGED, `what` with WAIVED (the gate) and APPROVED (`ROLE@STEP`).
+    CANDIDATE_CHANGED, `what` with WAIVED (the gate) and APPROVED (`ROLE@STEP`), and with CANDIDATE_CHANGED if it is
+    `FLOATING`, which is waived along with it.
     """
 
     kind: Kind
@@ -162,22 +173,44 @@ class Upgrade:
         """The share of other requests that the candidate answers unseen."""
         return 1.0 if self.stage is Stage.SHADOW else 0.0
 
+    @property
+    def noise_share(self) -> float:
+        """The share of shadowed requests that the incumbent answers once more, unseen."""
+        return self.plan.noise if self.stage is Stage.SHADOW else 0.0
+
+    @property
+    def pair_share(self) -> float:
+        """The share of all requests that the variant which does not serve them answers unseen, while both serve."""
+        return self.plan.pairs if self.stage is Stage.CANARY else 0.0
+
+    @property
+    def reverse_share(self) -> float:
+        """The share of the candidate's requests that the incumbent answers unseen, when it serves nobody any more."""
+        return self.plan.pairs if self.stage is Stage.SOAK else 0.0
+
     def is_waived(self, what: str) -> bool:
         """Whether somebody took this gate upon themselves."""
         return any(waiver.what == what for waiver in self.waivers)
 
 
 def begin(
-    upgrade_id: str, workload: str, incumbent: str, candidate: str, plan: Plan, at: datetime, salt: str
+    upgrade_id: str,
+    workload: str,
+    incumbent: str,
+    candidate: str,
+    plan: Plan,
+    at: datetime,
+    salt: str,
+    waivers: tuple[Waiver, ...] = (),
 ) -> Upgrade:
-    """A new upgrade, at its eval.
+    """A new upgrade, at its eval; `waivers` are what a person took upon themselves by beginning it.
 
     Raises:
         ValueError: if candidate and incumbent are the same variant.
     """
     if incumbent == candidate:
         raise ValueError(f"candidate and incumbent are the same variant {candidate!r}: there is nothing to upgrade")
-    return Upgrade(upgrade_id, workload, incumbent, candidate, plan, Stage.EVAL, at, salt)
+    return Upgrade(upgrade_id, workload, incumbent, candidate, plan, Stage.EVAL, at, salt, waivers=waivers)
 
 
 def apply(upgrade: Upgrade, event: Event) -> Upgrade:
@@ -217,6 +250,10 @@ def route_of(upgrade: Upgrade, epoch: int, lease_until: datetime | None) -> Rout
         upgrade=upgrade.id,
         epoch=epoch,
         lease_until=lease_until if serves else None,
+        noise_share=upgrade.noise_share,
+        pair_share=upgrade.pair_share,
+        reverse_share=upgrade.reverse_share,
+        rings=upgrade.plan.rings if serves else (),
     )
 
 
@@ -247,7 +284,8 @@ def _moved(upgrade: Upgrade, event: Event, following: Stage) -> Upgrade:
         case Kind.CANDIDATE_CHANGED:
             if event.candidate in (None, upgrade.candidate, upgrade.incumbent):
                 raise InvalidTransition(f"candidate_changed to {event.candidate!r}, expected another variant")
-            return replace(moved, candidate=str(event.candidate), step=0, waivers=(), approvals=())
+            waivers = (_waiver(FLOATING, event),) if event.what == FLOATING else ()
+            return replace(moved, candidate=str(event.candidate), step=0, waivers=waivers, approvals=())
         case Kind.SHADOW_WAIVED:
             waiver = _waiver("shadow", event)
             return replace(moved, step=0, waivers=(*upgrade.waivers, waiver))

@@ -127,6 +127,26 @@ class SliceRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Ring:
+    """People who get a candidate before everybody else: staff, or whoever asked for it.
+
+    A request is a member if `when` holds for it, or if the app says so in `x-midshift-ring`.
+
+    Raises:
+        ValueError: for a name that no such header could list, or a condition on the language.
+    """
+
+    name: str
+    when: When | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.name):
+            raise ValueError(f"a ring's name is of small letters, digits, '.', '_' and '-', got {self.name!r}")
+        if isinstance(self.when, LanguageIs):
+            raise ValueError(f"ring {self.name!r}: who is a member is told from a header or the body, not the language")
+
+
+@dataclass(frozen=True, slots=True)
 class Budgets:
     """What an answer may take: None where nothing was promised.
 
@@ -149,6 +169,7 @@ class Redaction(StrEnum):
     EMAIL = "email"
     PHONE = "phone"
     CARD = "card"
+    IBAN = "iban"
     IP = "ip"
 
 
@@ -189,12 +210,13 @@ class Workload:
 
     `claims` are the model ids that the app already sends. `slices` name the parts that are judged on their own;
     at least one must be critical, because an average can hide the requests that matter. `rules` say which request
-    falls into which slice; a slice without one is named by the app itself. `unit` are the places to look for the
+    falls into which slice; a slice without one is named by the app itself. `rings` are the people who get a candidate
+    before everybody else. `unit` are the places to look for the
     unit, first found first; none of them means that each request is assigned by itself.
 
     Raises:
         ValueError: naming the field, for an empty name, no or repeated claims, no critical or repeated slices, a
-            safe harbour that is the incumbent, a repeated unit source, or a rule for a slice that is not there.
+            safe harbour that is the incumbent, a repeated unit source or ring, or a rule for a slice that is not there.
     """
 
     name: str
@@ -209,6 +231,7 @@ class Workload:
     rules: tuple[SliceRule, ...] = ()
     budgets: Budgets = Budgets()
     data: DataPolicy = DataPolicy()
+    rings: tuple[Ring, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -221,6 +244,8 @@ class Workload:
             raise ValueError(f"workload {self.name!r}: the safe harbour is the incumbent; it must be another variant")
         if self.unit:
             _require_unique(self.name, "unit", tuple(map(str, self.unit)))
+        if self.rings:
+            _require_unique(self.name, "rings", tuple(ring.name for ring in self.rings))
         known = {part.name for part in self.slices}
         for rule in self.rules:
             if rule.slice not in known:

@@ -11,8 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from midshift.domain.exposure import TextFeatures
+
 PLACES_KEPT = 10
 NUMBER_FIELDS = ("tokens_in", "tokens_out", "tokens_reasoning", "latency_s", "ttft_s", "cost_usd")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that an answer asks for; `arguments` is JSON text, as the model wrote it."""
+
+    name: str
+    arguments: str = "{}"
 
 
 @dataclass(slots=True, eq=False)
@@ -20,7 +30,9 @@ class Answer:
     """What one variant answered to one case.
 
     `text` is None where there was none. `failure` names why the answer does not count as one (`null`, `empty`,
-    `error`, `blocked`), and is empty for an answer. Numbers are NaN where the file has none.
+    `error`, `blocked`), and is empty for an answer. Numbers are NaN where the file has none. `measured` is what was
+    measured on a text that may not be kept as a whole. `tools` are the calls themselves where they were kept,
+    `tool_calls` is how many there were.
     """
 
     text: str | None
@@ -28,6 +40,8 @@ class Answer:
     failure: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
     numbers: tuple[float, ...] = (math.nan,) * len(NUMBER_FIELDS)
+    measured: TextFeatures | None = None
+    tools: tuple[ToolCall, ...] = ()
 
     @property
     def answered(self) -> bool:

@@ -87,7 +87,12 @@ class AdminPort:
         for workload in self._gateway.settings.workloads:
             serving = self._gateway.routes.serving(workload.name, now)
             home = serving.home.value if serving.home is not None else None
-            workloads[workload.name] = {"epoch": serving.route.epoch, "share": serving.route.share, "home": home}
+            workloads[workload.name] = {
+                "epoch": serving.route.epoch,
+                "share": serving.route.share,
+                "home": home,
+                "unwatched": serving.is_unwatched,
+            }
         return {"gateway": self._gateway.settings.name, "workloads": workloads}
 
     def _nonce(self) -> str:

@@ -13,25 +13,34 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from midshift.domain.exposure import Exposure, Fate, ShadowFate
+from midshift.domain.exposure import Fate, ShadowFate
 from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
-from midshift.gateway import metrics
-from midshift.gateway.counters import UNKNOWN, Counters
-from midshift.gateway.intake import ClientLeft, Found, Intake, Receive, Refused, whole_body
+from midshift.gateway import metrics, token
+from midshift.gateway.answering import JSON, TEXT, answer, refuse
+from midshift.gateway.capture import Taken, is_kept
+from midshift.gateway.counters import Counters
+from midshift.gateway.exposing import credit_of, exposure_of, is_unknown
+from midshift.gateway.feedback import PATH as FEEDBACK_PATH
+from midshift.gateway.feedback import Feedback, FeedbackSink, answered
+from midshift.gateway.headers import COME_AGAIN
+from midshift.gateway.intake import ClientLeft, Found, Intake, Receive, Refused, whole_body, without_key
 from midshift.gateway.job import Job, Outcome
-from midshift.gateway.mirror import CLIENT_LEFT, Mirror, Mirroring
+from midshift.gateway.load import Load, Place
+from midshift.gateway.mirror import Mirror, Mirroring
+from midshift.gateway.origins import Origins
 from midshift.gateway.presence import WhileClientStays
 from midshift.gateway.recorder import RecordQueue, SumSink
 from midshift.gateway.relay import Relay
 from midshift.gateway.reply import Reply, Send
-from midshift.gateway.route import Reports, Routes
+from midshift.gateway.route import Reports, Routes, Serving
 from midshift.gateway.settings import GatewaySettings, Pricing
+from midshift.gateway.stored import Stored, StoredResponses
 from midshift.ports import Clock, Recorder, RouteSource
 from midshift.providers.http.messages import Transport
 from midshift.providers.http.pool import Pool
@@ -46,14 +55,14 @@ Scope: TypeAlias = dict[str, Any]
 
 PATIENCE_WITH_SHADOWS_S = 5.0
 
-_JSON = (b"content-type", b"application/json")
-_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _SERVED = (
-    "POST /v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/MODEL:generateContent and GET /v1/models"
+    "POST /v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/MODEL:generateContent, GET /v1/models and "
+    "POST /api/v1/feedback"
 )
 _NO_REALTIME = (
     "Realtime sessions are not served by this gateway. Point the client's realtime URL at the provider itself."
 )
+_NO_WEBSOCKETS = "WebSockets are not served by this gateway. Ask over HTTP, and for a stream with server-sent events."
 
 
 def unpriced(variant: Variant, usage: Usage) -> float | None:
@@ -77,35 +86,49 @@ class Gateway:
         sink: Recorder | None = None,
         sums: SumSink | None = None,
         reports: Reports | None = None,
+        feedback: FeedbackSink | None = None,
         pricing: Pricing = unpriced,
+        price_book: str = "",
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self.settings = settings
         self.counters = Counters()
         self.routes = Routes(settings, source, clock, environment, reports)
         self.recorder = RecordQueue(settings.name, settings.queues, sink, sums)
+        self.load = Load(settings.limits)
         self.is_draining = False
         self.is_ready = False
         self._clock = clock
         self._pricing = pricing
-        self._intake = Intake(settings, lambda name: self.routes.serving(name, clock.machine_now()))
+        self._price_book = price_book
+        self._token_key = token.key_of(settings.unit_key)
+        self._environment = environment
+        self._origins = Origins(settings.max_origins)
+        self._intake = Intake(settings, self._serving, self._origins)
+        self.feedback = Feedback(settings, self._intake, self.recorder, feedback, clock)
         self._life = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        transports = {name: Pool(upstream, upstream.api_key) for name, upstream in self.settings.upstreams.items()}
+        transports = {
+            name: Pool(upstream, upstream.api_key, self._environment)
+            for name, upstream in self.settings.upstreams.items()
+        }
         shadows = {name: self._shadow_pool(upstream) for name, upstream in self.settings.upstreams.items()}
         for pool in (*transports.values(), *shadows.values()):
             self._life.callback(pool.close)
         self.recorder.start()
         self._life.push_async_callback(self.recorder.stop)
         self._tasks = await self._life.enter_async_context(asyncio.TaskGroup())
-        self._relay = Relay(self.settings, transports, self._clock)
+        self._relay = Relay(self.settings, transports, self._clock, self._origins)
+        self._stored = StoredResponses(self.settings, transports, self._origins)
         self._mirror = self._mirror_over(shadows)
         self._life.push_async_callback(self._mirror.drain, PATIENCE_WITH_SHADOWS_S)
         await self.routes.start()
         self._life.push_async_callback(self.routes.stop)
         watching = self._tasks.create_task(self._watch_force_file())
         self._life.callback(watching.cancel)
+        draining = self._tasks.create_task(self.feedback.keep_draining())
+        self._life.callback(draining.cancel)
         self.is_ready = True
         return self
 
@@ -121,11 +144,13 @@ class Gateway:
             return
         match scope["method"], scope["path"]:
             case "GET", "/healthz":
-                await _answer(send, 200, _TEXT, b"ok\n")
+                await answer(send, 200, TEXT, b"ok\n")
             case "GET", "/readyz":
                 await self._readyz(send)
             case "GET", "/metrics":
                 await self._metrics(scope, send)
+            case "POST", path if path == FEEDBACK_PATH:
+                await self._take_feedback(scope, receive, send)
             case method, path:
                 await self._asked(method, path, scope, receive, send)
 
@@ -138,67 +163,97 @@ class Gateway:
                 await self._request(asked, scope, receive, send)
             case Asked(operation=Operation.COUNT_TOKENS):
                 await self._token_count(asked, scope, receive, send)
+            case Asked(operation=Operation.STORED_RESPONSE):
+                await self._stored_response(asked, found, scope, receive, send)
             case Asked(operation=Operation.LIST_MODELS | Operation.GET_MODEL):
                 await self._models(asked, found, scope, send)
             case Asked(operation=Operation.REALTIME):
-                await _refuse(send, asked.wire, Problem(501, _NO_REALTIME, "not_supported"))
+                await refuse(send, asked.wire, Problem(501, _NO_REALTIME, "not_supported"))
+            case _ if b"sec-websocket-key" in found:
+                await refuse(send, wire_of(path, found), Problem(501, _NO_WEBSOCKETS, "not_supported"))
             case _:
                 message = f"{method} {path} is not served here. This gateway serves {_SERVED}."
-                await _refuse(send, wire_of(path, found), Problem(404, message, "not_found"))
+                await refuse(send, wire_of(path, found), Problem(404, message, "not_found"))
 
     async def _request(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """One request for an answer, from its count to its record."""
         self.counters.received += 1
         self.counters.in_flight += 1
         request_id = f"req_{secrets.token_hex(16)}"
-        try:
-            job = await self._job(request_id, asked, scope, receive)
-        except Refused as refused:
-            self._count_refusal(UNKNOWN, refused.problem.code)
-            await _refuse(send, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
-        except ClientLeft:
-            self._count_refusal(UNKNOWN, "client_left")
-        except BaseException:
-            self._count_refusal(UNKNOWN, "internal_error")
-            raise
-        else:
-            await self._serve(job, receive, send)
+        with Place(self.load) as place:
+            try:
+                job = await self._job(request_id, asked, scope, receive, place)
+            except Refused as refused:
+                self._count_refusal(place.workload, refused.problem.code)
+                await refuse(send, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
+            except ClientLeft:
+                self._count_refusal(place.workload, "client_left")
+            except BaseException:
+                self._count_refusal(place.workload, "internal_error")
+                raise
+            else:
+                await self._serve(self._identified(job), scope, receive, send)
 
     async def _token_count(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """One request for a count of tokens: nothing of it is evidence."""
         request_id = f"req_{secrets.token_hex(16)}"
         outcome = Outcome()
-        try:
-            job = await self._job(request_id, asked, scope, receive)
-            reply = Reply(send, job.id, outcome, self._clock, job.started_s)
-            async with WhileClientStays(self._tasks, receive, outcome):
-                await self._relay.count_tokens(job, reply, outcome)
-        except Refused as refused:
-            await _refuse(send, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
-        except ClientLeft:
-            pass
+        with Place(self.load) as place, suppress(ClientLeft):
+            try:
+                job = await self._job(request_id, asked, scope, receive, place)
+                reply = Reply(send, job.id, outcome, self._clock, job.started_s)
+                async with WhileClientStays(self._tasks, scope, receive, outcome):
+                    await self._relay.count_tokens(job, reply, outcome)
+            except Refused as refused:
+                await refuse(send, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
 
-    async def _job(self, request_id: str, asked: Asked, scope: Scope, receive: Receive) -> Job:
+    async def _stored_response(self, asked: Asked, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request about a response that a provider keeps: nothing of it is evidence."""
+        query = scope["query_string"].decode("latin-1")
+        try:
+            key = self._intake.authenticated(found, query)
+            request = Stored(scope["method"], asked, without_key(query), "" if key is None else key.name)
+            async with WhileClientStays(self._tasks, scope, receive, Outcome()):
+                await self._stored.serve(request, scope["headers"], send)
+        except Refused as refused:
+            await refuse(send, asked.wire, refused.problem)
+
+    async def _job(self, request_id: str, asked: Asked, scope: Scope, receive: Receive, place: Place) -> Job:
         found = dict(scope["headers"])
         query = scope["query_string"].decode("latin-1")
         key = self._intake.authenticated(found, query)
-        body = await whole_body(found, receive, self.settings.max_body_bytes)
+        place.take()
+        body = await whole_body(found, receive, self.settings.max_body_bytes, place.hold)
         started_s = self._clock.monotonic_s()
-        return self._intake.job(request_id, key, asked, query, body, scope["headers"], found, started_s)
+        job = self._intake.job(request_id, key, asked, query, body, scope["headers"], found, started_s)
+        place.serve(job.workload.name)
+        return job
 
-    async def _serve(self, job: Job, receive: Receive, send: Send) -> None:
-        outcome = Outcome()
-        mirroring: Mirroring | ShadowFate | None = None
+    def _identified(self, job: Job) -> Job:
+        """The same job under an id that says what it is served as, for feedback that comes later."""
+        route, nonce = job.serving.route, bytes.fromhex(job.id[4 : 4 + 2 * token.NONCE_BYTES])
+        issued = token.Issued(credit_of(job), route.epoch, self._clock.machine_now())
+        try:
+            return replace(job, id=token.make(self._token_key, nonce, issued))
+        except ValueError as error:
+            LOG.warning("feedback on a request of %s cannot be credited: %s", job.workload.name, error)
+            return job
+
+    async def _serve(self, job: Job, scope: Scope, receive: Receive, send: Send) -> None:
+        is_captured = is_kept(job)
+        outcome = Outcome(keeps_body=is_captured)
+        mirroring: Mirroring | None = None
+        is_begun = False
 
         def on_the_wire() -> None:
-            nonlocal mirroring
-            if self._mirror.is_eligible(job):
-                mirroring = self._mirror.begin(job)
-                outcome.keeps_body = isinstance(mirroring, Mirroring)
+            nonlocal mirroring, is_begun
+            if not is_begun:
+                is_begun, mirroring = True, self._mirror.begin(job, outcome)
+                outcome.keeps_body = is_captured or (mirroring is not None and mirroring.is_running)
 
         reply = Reply(send, job.id, outcome, self._clock, job.started_s)
         try:
-            async with WhileClientStays(self._tasks, receive, outcome):
+            async with WhileClientStays(self._tasks, scope, receive, outcome):
                 await self._relay.serve(job, reply, outcome, on_the_wire)
         except Exception as error:
             LOG.error("request %s failed: %s", job.id, type(error).__name__, exc_info=error)
@@ -211,10 +266,15 @@ class Gateway:
             await _cut_short(job, reply, outcome, Problem(503, message, "gateway_stopped"))
         finally:
             self._count(job, outcome)
-            if isinstance(mirroring, Mirroring):
+            if is_captured:
+                self.recorder.record_request(Taken(job, outcome, self._clock.machine_now()))
+            if mirroring is not None:
                 mirroring.primary.set_result(outcome)
-            else:
-                self._record(job, outcome, mirroring)
+            if mirroring is None or not mirroring.waits:
+                self._record(job, outcome, None if mirroring is None else mirroring.shadow)
+
+    def _serving(self, workload: str, unit: str) -> Serving:
+        return self.routes.serving(workload, self._clock.machine_now(), unit)
 
     def _count_refusal(self, workload: str, why: str) -> None:
         self.counters.count_fate(workload, Fate.REFUSED)
@@ -229,35 +289,18 @@ class Gateway:
             self.counters.fell_back[name, outcome.fell_back] += 1
         self.counters.unmatched[name] += outcome.unmatched
         self.counters.left[name] += outcome.left
+        self.counters.units_unnamed[name] += job.unnamed
+        self.counters.stayed[name] += job.stayed
+        self.counters.stripped[name] += outcome.stripped
+        if outcome.by is not None and outcome.is_answered:
+            said = outcome.answer
+            self.counters.count_answer(name, outcome.by.short_id.decode(), said.model, is_unknown(said.usage))
 
     def _record(self, job: Job, outcome: Outcome, shadow: ShadowFate | None) -> None:
-        route = job.serving.route
         usage = outcome.answer.usage
-        self.recorder.record(
-            Exposure(
-                request_id=job.id,
-                workload=job.workload.name,
-                epoch=route.epoch,
-                fate=outcome.fate,
-                assigned=job.assigned,
-                upgrade=None if outcome.fate is Fate.REFUSED else route.upgrade,  # no variant is to blame
-                step=route.step,
-                propensity=route.share,
-                unit=job.unit,
-                block=job.block,
-                slices=job.slices,
-                status=CLIENT_LEFT if outcome.left else outcome.status,
-                fell_back=bool(outcome.fell_back),
-                shadow=shadow,
-                latency_s=outcome.latency_s,
-                first_byte_s=outcome.first_byte_s,
-                tokens_in=usage.tokens_in,
-                tokens_out=usage.tokens_out,
-                cost_usd=self._priced(outcome.by.variant, usage) if outcome.by is not None else None,
-                finish_reason=outcome.answer.finish_reason,
-                streamed=job.request.stream,
-            )
-        )
+        cost_usd = self._priced(outcome.by.variant, usage) if outcome.by is not None else None
+        now = self._clock.machine_now()
+        self.recorder.record(exposure_of(job, outcome, shadow, cost_usd, self._price_book, now))
 
     def _priced(self, variant: Variant, usage: Usage) -> float | None:
         try:
@@ -266,11 +309,26 @@ class Gateway:
             LOG.warning("no price for variant %s: %s", variant.short_id, type(error).__name__)
             return None
 
+    async def _take_feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What a user says about an answer that was given before."""
+        try:
+            status, said = await self.feedback.answer(
+                dict(scope["headers"]), scope["query_string"].decode("latin-1"), receive
+            )
+        except Refused as refused:
+            self.counters.feedback[refused.problem.code] += 1
+            await refuse(send, WireName.OPENAI_CHAT, refused.problem)
+        except ClientLeft:
+            pass
+        else:
+            self.counters.feedback[said["status"]] += 1
+            await answer(send, status, JSON, answered(said))
+
     async def _readyz(self, send: Send) -> None:
         if self.is_ready and not self.is_draining:
-            await _answer(send, 200, _TEXT, b"ready\n")
+            await answer(send, 200, TEXT, b"ready\n")
         else:
-            await _answer(send, 503, _TEXT, b"draining\n" if self.is_draining else b"starting\n")
+            await answer(send, 503, TEXT, b"draining\n" if self.is_draining else b"starting\n")
 
     async def _models(self, asked: Asked, found: Found, scope: Scope, send: Send) -> None:
         """What a client that lists models sees: the names that workloads claim."""
@@ -283,21 +341,21 @@ class Gateway:
                 self._intake.claimed(asked.model)
                 body = wire.model_body(asked.model)
         except Refused as refused:
-            await _refuse(send, asked.wire, refused.problem)
+            await refuse(send, asked.wire, refused.problem)
         else:
-            await _answer(send, 200, _JSON, body)
+            await answer(send, 200, JSON, body)
 
     async def _metrics(self, scope: Scope, send: Send) -> None:
         try:
             self._intake.authenticated(dict(scope["headers"]))
         except Refused as refused:
-            await _refuse(send, WireName.OPENAI_CHAT, refused.problem)
+            await refuse(send, WireName.OPENAI_CHAT, refused.problem)
         else:
             now = self._clock.machine_now()
             servings = [self.routes.serving(workload.name, now) for workload in self.settings.workloads]
             breakers = self._relay.open_breakers()
             text = metrics.text(self.counters, self.recorder, servings, breakers, self.routes.failures)
-            await _answer(send, 200, _TEXT, text)
+            await answer(send, 200, TEXT, text)
 
     async def _watch_force_file(self) -> None:
         """A task of its own: a store that hangs must not keep the file on the host from being seen."""
@@ -309,6 +367,7 @@ class Gateway:
         return Pool(
             replace(upstream, max_connections=self.settings.shadow.max_concurrent),
             upstream.shadow_api_key or upstream.api_key,
+            self._environment,
         )
 
     def _mirror_over(self, transports: Mapping[str, Transport]) -> Mirror:
@@ -335,16 +394,6 @@ async def _cut_short(job: Job, reply: Reply, outcome: Outcome, problem: Problem)
         return
     outcome.fate = Fate.REFUSED
     body = wire.error_body(problem)
-    lines = [_JSON, (b"content-length", b"%d" % len(body))]
+    lines = [JSON, (b"content-length", b"%d" % len(body)), *([COME_AGAIN] if problem.status == 503 else [])]
     await reply.begin(problem.status, lines, job.serving, job.serving.incumbent)
     await reply.end(body)
-
-
-async def _refuse(send: Send, wire: WireName, problem: Problem, *more: tuple[bytes, bytes]) -> None:
-    await _answer(send, problem.status, _JSON, WIRES[wire].error_body(problem), *more)
-
-
-async def _answer(send: Send, status: int, kind: tuple[bytes, bytes], body: bytes, *more: tuple[bytes, bytes]) -> None:
-    lines = [kind, (b"content-length", b"%d" % len(body)), *more]
-    await send({"type": "http.response.start", "status": status, "headers": lines})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,17 +1,22 @@
 """Which headers pass a gateway, in either direction.
 
 To the provider: what the app sent, without its credentials (ours take their place), without what belongs to one
-connection, and without what says who the user is. To the app: an allow-list, because a provider's headers are not
-ours to publish: an account's name, a cookie, an address.
+connection, without what says who the user is, and without what is meant for another vendor. To the app: an allow-list,
+because a provider's headers are not ours to publish: an account's name, a cookie, an address.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from midshift.wire.protocol import WireName
+
 Lines = list[tuple[bytes, bytes]]
 
 MIDSHIFT = b"x-midshift-"
+
+COME_AGAIN = (b"retry-after", b"1")
+"""What the gateway's own refusals of 429 and 503 say: the vendors' clients wait for as many seconds."""
 
 _OF_ONE_CONNECTION = frozenset(
     (
@@ -28,6 +33,19 @@ _CREDENTIALS = frozenset(
 _ABOUT_THE_USER = frozenset((b"forwarded", b"x-real-ip", b"via", b"true-client-ip", b"cf-connecting-ip"))
 _USER_PREFIXES = (MIDSHIFT, b"x-forwarded-", b"x-envoy-", b"cf-")
 _STAYS_HERE = _OF_ONE_CONNECTION | _CREDENTIALS | _ABOUT_THE_USER
+
+_VENDOR_PREFIXES = {
+    WireName.OPENAI_CHAT: b"openai-",
+    WireName.OPENAI_RESPONSES: b"openai-",
+    WireName.ANTHROPIC: b"anthropic-",
+    WireName.GEMINI: b"x-goog-",
+}
+_FOREIGN_PREFIXES = {
+    wire: tuple(prefix for prefix in set(_VENDOR_PREFIXES.values()) if prefix != own)
+    for wire, own in _VENDOR_PREFIXES.items()
+}
+_ACCOUNT = frozenset((b"openai-organization", b"openai-project", b"x-goog-user-project"))
+"""Whose account it is; names something at the vendor that the app was written for, and nothing at any other."""
 
 _GOES_BACK = frozenset(
     (
@@ -50,6 +68,12 @@ def to_provider(headers: Iterable[tuple[bytes, bytes]], private: Collection[byte
     ]
 
 
+def on_wire(lines: Lines, wire: WireName, is_apps_own: bool) -> Lines:
+    """The lines for a provider that is asked on `wire`: no other vendor's, and account names only to the app's own."""
+    foreign, dropped = _FOREIGN_PREFIXES[wire], () if is_apps_own else _ACCOUNT
+    return [line for line in lines if not line[0].startswith(foreign) and line[0] not in dropped]
+
+
 def to_app(headers: Iterable[tuple[bytes, bytes]]) -> Lines:
     """The provider's header lines that an app may see."""
-    return [(name, value) for name, value in headers if name in _GOES_BACK or name.startswith(_PREFIXES_THAT_GO_BACK)]
+    return [line for line in headers if line[0] in _GOES_BACK or line[0].startswith(_PREFIXES_THAT_GO_BACK)]

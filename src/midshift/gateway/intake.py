@@ -1,23 +1,27 @@
 """From a request as it comes in to a job: who asks, for which workload, as which unit, in which slices.
 
 Contract. What cannot become a job is `Refused`, in the shape of errors that the app's own client raises. Labels
-(`x-midshift-unit`, `x-midshift-slice`) count only from keys that may set them, and what would say who the user is goes
-to no provider. A unit is an HMAC under the deployment's key: what is stored does not say who it was.
-Elsewhere: paths (wire.paths), who gets which variant (domain.routing), answers (relay).
+(`x-midshift-unit`, `x-midshift-slice`, `x-midshift-ring`) count only from keys that may set them, and what would say
+who the user is goes to no provider. A unit is an HMAC under the deployment's key: what is stored does not say who it
+was. Its sources are asked in the workload's order; a turn that only names the response before it keeps that one's
+unit. Where none of them says anything, the request is a unit by itself, and that is counted.
+Elsewhere: paths (wire.paths), who gets which variant (domain.routing), state (origins), answers (relay).
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
+import io
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl, urlencode
 
-from midshift.domain.routing import assign, block
-from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, SliceRule, UnitKind, UnitSource, Workload
+from midshift.domain.routing import Arm, assign, block, ring_of
+from midshift.domain.unit import stored_unit
+from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, UnitKind, UnitSource, When, Workload
 from midshift.gateway import headers
-from midshift.gateway.job import Job
+from midshift.gateway.job import Job, kept_by_stripping
+from midshift.gateway.origins import Held, Origins, choice, not_ones_own, previous
 from midshift.gateway.route import Serving
 from midshift.gateway.settings import ClientKey, GatewaySettings
 from midshift.wire.paths import Asked
@@ -26,8 +30,6 @@ from midshift.wire.wires import WIRES
 
 Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
 Found: TypeAlias = Mapping[bytes, bytes]
-
-_UNIT_LENGTH = 32
 
 
 class Refused(Exception):
@@ -43,11 +45,13 @@ class ClientLeft(Exception):
 
 
 class Intake:
-    """Knows the client keys and the workloads of one gateway. `serving` says what serves a workload now."""
+    """Knows the client keys and the workloads of one gateway. `serving` says what serves a unit of a
+    workload now."""
 
-    def __init__(self, settings: GatewaySettings, serving: Callable[[str], Serving]) -> None:
+    def __init__(self, settings: GatewaySettings, serving: Callable[[str, str], Serving], origins: Origins) -> None:
         self._settings = settings
         self._serving = serving
+        self._origins = origins
         self._claims = {claim: workload for workload in settings.workloads for claim in workload.claims}
         self._private = {workload.name: _private_headers(workload) for workload in settings.workloads}
         self._keys = {_digest(key.secret): key for key in settings.client_keys}
@@ -99,42 +103,92 @@ class Intake:
         """Everything that is decided about a request before anybody is asked.
 
         Raises:
-            Refused: if it is none of its wire, or no workload claims its model.
+            Refused: if it is none of its wire, no workload claims its model, or it goes on from what nobody who
+                serves now can read.
         """
-        request = _read(asked, _without_key(query), body)
+        request = _read(asked, without_key(query), body)
         workload = self.claimed(request.model)
-        may_label = key is None or key.may_label
-        serving = self._serving(workload.name)
-        unit = self._unit(request_id, workload, request, found, may_label)
+        labels: Found = found if key is None or key.may_label else {}
+        client = "" if key is None else key.name
+        held = self._held(request, client)
+        unit, is_named = self._unit(request_id, workload, request, held, found, labels)
+        serving = self._serving(workload.name, unit)
+        ring = ring_of(_rings(workload, request, labels), serving.route) if serving.route.rings else ""
+        assigned = Arm.CANDIDATE if ring else assign(unit, serving.route)
         return Job(
             id=request_id,
             workload=workload,
             wire=asked.wire,
             path=asked.path,
-            query=_without_key(query),
+            query=without_key(query),
             request=request,
             lines=headers.to_provider(lines, self._private[workload.name]),
             serving=serving,
-            assigned=assign(unit, serving.route),
+            assigned=assigned,
             unit=unit,
             block=block(unit, serving.route.salt),
-            slices=_slices(workload, request, found if may_label else {}),
+            slices=_slices(workload, request, labels),
             started_s=started_s,
+            chosen=_chosen(asked, request, held, assigned, serving),
+            held=held,
+            ring=ring,
+            unnamed=not is_named,
+            client=client,
         )
 
-    def _unit(self, request_id: str, workload: Workload, request: WireRequest, found: Found, may_label: bool) -> str:
-        """Who or what keeps one variant."""
-        named = found.get(b"x-midshift-unit") if may_label else None
+    def _held(self, request: WireRequest, client: str) -> tuple[Held, ...]:
+        """What the request holds of earlier answers.
+
+        Raises:
+            Refused: for an id that was made for another client key, in the words for one that does not exist.
+        """
+        held = self._origins.held(request.bound_state)
+        foreign = not_ones_own(held, client)
+        if foreign is not None:
+            code = "previous_response_not_found" if foreign.field == "previous_response_id" else "not_found"
+            raise Refused(400, f"{foreign.token!r} in {foreign.field!r} was not found.", code, foreign.field)
+        return held
+
+    def _unit(
+        self,
+        request_id: str,
+        workload: Workload,
+        request: WireRequest,
+        held: tuple[Held, ...],
+        found: Found,
+        labels: Found,
+    ) -> tuple[str, bool]:
+        """Who or what keeps one variant, and whether anything named it."""
+        named = labels.get(b"x-midshift-unit")
         if named:
-            return self._hmac(b"unit:" + named)
+            return self._hmac(b"unit:" + named), True
         for source in workload.unit:
             value = _unit_value(source, request, found)
             if value:
-                return self._hmac(value)
-        return self._hmac(b"request:" + request_id.encode())
+                return self._hmac(value), True
+            before = previous(held) if source.kind is UnitKind.CONVERSATION else None
+            if before is not None:
+                return before.unit, True
+        return self._hmac(b"request:" + request_id.encode()), False
 
     def _hmac(self, value: bytes) -> str:
-        return hmac.digest(self._settings.unit_key, value, "sha256").hex()[:_UNIT_LENGTH]
+        return stored_unit(self._settings.unit_key, value)
+
+
+def _chosen(asked: Asked, request: WireRequest, held: tuple[Held, ...], assigned: Arm, serving: Serving) -> Arm:
+    """The arm that is asked first.
+
+    Raises:
+        Refused: if neither can go on from what the request holds.
+    """
+    found = choice(held, assigned, serving, asked.wire, lambda: kept_by_stripping(request, asked.path, asked.wire))
+    if found.stuck:
+        message = (
+            f"The answer that {found.stuck!r} refers to was given by another provider, which serves here no more, and "
+            f"no other can read it. Send the conversation itself instead of {found.stuck!r}."
+        )
+        raise Refused(409, message, "state_of_another_provider", found.stuck)
+    return found.arm
 
 
 def _read(asked: Asked, query: str, body: bytes) -> WireRequest:
@@ -144,30 +198,40 @@ def _read(asked: Asked, query: str, body: bytes) -> WireRequest:
         raise Refused(400, str(error), "unreadable", error.param) from None
 
 
-async def whole_body(found: Found, receive: Receive, limit: int) -> bytes:
-    """The whole body of a request.
+async def whole_body(found: Found, receive: Receive, limit: int, hold: Callable[[int], None]) -> bytes:
+    """The whole body of a request, in memory once. `hold` is told of its bytes, in advance where their number is.
 
     Raises:
-        Refused: for one that is too large, or compressed.
+        Refused: for one that is too large, or compressed; and what `hold` raises.
         ClientLeft: if it never comes whole.
     """
     if found.get(b"content-encoding", b"identity") != b"identity":
         raise Refused(415, "Send the request body uncompressed.", "content_encoding")
+    if found.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+        raise Refused(501, "Send the request body in chunks, or with a length, and not otherwise encoded.", "encoding")
     declared = found.get(b"content-length", b"0")
-    chunks: list[bytes] = []
-    size = int(declared) if declared.isdigit() else 0
-    received = 0
+    held, received = int(declared) if declared.isdigit() else 0, 0
+    buffer: io.BytesIO | None = None
+    is_new = held
     while True:
-        if max(size, received) > limit:
+        if max(held, received) > limit:
             message = f"The request body is larger than the {limit} bytes that this gateway takes."
             raise Refused(413, message, "request_too_large")
+        if is_new:
+            hold(is_new)
         event = await receive()
         if event["type"] == "http.disconnect":
             raise ClientLeft
-        chunks.append(event.get("body", b""))
-        received += len(chunks[-1])
+        chunk = event.get("body", b"")
+        if buffer is None and not event.get("more_body", False):
+            return cast("bytes", chunk)
+        buffer = buffer or io.BytesIO()
+        buffer.write(chunk)
+        received += len(chunk)
         if not event.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return buffer.getvalue()  # the buffer itself, without a copy
+        is_new = max(0, received - held)
+        held += is_new
 
 
 def _shown_key(found: Found, query: str) -> str:
@@ -181,7 +245,7 @@ def _shown_key(found: Found, query: str) -> str:
     return dict(parse_qsl(query)).get("key", "") if "key=" in query else ""
 
 
-def _without_key(query: str) -> str:
+def without_key(query: str) -> str:
     """A query without the app's key, which is ours and no provider's business."""
     if "key=" not in query:
         return query
@@ -196,7 +260,8 @@ def _digest(secret: str) -> bytes:
 def _private_headers(workload: Workload) -> Collection[bytes]:
     """Headers by which the app tells us about its user; none of a provider's business."""
     units = {source.name.encode() for source in workload.unit if source.kind is UnitKind.HEADER}
-    rules = {rule.when.header.encode() for rule in workload.rules if isinstance(rule.when, HeaderEquals)}
+    conditions = [*(rule.when for rule in workload.rules), *(ring.when for ring in workload.rings)]
+    rules = {when.header.encode() for when in conditions if isinstance(when, HeaderEquals)}
     return frozenset(units | rules)
 
 
@@ -221,14 +286,24 @@ def _slices(workload: Workload, request: WireRequest, found: Found) -> tuple[str
     """The slices of a request: by the workload's rules, and by name where the app may say so."""
     if not workload.rules and b"x-midshift-slice" not in found:
         return ()
-    by_rule = {rule.slice for rule in workload.rules if _holds(rule, request, found)}
-    named = found.get(b"x-midshift-slice", b"").decode("latin-1").split(",")
-    asked = {name.strip() for name in named}
+    by_rule = {rule.slice for rule in workload.rules if _holds(rule.when, request, found)}
+    asked = _listed(found, b"x-midshift-slice")
     return tuple(part.name for part in workload.slices if part.name in by_rule or part.name in asked)
 
 
-def _holds(rule: SliceRule, request: WireRequest, found: Found) -> bool:
-    match rule.when:
+def _rings(workload: Workload, request: WireRequest, found: Found) -> set[str]:
+    """The rings that a request is a member of: by the workload's rules, and by name where the app may say so."""
+    by_rule = {ring.name for ring in workload.rings if ring.when is not None and _holds(ring.when, request, found)}
+    return by_rule | _listed(found, b"x-midshift-ring")
+
+
+def _listed(found: Found, header: bytes) -> set[str]:
+    """The names in a header, between commas."""
+    return {name.strip() for name in found.get(header, b"").decode("latin-1").split(",")}
+
+
+def _holds(when: When, request: WireRequest, found: Found) -> bool:
+    match when:
         case HeaderEquals(header=header, equals=equals):
             return found.get(header.encode()) == equals.encode()
         case BodyEquals(body=path, equals=equals):

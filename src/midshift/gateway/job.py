@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from midshift.domain.exposure import Fate
+from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
 from midshift.domain.workload import Workload
 from midshift.gateway.headers import Lines
+from midshift.gateway.origins import Carriage, Held, carriage, may_be_anothers
 from midshift.gateway.route import ServedVariant, Serving
 from midshift.wire.protocol import Answer, WireName, WireRequest
+from midshift.wire.wires import WIRES
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request with everything that was decided about it. `wire` is the app's, `path` and `query` on it."""
+    """One request with everything that was decided about it. `wire` is the app's, `path` and `query` on it.
+
+    `assigned` is the arm that it counts for, `chosen` the one that is asked first; they differ where what the request
+    `held` of an earlier answer kept it with the other (`stayed`). A member of a `ring` counts for neither. `client` is
+    the name of the app's key; `unnamed` says that no source named its unit.
+    """
 
     id: str
     workload: Workload
@@ -29,13 +37,46 @@ class Job:
     block: int
     slices: tuple[str, ...]
     started_s: float
+    chosen: Arm
+    held: tuple[Held, ...] = ()
+    ring: str = ""
+    unnamed: bool = False
+    client: str = ""
+
+    @property
+    def stayed(self) -> bool:
+        """Whether its state kept it with the arm that it was not assigned to."""
+        return self.chosen is not self.assigned
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether a second, unseen answer would say something about the arms: not for rings, and not for state."""
+        return not self.ring and not self.stayed
+
+    def carriage(self, served: ServedVariant) -> Carriage:
+        """How what it holds of earlier answers goes to a variant."""
+        if not self.held:
+            return Carriage()
+        unknown = may_be_anothers(self.serving, served, self.assigned, not self.unnamed, self.wire)
+        return carriage(self.held, served, self.wire, unknown, self._kept_by_stripping)
+
+    def _kept_by_stripping(self) -> frozenset[str]:
+        return kept_by_stripping(self.request, self.path, self.wire)
+
+
+def kept_by_stripping(request: WireRequest, path: str, wire: WireName) -> frozenset[str]:
+    """The tokens that a request cannot go without. Dear: it is written and read anew."""
+    stripped = request.rewritten(Changes(), strip_state=True)
+    return frozenset(token for _, token in WIRES[wire].read_request(stripped.body, path, "alt=sse").bound_state)
 
 
 @dataclass(slots=True)
 class Outcome:
     """What came of a job for the user. `status` is the truth about the answer, also when the head had said 200.
 
-    `body` is what the provider sent, on `body_wire`, where `keeps_body` asked for it.
+    `is_answered`: a provider had begun to answer, whatever became of it. `left`: the app went before it had all of its
+    answer; `is_whole`: it went with all of it, and the provider had not closed yet. `body` is what the provider sent,
+    on `body_wire`, where `keeps_body` asked for it.
     """
 
     fate: Fate = Fate.REFUSED
@@ -43,7 +84,10 @@ class Outcome:
     by: ServedVariant | None = None
     fell_back: str = ""
     unmatched: bool = False
+    stripped: bool = False
     left: bool = False
+    is_whole: bool = False
+    is_answered: bool = False
     first_byte_s: float | None = None
     latency_s: float | None = None
     answer: Answer = field(default_factory=Answer)

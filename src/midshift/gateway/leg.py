@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from midshift.domain.rendering import Changes
+from midshift.gateway import headers
 from midshift.gateway.job import Job
 from midshift.providers.http.messages import Request
 from midshift.providers.http.settings import Upstream
@@ -36,17 +37,24 @@ class Visible(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """The way of one job to one provider. `wire` is what the provider is asked on."""
+    """The way of one job to one provider. `wire` is what the provider is asked on.
+
+    The answer on a mirror's way is seen by nobody, and not to be stored. `is_apps_own` says that it leads to the
+    incumbent's provider, which the app's account headers are meant for.
+    """
 
     job: Job
     upstream: Upstream
     wire: WireName
+    is_mirror: bool = False
+    is_apps_own: bool = False
 
     @classmethod
-    def of(cls, job: Job, upstream: Upstream) -> Leg:
-        """The shortest way: without translation if there is one."""
-        spoken = tuple(WireName(name) for name in upstream.wires)
-        return cls(job, upstream, job.wire if job.wire in spoken else spoken[0])
+    def of(cls, job: Job, upstream: Upstream, is_mirror: bool = False, provider: str = "") -> Leg:
+        """The shortest way: without translation if there is one. `provider` is the upstream's name."""
+        wire = job.wire if job.wire in upstream.wires else WireName(next(iter(upstream.wires)))
+        is_apps_own = provider == job.serving.incumbent.variant.provider
+        return cls(job, upstream, wire, is_mirror, is_apps_own)
 
     @property
     def spoken(self) -> Wire:
@@ -61,9 +69,17 @@ class Leg:
         """
         asked = self.job.request
         if self.wire is not self.job.wire:
-            asked = translated_request(self.job.wire, self.wire, asked.body, self.job.path, self.job.query)
+            app = self.job
+            body = asked.rewritten(Changes(), strip_state=True).body if strip_state else asked.body
+            asked = translated_request(
+                app.wire, self.wire, body, app.path, app.query, changes, is_mirror=self.is_mirror
+            )
+        if self.is_mirror:
+            changes = self.spoken.unstored(changes)
         sent = asked.rewritten(changes, ask_usage=self.upstream.asks_usage, strip_state=strip_state)
-        return Request(self.upstream.wires[self.wire] + sent.target, self.job.lines, sent.body)
+        said = headers.on_wire(self.job.lines, self.wire, self.is_apps_own)
+        lines = self.upstream.completed(self.wire, said)
+        return Request(self.upstream.target(self.wire, sent.target), lines, sent.body)
 
     def whole(self, status: int, body: bytes) -> bytes:
         """An answer, or an error, as the app reads it."""

@@ -39,7 +39,12 @@ def _samples(
     route_failures: int,
 ) -> Iterator[Sample]:
     yield from counters.samples()
-    lost = {"exposure": recorder.lost_exposures, "pair": recorder.lost_pairs, "sum": recorder.lost_sums}
+    lost = {
+        "exposure": recorder.lost_exposures,
+        "pair": recorder.lost_pairs,
+        "text": recorder.lost_texts,
+        "sum": recorder.lost_sums,
+    }
     for kind, count in lost.items():
         yield "lost_total", "What of the record could not be kept.", {"kind": kind}, count
     yield "record_failures_total", "Hand-overs of the record that failed.", {}, recorder.failures
@@ -52,6 +57,9 @@ def _samples(
         if serving.home is not None:
             labels = {"workload": serving.route.workload, "reason": serving.home.value}
             yield "route_home", "The incumbent serves everything, and why.", labels, 1
+    for serving in servings:
+        if serving.is_unwatched:
+            yield "route_unwatched", "The lease is over; nobody new.", {"workload": serving.route.workload}, 1
     for workload, candidate in open_breakers:
         labels = {"workload": workload, "candidate": candidate[:12]}
         yield "breaker_open", "The candidate is left alone for now.", labels, 1

@@ -1,10 +1,14 @@
-"""The candidate's answer that nobody sees, to a request that the incumbent answers.
+"""The answers that nobody sees: of a candidate, of the incumbent once more, of whichever variant did not serve.
 
-Contract. It begins when the user's request is on the wire, runs on connections, a key and deadlines of its own, and
-can neither slow, fail nor change the user's answer. There are never more than a few at once: what is beyond that is
-shed, and so is everything for a while after the provider has said 429. A request that would do something twice is
-skipped. All four ends are counted, and every pair of ends is recorded, also of a candidate that failed. An app that
-leaves does not end it; its own deadline does.
+Contract. They begin when the user's request is on the wire, run on connections, a key, a budget and deadlines of their
+own, and can neither slow, fail nor change the user's answer. Beyond their limits they are shed, and so are those of a
+model for a while after its provider has said that it is too much (429, 503, 529), be it to the mirror or to a user.
+A request that would do something twice, or that only the variant which serves can read, is skipped. Nothing unseen is
+stored at a provider, and nothing that names one request (an idempotency key, a trace) is sent twice. All ends are
+counted, by kind, and every pair of ends is recorded, also of a variant that failed. An app that leaves does not end
+them; their own deadline does.
+Elsewhere: which requests, and why (domain.unseen), what is asked (asking), the two sides of a pair (sides), the purse
+(budget), who is left alone (pauses).
 """
 
 from __future__ import annotations
@@ -12,38 +16,56 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from midshift.domain.exposure import Pair, ShadowAnswer, ShadowFate
-from midshift.domain.routing import Arm, position
-from midshift.domain.variant import Variant
+from midshift.domain.exposure import ShadowAnswer, ShadowFate
+from midshift.domain.routing import Arm
+from midshift.domain.unseen import PairKind, Unseen, unseen
+from midshift.gateway.asking import Unaskable, asking
+from midshift.gateway.budget import Budget
 from midshift.gateway.counters import Counters
 from midshift.gateway.job import Job, Outcome
 from midshift.gateway.leg import Leg
+from midshift.gateway.pauses import Pauses
 from midshift.gateway.route import ServedVariant
 from midshift.gateway.settings import GatewaySettings, Pricing
+from midshift.gateway.sides import Received, pair_of, seen_side, side
 from midshift.ports import Clock, Recorder
-from midshift.providers.http.messages import CallFailed, Failure, Head, Transport
-from midshift.wire.protocol import Answer, WireName
-from midshift.wire.translation.conversation import Uncarried
-from midshift.wire.wires import WIRES
+from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Request, Transport
 
 LOG = logging.getLogger(__name__)
 
-LONGEST_PAUSE_S = 60.0
-CLIENT_LEFT = 499
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An unseen answer that is wanted, and the variant that is to give it."""
+
+    unseen: Unseen
+    served: ServedVariant
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """What a provider's limits are about: itself and the model."""
+        return self.served.variant.provider, self.served.variant.model
 
 
 class Mirroring:
-    """One mirrored request, from the side of the user's: `primary` is what came of that."""
+    """The unseen answers to one request, from the side of the user's: `primary` is what came of that.
 
-    __slots__ = ("primary",)
+    `shadow` is the end of the candidate's shadow where that is known at once; where `waits`, the mirror says it later.
+    """
+
+    __slots__ = ("is_running", "primary", "shadow", "waits")
 
     def __init__(self) -> None:
         self.primary: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.is_running = False
+        self.shadow: ShadowFate | None = None
+        self.waits = False
 
 
 class Mirror:
-    """Answers jobs a second time. `finished` takes each with its end, when both answers are over."""
+    """Answers jobs once more. `finished` takes each that was shadowed with its end, when both answers are over."""
 
     def __init__(
         self,
@@ -57,6 +79,7 @@ class Mirror:
         finished: Callable[[Job, Outcome, ShadowFate], None],
     ) -> None:
         self._settings = settings
+        self._limits = settings.shadow
         self._transports = transports
         self._recorder = recorder
         self._counters = counters
@@ -64,37 +87,31 @@ class Mirror:
         self._pricing = pricing
         self._tasks = tasks
         self._finished = finished
+        self._budget = Budget(settings.shadow)
         self._running: set[asyncio.Task[None]] = set()
-        self._paused_until_s: dict[str, float] = {}
+        self._held_bytes = 0
+        self._pauses = Pauses(clock)
         self._is_draining = False
 
-    def is_eligible(self, job: Job) -> bool:
-        """Whether this request is one of the row's share of mirrored ones: by luck, and the same luck everywhere."""
-        route = job.serving.route
-        if job.assigned is not Arm.INCUMBENT or job.serving.candidate is None or route.shadow_share == 0.0:
-            return False
-        return position(job.id, f"shadow:{route.salt}") < route.shadow_share
-
-    def begin(self, job: Job) -> Mirroring | ShadowFate:
-        """Start to mirror an eligible job, or say why not."""
-        candidate = job.serving.candidate
-        assert candidate is not None
-        self._counters.eligible[job.workload.name] += 1
-        self._counters.shadows_in_flight += 1
-        if job.request.has_side_effects:
-            return self._not(job, ShadowFate.SKIPPED, "side_effects")
-        if len(job.request.body) > self._settings.shadow.max_request_bytes:
-            return self._not(job, ShadowFate.SKIPPED, "too_large")
-        if self._is_draining:
-            return self._not(job, ShadowFate.SHED, "draining")
-        if len(self._running) >= self._settings.shadow.max_concurrent:
-            return self._not(job, ShadowFate.SHED, "concurrency")
-        if self._clock.monotonic_s() < self._paused_until_s.get(candidate.id, 0.0):
-            return self._not(job, ShadowFate.SHED, "rate_limit")
+    def begin(self, job: Job, outcome: Outcome) -> Mirroring | None:
+        """Start what a job is to be answered with unseen; None if that is nothing. `outcome` is as far as it is."""
+        wanted = _wanted(job)
+        if not wanted:
+            return None
         mirroring = Mirroring()
-        task = self._tasks.create_task(self._run(job, candidate, mirroring))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        for one in wanted:
+            self._counters.begin_shadow(job.workload.name, one.unseen.kind)
+            try:
+                fate, why = self._refused(job, outcome, one)
+            except Exception:
+                LOG.exception("a request cannot be mirrored")
+                fate, why = ShadowFate.FAILED, "error"
+            if fate is None:
+                self._start(job, one, mirroring)
+            else:
+                self._counters.count_shadow(job.workload.name, one.unseen.kind, fate, why)
+            if _covers(job, one):
+                mirroring.shadow, mirroring.waits = fate, fate is None
         return mirroring
 
     async def drain(self, patience_s: float) -> None:
@@ -105,110 +122,123 @@ class Mirror:
             for task in late:
                 task.cancel()
 
-    def _not(self, job: Job, fate: ShadowFate, why: str) -> ShadowFate:
-        self._counters.count_shadow(job.workload.name, fate, why)
-        return fate
+    def _refused(self, job: Job, outcome: Outcome, one: Wanted) -> tuple[ShadowFate | None, str]:
+        """Why this unseen answer is not even begun."""
+        size, now_s = len(job.request.body), self._clock.monotonic_s()
+        if job.request.has_side_effects:
+            return ShadowFate.SKIPPED, "side_effects"
+        if job.chosen is Arm.CANDIDATE and outcome.unmatched:
+            return ShadowFate.SKIPPED, "unmatched"
+        if size > self._limits.max_request_bytes:
+            return ShadowFate.SKIPPED, "too_large"
+        if self._is_draining:
+            return ShadowFate.SHED, "draining"
+        if len(self._running) >= self._limits.max_concurrent:
+            return ShadowFate.SHED, "concurrency"
+        if self._held_bytes + size > self._limits.max_held_bytes:
+            return ShadowFate.SHED, "memory"
+        if self._pauses.is_on(one.model):
+            return ShadowFate.SHED, "rate_limit"
+        exhausted = self._budget.exhausted(self._clock.machine_now(), now_s)
+        return (ShadowFate.SHED, exhausted) if exhausted else (None, "")
 
-    async def _run(self, job: Job, candidate: ServedVariant, mirroring: Mirroring) -> None:
+    def _start(self, job: Job, one: Wanted, mirroring: Mirroring) -> None:
+        mirroring.is_running = True
+        self._held_bytes += len(job.request.body)
+        task = self._tasks.create_task(self._run(job, one, mirroring, self._budget.hold()))
+        self._running.add(task)
+        task.add_done_callback(lambda done: self._end(done, job))
+
+    def _end(self, task: asyncio.Task[None], job: Job) -> None:
+        self._running.discard(task)
+        self._held_bytes -= len(job.request.body)
+
+    async def _run(self, job: Job, one: Wanted, mirroring: Mirroring, held_usd: float) -> None:
+        kind, name = one.unseen.kind, job.workload.name
         fate, why = ShadowFate.FAILED, "cancelled"
         try:
-            shadow = await self._answered(job, candidate)
-            outcome = await mirroring.primary
-            fate, why = self._paired(job, candidate, outcome, shadow)
+            asked = asking(job, one.served, self._settings.upstreams[one.served.variant.provider])
+            received = await self._received(asked.leg, asked.request, one)
+            answer = side(one.served.variant, received, job.request.stream, self._pricing)
+            self._settle(name, kind, held_usd, received, answer)
+            outcome = await asyncio.shield(mirroring.primary)
+            fate, why = self._paired(job, one, outcome, answer, asked.stripped)
+        except Unaskable as skipped:
+            self._budget.settle(held_usd, 0.0)
+            fate, why = ShadowFate.SKIPPED, str(skipped)
         except Exception as error:
             why = "error"
             LOG.error("mirroring failed: %s", type(error).__name__, exc_info=error)
         finally:
-            self._counters.count_shadow(job.workload.name, fate, why)
-            primary = mirroring.primary
-            self._finished(job, primary.result() if primary.done() and not primary.cancelled() else Outcome(), fate)
+            self._counters.count_shadow(name, kind, fate, why)
+            if _covers(job, one):
+                primary = mirroring.primary
+                self._finished(job, primary.result() if primary.done() and not primary.cancelled() else Outcome(), fate)
 
-    async def _answered(self, job: Job, candidate: ServedVariant) -> ShadowAnswer | None:
-        """The candidate's side; None if no prompt of it fits the request."""
-        changes = candidate.recipe.render(job.request)
-        if changes is None:
-            return None
-        provider = candidate.variant.provider
-        leg = Leg.of(job, self._settings.upstreams[provider])
+    async def _received(self, leg: Leg, request: Request, one: Wanted) -> Received:
+        """What the variant answers, or how it fails."""
+        started_s, is_stream = self._clock.monotonic_s(), leg.job.request.stream
+        first_byte_s: float | None = None
+        chunks: list[bytes] = []
         try:
-            request = leg.request(changes)
-        except Uncarried:
-            return None
-        started_s = self._clock.monotonic_s()
-        try:
-            async with asyncio.timeout(self._settings.shadow.timeout_s):
-                call = await self._transports[provider].send(request, job.request.stream)
+            async with asyncio.timeout(self._limits.timeout_s):
+                call = await self._transports[one.served.variant.provider].send(request, is_stream)
                 try:
                     head = await call.head()
-                    received = await call.read(self._settings.shadow.max_answer_bytes)
+                    if is_stream and head.status == 200:
+                        chunks.append(await call.chunk())
+                        first_byte_s = self._clock.monotonic_s() - started_s
+                    chunks.append(await self._rest(call, chunks))
                 finally:
                     call.close()
         except TimeoutError:
-            return ShadowAnswer(None, Failure.TOTAL_TIMEOUT.status, self._clock.monotonic_s() - started_s)
+            return Received(leg.wire, Failure.TOTAL_TIMEOUT.status, None, self._clock.monotonic_s() - started_s)
         except CallFailed as failed:
-            return ShadowAnswer(None, failed.failure.status, self._clock.monotonic_s() - started_s)
+            return Received(leg.wire, failed.failure.status, None, self._clock.monotonic_s() - started_s)
+        self._pauses.heard(one.model, head)
         latency_s = self._clock.monotonic_s() - started_s
-        if head.status == 429:
-            self._paused_until_s[candidate.id] = self._clock.monotonic_s() + _pause_s(head)
-        return self._side(candidate.variant, leg.wire, head.status, received, job.request.stream, latency_s)
+        return Received(leg.wire, head.status, b"".join(chunks), latency_s, first_byte_s)
+
+    async def _rest(self, call: Call, chunks: list[bytes]) -> bytes:
+        left = self._limits.max_answer_bytes - sum(map(len, chunks))
+        if left < 0:
+            raise CallFailed(Failure.TOO_LARGE)
+        return await call.read(left)
+
+    def _settle(self, name: str, kind: PairKind, held_usd: float, received: Received, answer: ShadowAnswer) -> None:
+        """What it cost: nothing where the provider refused, unknown where it did not say, or was cut short."""
+        was_refused = received.body is not None and received.status != 200
+        cost_usd = 0.0 if was_refused else answer.cost_usd
+        self._budget.settle(held_usd, cost_usd)
+        self._counters.count_cost(name, kind, cost_usd)
 
     def _paired(
-        self, job: Job, candidate: ServedVariant, outcome: Outcome, shadow: ShadowAnswer | None
+        self, job: Job, one: Wanted, outcome: Outcome, answer: ShadowAnswer, stripped: bool
     ) -> tuple[ShadowFate, str]:
-        if shadow is None:
-            return ShadowFate.SKIPPED, "unmatched"
+        if outcome.by is not None:
+            self._pauses.heard((outcome.by.variant.provider, outcome.by.variant.model), Head(outcome.status, ()))
         if outcome.status == 200 and outcome.body is None and not outcome.left:
             return ShadowFate.FAILED, "too_large"
+        seen = seen_side(job, outcome, self._pricing)
+        self._recorder.record_pair(pair_of(job, one.unseen, seen, answer, stripped))
         if outcome.left:
-            incumbent = ShadowAnswer(None, CLIENT_LEFT, outcome.latency_s)
-        else:
-            variant = job.serving.incumbent.variant
-            incumbent = self._side(
-                variant, outcome.body_wire, outcome.status, outcome.body, job.request.stream, outcome.latency_s
-            )
-        self._recorder.record_pair(
-            Pair(
-                request_id=job.id,
-                workload=job.workload.name,
-                upgrade=job.serving.route.upgrade or "",
-                candidate_id=candidate.id,
-                slices=job.slices,
-                incumbent=incumbent,
-                candidate=shadow,
-            )
-        )
-        if incumbent.status != 200:
-            return ShadowFate.FAILED, "client_left" if outcome.left else "incumbent_failed"
-        return (ShadowFate.PAIRED, "") if shadow.status == 200 else (ShadowFate.FAILED, "candidate_failed")
-
-    def _side(
-        self,
-        variant: Variant,
-        wire: WireName,
-        status: int,
-        body: bytes | None,
-        streamed: bool,
-        latency_s: float | None,
-    ) -> ShadowAnswer:
-        """One side of a pair. A body that is no answer, although the status said so, counts as 502."""
-        answer: Answer | None = None
-        if status == 200 and body is not None:
-            spoken = WIRES[wire]
-            answer = spoken.read_stream(body) if streamed else spoken.read_answer(body)
-        if answer is None:
-            return ShadowAnswer(None, 502 if status == 200 else status, latency_s)
-        return ShadowAnswer(
-            text=answer.text,
-            status=status,
-            latency_s=latency_s,
-            tokens_in=answer.usage.tokens_in,
-            tokens_out=answer.usage.tokens_out,
-            cost_usd=self._pricing(variant, answer.usage),
-            finish_reason=answer.finish_reason,
-        )
+            return ShadowFate.FAILED, "client_left"
+        if seen.status != 200:
+            return ShadowFate.FAILED, f"{job.chosen.value}_failed"
+        failed = "incumbent_failed" if one.served.id == job.serving.incumbent.id else "candidate_failed"
+        return (ShadowFate.PAIRED, "") if answer.status == 200 else (ShadowFate.FAILED, failed)
 
 
-def _pause_s(head: Head) -> float:
-    """How long a provider that said 429 is left alone: as long as it asks, within reason."""
-    asked = head.value(b"retry-after").decode("latin-1").strip()
-    return min(float(asked), LONGEST_PAUSE_S) if asked.isdecimal() else 1.0
+def _wanted(job: Job) -> list[Wanted]:
+    """The unseen answers of a job, of variants that this gateway can ask."""
+    serving = job.serving
+    drawn = unseen(job.id, job.chosen, serving.route) if job.is_compared else ()
+    if not drawn:
+        return []
+    known = {one.id: one for one in (serving.incumbent, serving.candidate, *serving.others) if one is not None}
+    return [Wanted(one, known[one.variant]) for one in drawn if one.variant in known]
+
+
+def _covers(job: Job, one: Wanted) -> bool:
+    """Whether it is what the coverage of a shadow is counted by."""
+    return one.unseen.kind is PairKind.SHADOW and one.unseen.variant == job.serving.route.candidate

@@ -1,9 +1,9 @@
-"""What happened, on its way out: exposures and pairs through a bounded queue, sums by addition.
+"""What happened, on its way out: exposures and texts through a bounded queue, sums by addition.
 
 Contract. Nothing here ever waits on the path of a request. Sums are never dropped: what could not be handed over is
 kept, and merges with what follows; a batch whose fate is unknown is sent again under the same number with the same
-content, so the store merges it once. Exposures and pairs that find the queue full, or that the sink refuses, are
-counted as lost. One thread hands over, so that the disk and the store may be as slow as they are.
+content, so the store merges it once. Exposures, pairs and other texts that find the queue full, or that the sink
+refuses, are counted as lost. One thread hands over, so that the disk and the store may be as slow as they are.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol, TypeVar
 
-from midshift.domain.exposure import Exposure, Pair, Sum, SumKey, Sums
+from midshift.domain.capture import CapturedRequest, FeedbackRecord
+from midshift.domain.exposure import Exposure, HistogramKey, Pair, Sum, SumKey, Sums
+from midshift.domain.histogram import Histogram
 from midshift.domain.suite import AGGREGATE
+from midshift.gateway.capture import Taken, captured_request
 from midshift.gateway.settings import Queues
 from midshift.ports import Recorder
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
+Q = TypeVar("Q", Pair, Taken | CapturedRequest | FeedbackRecord)
 
 PATIENCE_AT_STOP_S = 5.0
 
@@ -29,7 +34,13 @@ PATIENCE_AT_STOP_S = 5.0
 class SumSink(Protocol):
     """Where sums go; the part of `ports.Measurements` that a gateway needs."""
 
-    def merge_sums(self, gateway: str, sequence: int, sums: Mapping[SumKey, Sum]) -> bool:
+    def merge_sums(
+        self,
+        gateway: str,
+        sequence: int,
+        sums: Mapping[SumKey, Sum],
+        histograms: Mapping[HistogramKey, Histogram] = ...,
+    ) -> bool:
         """Add one batch, once."""
         ...
 
@@ -47,6 +58,7 @@ class RecordQueue:
     def __init__(self, gateway: str, limits: Queues, sink: Recorder | None, sum_sink: SumSink | None) -> None:
         self.lost_exposures = 0
         self.lost_pairs = 0
+        self.lost_texts = 0
         self.lost_sums = 0
         self.failures = 0
         self._gateway = gateway
@@ -55,9 +67,10 @@ class RecordQueue:
         self._sum_sink = sum_sink
         self._exposures: deque[Exposure] = deque()
         self._pairs: deque[Pair] = deque()
-        self._pair_bytes = 0
+        self._texts: deque[Taken | CapturedRequest | FeedbackRecord] = deque()
+        self._held_bytes = 0
         self._sums = Sums()
-        self._batch: dict[SumKey, Sum] | None = None
+        self._batch: Sums | None = None
         self._sequence: int | None = None
         self._lock = threading.Lock()
         self._handing_over = threading.Lock()
@@ -81,19 +94,30 @@ class RecordQueue:
 
     def record_pair(self, pair: Pair) -> None:
         """See `ports.Recorder`."""
-        if self._sink is None:
-            return
-        size = _size(pair)
-        with self._lock:
-            fits = self._pair_bytes + size <= self._limits.max_pair_bytes
-            fits = fits and len(self._pairs) < self._limits.max_pairs
-            self._pair_bytes += size if fits else 0
-        if not fits:
+        if self._sink is not None and not self._waits(self._pairs, pair):
             self.lost_pairs += 1
-            return
-        self._pairs.append(pair)
-        if 2 * len(self._pairs) == self._limits.max_pairs:
+
+    def record_request(self, request: CapturedRequest | Taken) -> None:
+        """See `ports.Recorder`. What is `Taken` is read when it is handed over."""
+        if self._sink is not None and not self._waits(self._texts, request):
+            self.lost_texts += 1
+
+    def record_feedback(self, feedback: FeedbackRecord) -> None:
+        """See `ports.Recorder`."""
+        if self._sink is not None and not self._waits(self._texts, feedback):
+            self.lost_texts += 1
+
+    def _waits(self, queue: deque[Q], item: Q) -> bool:
+        """Whether there was room for one more."""
+        size = _size(item)
+        with self._lock:
+            if len(queue) >= self._limits.max_pairs or self._held_bytes + size > self._limits.max_pair_bytes:
+                return False
+            self._held_bytes += size
+        queue.append(item)
+        if 2 * len(queue) == self._limits.max_pairs:
             self._wake.set()
+        return True
 
     def start(self) -> None:
         """Begin to hand over, once a second or as the settings say."""
@@ -105,15 +129,17 @@ class RecordQueue:
         self._wake.set()
         await asyncio.to_thread(self._thread.join, PATIENCE_AT_STOP_S)
         with self._lock:
-            left = _requests_in(self._sums.by_key) + _requests_in(self._batch or {})
+            left = _requests_in(self._sums.by_key) + (0 if self._batch is None else _requests_in(self._batch.by_key))
         self.lost_sums += left
         self.lost_exposures += len(self._exposures)
         self.lost_pairs += len(self._pairs)
-        if self.lost_sums or self.lost_exposures or self.lost_pairs:
+        self.lost_texts += len(self._texts)
+        if self.lost_sums or self.lost_exposures or self.lost_pairs or self.lost_texts:
             LOG.warning(
-                "lost: %d exposures, %d pairs, %d requests in sums",
+                "lost: %d exposures, %d pairs, %d captured texts, %d requests in sums",
                 self.lost_exposures,
                 self.lost_pairs,
+                self.lost_texts,
                 self.lost_sums,
             )
 
@@ -124,13 +150,19 @@ class RecordQueue:
                 if not self._tried(self._sink.record, self._exposures.popleft()):
                     self.lost_exposures += 1
             while self._sink is not None and self._pairs:
-                pair = self._pairs.popleft()
-                with self._lock:
-                    self._pair_bytes -= _size(pair)
-                if not self._tried(self._sink.record_pair, pair):
+                if not self._tried(self._sink.record_pair, self._next(self._pairs)):
                     self.lost_pairs += 1
+            while self._sink is not None and self._texts:
+                if not self._tried(partial(_hand_over_text, self._sink), self._next(self._texts)):
+                    self.lost_texts += 1
             if self._sum_sink is not None:
                 self._tried(self._hand_over_sums, self._sum_sink)
+
+    def _next(self, queue: deque[Q]) -> Q:
+        item = queue.popleft()
+        with self._lock:
+            self._held_bytes -= _size(item)
+        return item
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -143,12 +175,13 @@ class RecordQueue:
         is_retry = self._batch is not None
         if self._batch is None:
             with self._lock:
-                if not self._sums.by_key:
+                if self._sums.is_empty:
                     return
-                self._batch, self._sums = self._sums.by_key, Sums()
+                self._batch, self._sums = self._sums, Sums()
         if self._sequence is None:
             self._sequence = sink.last_sequence(self._gateway) or 0
-        is_merged = sink.merge_sums(self._gateway, self._sequence + 1, self._batch)
+        batch = self._batch
+        is_merged = sink.merge_sums(self._gateway, self._sequence + 1, batch.by_key, batch.histograms)
         if not is_merged and not is_retry:  # somebody else has used the number: ask for the last one, and try again
             LOG.error("two processes share the gateway name %r; give each one of its own", self._gateway)
             self._sequence = None
@@ -171,5 +204,23 @@ def _requests_in(sums: Mapping[SumKey, Sum]) -> int:
     return sum(added.n for key, added in sums.items() if key.metric == "error" and key.slice == AGGREGATE)
 
 
-def _size(pair: Pair) -> int:
-    return len(pair.incumbent.text or "") + len(pair.candidate.text or "") + 500
+def _hand_over_text(sink: Recorder, item: Taken | CapturedRequest | FeedbackRecord) -> None:
+    match item:
+        case Taken():
+            sink.record_request(captured_request(item))
+        case CapturedRequest():
+            sink.record_request(item)
+        case FeedbackRecord():
+            sink.record_feedback(item)
+
+
+def _size(item: Pair | Taken | CapturedRequest | FeedbackRecord) -> int:
+    match item:
+        case Pair():
+            return len(item.incumbent.text or "") + len(item.candidate.text or "") + 500
+        case Taken():
+            return item.size
+        case CapturedRequest():
+            return len(item.answer or "") + 5000
+        case FeedbackRecord():
+            return len(item.comment or "") + 500

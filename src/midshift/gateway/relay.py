@@ -1,10 +1,11 @@
 """One request to one variant, and its answer back, as it comes.
 
-Contract. A candidate that fails before the first event or byte of its answer is answered for by the incumbent, and
+Contract. A candidate that fails before the first content of its answer is answered for by the incumbent, and
 counted; after it nothing is asked again, and the app is told that the answer broke off. An incumbent's own error
 passes through as it is. The call ends when the app is no longer there to hear the answer. A stream is forwarded block
-by block as it comes and never read in between; what it used is found in its tail.
-Elsewhere: who gets which variant (app), the answer that nobody sees (mirror), sockets (upstream).
+by block as it comes and never read in between; what it used is found in its tail. State that the variant cannot read
+is left out, and an incumbent that refuses state of unknown origin is asked once more without it.
+Elsewhere: who gets which variant (app), state (origins), the answer that nobody sees (mirror), sockets (upstream).
 """
 
 from __future__ import annotations
@@ -16,23 +17,23 @@ from midshift.domain.exposure import Fate
 from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
 from midshift.domain.usage import UNKNOWN
-from midshift.gateway import headers
+from midshift.gateway import headers, opening
 from midshift.gateway.breaker import BreakerState
 from midshift.gateway.job import Job, Outcome
 from midshift.gateway.leg import Leg
+from midshift.gateway.origins import Origin, Origins, Watched
 from midshift.gateway.reply import Reply
 from midshift.gateway.route import ServedVariant
 from midshift.gateway.settings import GatewaySettings
 from midshift.ports import Clock
-from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Transport
-from midshift.wire import sse
-from midshift.wire.protocol import Answer, Problem, Wire
+from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Request, Transport
+from midshift.wire.protocol import Answer, Problem
 from midshift.wire.translation.conversation import Uncarried
 from midshift.wire.wires import WIRES
 
 UNCARRIED = "uncarried"
 
-_LONGEST_HELD_BLOCK = 64 * 1024
+_BAD_REQUEST = 400
 _REFUSED = range(400, 500)
 _NOT_THE_REQUESTS_FAULT = (401, 403, 408, 409, 425, 429)
 
@@ -40,19 +41,20 @@ _NOT_THE_REQUESTS_FAULT = (401, 403, 408, 409, 425, 429)
 class Relay:
     """Serves jobs over the transports of the providers."""
 
-    def __init__(self, settings: GatewaySettings, transports: Mapping[str, Transport], clock: Clock) -> None:
+    def __init__(
+        self, settings: GatewaySettings, transports: Mapping[str, Transport], clock: Clock, origins: Origins
+    ) -> None:
         self._settings = settings
+        self._origins = origins
         self._transports = transports
         self._clock = clock
         self._breakers: dict[tuple[str, str], BreakerState] = {}
 
     async def serve(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]) -> None:
-        """Answer a job. `on_the_wire` is called when the incumbent has been asked as the first choice."""
+        """Answer a job. `on_the_wire` is called whenever a variant has been asked: twice where one falls back."""
         try:
-            if job.assigned is Arm.CANDIDATE:
-                if await self._by_candidate(job, reply, outcome):
-                    return
-                on_the_wire = _nothing
+            if job.chosen is Arm.CANDIDATE and await self._by_candidate(job, reply, outcome, on_the_wire):
+                return
             await self._by_incumbent(job, reply, outcome, on_the_wire)
             self._settle_breaker(job, outcome)
         finally:
@@ -60,7 +62,7 @@ class Relay:
 
     async def count_tokens(self, job: Job, reply: Reply, outcome: Outcome) -> None:
         """Ask how many tokens a request has, of the variant that would answer it; no evidence comes of it."""
-        candidate = job.serving.candidate if job.assigned is Arm.CANDIDATE else None
+        candidate = job.serving.candidate if job.chosen is Arm.CANDIDATE else None
         if candidate is not None and await self._counted(job, candidate, reply, outcome, is_last=False):
             return
         await self._counted(job, job.serving.incumbent, reply, outcome, is_last=True)
@@ -72,7 +74,7 @@ class Relay:
         try:
             if leg.wire is not job.wire:
                 raise Uncarried("model", f"tokens are counted on the {leg.wire} wire there")
-            call = await self._sent(leg, served, changes)
+            call = await self._sent(leg, served, changes, outcome)
             try:
                 head, body = await call.head(), await call.read(self._settings.max_answer_bytes)
             finally:
@@ -93,7 +95,7 @@ class Relay:
         """Workload and candidate of each that is left alone at present."""
         return [key for key, state in self._breakers.items() if state.is_open]
 
-    async def _by_candidate(self, job: Job, reply: Reply, outcome: Outcome) -> bool:
+    async def _by_candidate(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]) -> bool:
         """Whether the candidate has answered; if not, nothing has been sent to the app."""
         candidate = job.serving.candidate
         changes = candidate.recipe.render(job.request) if candidate is not None else None
@@ -107,7 +109,7 @@ class Relay:
             return False
         leg = self._leg(job, candidate)
         try:
-            call = await self._sent(leg, candidate, changes)
+            call = await self._sent(leg, candidate, changes, outcome)
         except CallFailed as failed:
             outcome.fell_back = failed.failure.value
             return False
@@ -115,6 +117,7 @@ class Relay:
             outcome.fell_back = UNCARRIED
             return False
         try:
+            on_the_wire()
             return await self._forwarded(leg, call, candidate, reply, outcome, breaker)
         finally:
             call.close()
@@ -147,7 +150,7 @@ class Relay:
                 if head.status != 200:
                     return head, head.status
                 if is_stream:
-                    return head, await _first_event(call, leg.spoken)
+                    return head, await opening.begun(call, leg.wire, self._settings.candidate_hold_s)
                 body = await call.read(self._settings.max_answer_bytes)
                 return head, body if leg.spoken.read_answer(body) is not None else 502
         except TimeoutError:
@@ -161,8 +164,11 @@ class Relay:
             outcome.unmatched = True
             changes = Changes(model=incumbent.variant.model)
         leg = self._leg(job, incumbent)
+        if stuck := job.carriage(incumbent).stuck:
+            await self._failed(job, _stuck(stuck), incumbent, reply, outcome)
+            return
         try:
-            call = await self._sent(leg, incumbent, changes)
+            call = await self._sent(leg, incumbent, changes, outcome)
         except CallFailed as failed:
             await self._failed(job, _problem(failed.failure), incumbent, reply, outcome)
             return
@@ -172,6 +178,11 @@ class Relay:
         try:
             on_the_wire()
             head = await call.head()
+            if head.status == _BAD_REQUEST and (bare := _without_unknown_state(leg, incumbent, changes)) is not None:
+                call.close()
+                outcome.stripped = True
+                call = await self._transports[incumbent.variant.provider].send(bare, job.request.stream)
+                head = await call.head()
             if job.request.stream and head.status == 200:
                 await self._pump(leg, call, head, b"", incumbent, reply, outcome)
             else:
@@ -183,11 +194,16 @@ class Relay:
             call.close()
 
     def _leg(self, job: Job, served: ServedVariant) -> Leg:
-        return Leg.of(job, self._settings.upstreams[served.variant.provider])
+        provider = served.variant.provider
+        return Leg.of(job, self._settings.upstreams[provider], provider=provider)
 
-    async def _sent(self, leg: Leg, served: ServedVariant, changes: Changes) -> Call:
+    async def _sent(self, leg: Leg, served: ServedVariant, changes: Changes, outcome: Outcome) -> Call:
+        outcome.stripped = leg.job.carriage(served).strip
         transport = self._transports[served.variant.provider]
-        return await transport.send(leg.request(changes), leg.job.request.stream)
+        return await transport.send(leg.request(changes, outcome.stripped), leg.job.request.stream)
+
+    def _origin(self, job: Job, by: ServedVariant) -> Origin:
+        return Origin.at(by, job.client, job.unit)
 
     async def _whole(
         self, leg: Leg, head: Head, body: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
@@ -197,6 +213,8 @@ class Relay:
         outcome.answer = answer or Answer()
         _keep(outcome, leg, body)
         out = leg.whole(head.status, body)
+        if head.status == 200 and (tokens := WIRES[leg.job.wire].state_in(out)):
+            self._origins.remember(tokens, self._origin(leg.job, by))
         lines = [*headers.to_app(head.headers), (b"content-length", b"%d" % len(out))]
         await reply.begin(head.status, lines, leg.job.serving, by)
         await reply.end(out)
@@ -206,6 +224,7 @@ class Relay:
     ) -> None:
         """Forward a stream as it comes."""
         visible, tail = leg.visible(is_encoded=bool(head.value(b"content-encoding"))), leg.spoken.tail()
+        watched = Watched(self._origins, self._origin(leg.job, by), WIRES[leg.job.wire])
         kept: list[bytes] | None = [] if outcome.keeps_body else None
         size = 0
         await reply.begin(200, [*headers.to_app(head.headers), (b"x-accel-buffering", b"no")], leg.job.serving, by)
@@ -213,6 +232,7 @@ class Relay:
             while chunk := begun or await call.chunk():
                 begun = b""
                 if out := visible.feed(chunk):
+                    watched.feed(out)  # before it is sent: the app may answer at once
                     await reply.more(out)
                 tail.feed(chunk)
                 size += len(chunk)
@@ -222,10 +242,16 @@ class Relay:
             await reply.end(visible.end())
             if kept is not None:
                 _keep(outcome, leg, b"".join(kept))
+        except asyncio.CancelledError:
+            outcome.is_whole = tail.answer().finish_reason is not None
+            if outcome.is_whole and kept is not None:
+                _keep(outcome, leg, b"".join(kept))
+            raise
         except CallFailed as failed:
             outcome.status = failed.failure.status
             await reply.end(visible.end() + WIRES[leg.job.wire].error_event(_problem(failed.failure)))
         finally:
+            watched.end()
             outcome.answer = tail.answer()
 
     async def _failed(self, job: Job, problem: Problem, by: ServedVariant, reply: Reply, outcome: Outcome) -> None:
@@ -238,6 +264,7 @@ class Relay:
             return
         body = wire.error_body(problem)
         lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        lines += [headers.COME_AGAIN] if problem.status == 503 else []
         await reply.begin(problem.status, lines, job.serving, by)
         await reply.end(body)
 
@@ -269,19 +296,22 @@ def _keep(outcome: Outcome, leg: Leg, body: bytes) -> None:
         outcome.body, outcome.body_wire = body, leg.wire
 
 
-async def _first_event(call: Call, wire: Wire) -> bytes | int:
-    """A stream up to its first event; 502 if that is an error. Comments before it are no answer yet."""
-    held = b""
-    blocks = sse.Blocks()
-    while chunk := await call.chunk():
-        held += chunk
-        for block in blocks.feed(chunk):
-            event = sse.parse(block)
-            if event is not None:
-                return 502 if wire.is_error(event) else held
-        if len(held) > _LONGEST_HELD_BLOCK:
-            return held
-    return 502
+def _without_unknown_state(leg: Leg, served: ServedVariant, changes: Changes) -> Request | None:
+    """The request once more, without state of which nobody here knows whether `served` made it; None if there is none.
+
+    After a rollback, another gateway's candidate may have made it. A refused request has done nothing, so to ask again
+    does nothing twice.
+    """
+    held = leg.job.held
+    if leg.job.carriage(served).strip or all(item.origin is not None for item in held):
+        return None
+    bare = leg.request(changes, strip_state=True)
+    return bare if bare.body != leg.request(changes).body else None
+
+
+def _stuck(field: str) -> Problem:
+    message = f"The model that can read {field!r} gave no answer, and no other can go on from it. Try again soon."
+    return Problem(502, message, "state_of_another_provider", field)
 
 
 def _is_the_requests_fault(status: int) -> bool:
@@ -304,7 +334,3 @@ def _words(failure: Failure) -> str:
             return "The provider took too long to answer."
         case Failure.BROKEN:
             return "The provider broke its answer off."
-
-
-def _nothing() -> None:
-    return None

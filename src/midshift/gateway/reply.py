@@ -31,8 +31,11 @@ class Reply:
         ours = [(b"x-midshift-request-id", self._job_id), (b"x-midshift-variant", by.short_id)]
         if serving.route.upgrade is not None:
             ours.append((b"x-midshift-step", b"%d" % serving.route.step))
+        if self._outcome.stripped:
+            ours.append((b"x-midshift-state", b"stripped"))
         self.is_begun = True
         self._outcome.status = status
+        self._outcome.is_answered = status == 200
         self._outcome.by = by
         await self._send({"type": "http.response.start", "status": status, "headers": [*lines, *ours]})
 

@@ -8,7 +8,8 @@ Home, to the incumbent, whatever the row says:
     forced     `MIDSHIFT_FORCE=incumbent` in the environment, or the force file on the host, as long as it is there
     flipped    by the admin port, until the store acknowledges it: a row of a later epoch that gives users no candidate
     stale      nothing was heard from the source for ten minutes (below a share of 100 %)
-    lease      the row's lease is over: no controller watches (below a share of 100 %)
+    lease      the row's lease is over, so no controller watches (below a share of 100 %): at once for whoever is new to
+               this gateway, for everybody else 50 minutes later
     unservable the candidate is unknown, malformed, or of a provider that this gateway has no way to
     unrouted   there is no row: the incumbent that was applied serves
 
@@ -33,6 +34,7 @@ from midshift.domain.variant import Variant
 from midshift.domain.workload import Workload
 from midshift.errors import ConfigError, UsageError
 from midshift.gateway import lastknown
+from midshift.gateway.acquainted import Acquainted
 from midshift.gateway.lastknown import LastKnown
 from midshift.gateway.settings import GatewaySettings
 from midshift.ports import Clock, RouteSource
@@ -40,6 +42,9 @@ from midshift.ports import Clock, RouteSource
 LOG = logging.getLogger(__name__)
 
 LONGEST_SILENCE = timedelta(minutes=10)
+LONGEST_UNWATCHED = timedelta(minutes=50)
+"""After the lease, which lasts ten minutes from the last heartbeat of a controller: at 60 minutes everybody is home."""
+
 FILE_EVERY = timedelta(minutes=1)
 REPORT_EVERY = timedelta(seconds=5)
 PATIENCE_AT_START_S = 2.0
@@ -88,16 +93,27 @@ class ServedVariant:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What one workload is served with: the row as it is in force, and its variants. `home` says why there is none."""
+    """What one workload is served with: the row as it is in force, and its variants. `home` says why there is none.
+
+    `others` are the row's further candidates, as far as this gateway can ask them; they answer unseen alone.
+    `is_unwatched` while the lease is over, and those who have the candidate keep it.
+    """
 
     route: Route
     incumbent: ServedVariant
     candidate: ServedVariant | None = None
     home: Home | None = None
+    others: tuple[ServedVariant, ...] = ()
+    is_unwatched: bool = False
 
     def sent_home(self, why: Home) -> Serving:
         """The incumbent for everybody; nothing that happens then belongs to an upgrade."""
         return Serving(Route(self.route.workload, self.route.incumbent, self.route.epoch), self.incumbent, None, why)
+
+    def unwatched(self) -> Serving:
+        """The same for users, and nothing unseen."""
+        route = replace(self.route, shadow_share=0.0, noise_share=0.0, pair_share=0.0, reverse_share=0.0, others=())
+        return replace(self, route=route, others=(), is_unwatched=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +157,7 @@ class Routes:
         self._variants: dict[str, ServedVariant] = {}
         self._current: frozenset[str] = frozenset()
         self._flips: dict[str, int] = {}
+        self._acquainted = Acquainted()
         self._rows = {workload.name: self._unrouted(workload) for workload in settings.workloads}
         self._owes_a_look = True
         self._filed: tuple[datetime, Sequence[Route]] = (_NEVER, ())
@@ -166,8 +183,8 @@ class Routes:
         self._stopping.set()
         await asyncio.to_thread(self._thread.join, patience_s)
 
-    def serving(self, workload: str, now: datetime) -> Serving:
-        """What serves a workload at `now` (machine time)."""
+    def serving(self, workload: str, now: datetime, unit: str | None = None) -> Serving:
+        """What serves a workload, or one unit of it, at `now` (machine time). With a unit: for the loop alone."""
         row = self._rows[workload]
         serving = row.serving
         if serving.candidate is None:
@@ -180,8 +197,18 @@ class Routes:
             if abs(now - row.confirmed_at) > LONGEST_SILENCE:
                 return serving.sent_home(Home.STALE)
             if serving.route.lease_until is not None and now >= serving.route.lease_until:
-                return serving.sent_home(Home.LEASE)
+                return self._unwatched(serving, now - serving.route.lease_until, unit)
+            if unit is not None:
+                self._acquainted.meet(workload, serving.route.epoch, unit, now)
         return serving
+
+    def _unwatched(self, serving: Serving, since: timedelta, unit: str | None) -> Serving:
+        """What serves after the lease: nobody new gets the candidate, and in the end nobody at all."""
+        route = serving.route
+        is_new = unit is not None and not self._acquainted.knows(route.workload, route.epoch, unit)
+        if is_new or since >= LONGEST_UNWATCHED or not route.serves_candidate:
+            return serving.sent_home(Home.LEASE)
+        return serving.unwatched()
 
     def flip(self, workloads: Sequence[str]) -> dict[str, int]:
         """Send workloads home from the next request on; returns the epoch that each flip was made at."""
@@ -266,7 +293,9 @@ class Routes:
         """
         incumbent = self._variant(source, route.incumbent)
         candidate = self._variant(source, route.candidate) if route.candidate is not None else None
-        return None if incumbent is None else _Row(route, _serving(route, incumbent, candidate), now)
+        found = (self._variant(source, other.variant) for other in route.others)
+        others = tuple(other for other in found if other is not None)
+        return None if incumbent is None else _Row(route, _serving(route, incumbent, candidate, others), now)
 
     def _variant(self, source: RouteSource, variant_id: str) -> ServedVariant | None:
         known = self._variants.get(variant_id)
@@ -320,7 +349,8 @@ class Routes:
             incumbent = variants.get(route.incumbent)
             if incumbent is not None:
                 candidate = variants.get(route.candidate or "")
-                rows[route.workload] = _Row(route, _serving(route, incumbent, candidate), known.confirmed_at)
+                others = tuple(variants[other.variant] for other in route.others if other.variant in variants)
+                rows[route.workload] = _Row(route, _serving(route, incumbent, candidate, others), known.confirmed_at)
         with self._lock:
             self._rows = {name: row if row.was_heard else rows.get(name, row) for name, row in self._rows.items()}
 
@@ -346,8 +376,10 @@ def _is_forced(environment: Mapping[str, str]) -> bool:
     return value == "incumbent"
 
 
-def _serving(route: Route, incumbent: ServedVariant, candidate: ServedVariant | None) -> Serving:
-    serving = Serving(route, incumbent, candidate)
+def _serving(
+    route: Route, incumbent: ServedVariant, candidate: ServedVariant | None, others: tuple[ServedVariant, ...]
+) -> Serving:
+    serving = Serving(route, incumbent, candidate, others=others)
     unservable = route.candidate is not None and candidate is None
     return serving.sent_home(Home.UNSERVABLE) if unservable else serving
 
@@ -357,8 +389,9 @@ def _acknowledges(row: _Row | None, flipped_at: int) -> bool:
 
     A later row alone is not enough: a controller that has not heard of the flip goes on raising the share.
     """
-    return row is not None and row.route.epoch > flipped_at and row.route.share == 0.0
+    return row is not None and row.route.epoch > flipped_at and not row.route.serves_candidate
 
 
 def _variants_of(serving: Serving) -> tuple[ServedVariant, ...]:
-    return (serving.incumbent,) if serving.candidate is None else (serving.incumbent, serving.candidate)
+    candidate = () if serving.candidate is None else (serving.candidate,)
+    return (serving.incumbent, *candidate, *serving.others)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,15 +18,23 @@ from typing import Any, cast
 
 import uvloop
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from midshift.gateway.admin import AdminPort
 from midshift.gateway.app import Gateway
+from midshift.gateway.front import Front
+from midshift.gateway.settings import Limits
 from midshift.ports import Clock
 
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
+COLLECTED_AFTER = (20_000, 20, 20)
+"""Requests leave hardly any cycles behind: to look for some after each 700 objects took a twentieth of the time."""
+
+SWITCH_S = 0.0005
+"""How long the thread of the record may keep a request waiting; 10 times as long by default."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +56,11 @@ async def serving(gateway: Gateway, clock: Clock) -> AsyncIterator[Listening]:
     """Serve as long as the block lasts; leaving it lets the requests under way finish."""
     settings = gateway.settings
     async with gateway:
-        front, admin, admin_port = _Listener(gateway), None, None
+        limits, count = settings.limits, gateway.counters.count_turned_away
+        front, admin, admin_port = _Listener(gateway, limits, count), None, None
         try:
             if settings.admin is not None:
-                admin = _Listener(AdminPort(gateway, settings.admin, clock))
+                admin = _Listener(AdminPort(gateway, settings.admin, clock), limits, count)
                 admin_port = await admin.listen(settings.admin.host, settings.admin.port)
             port = await front.listen(settings.host, settings.port)
             yield Listening(settings.host, port, admin_port)
@@ -64,19 +74,26 @@ async def serving(gateway: Gateway, clock: Clock) -> AsyncIterator[Listening]:
 async def _until_stopped(gateway: Gateway, clock: Clock, listening: Callable[[Listening], None]) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, stopping.set)
     async with serving(gateway, clock) as where:
         gc.collect()
         gc.freeze()  # what is there now stays: a collection need not look at it again
+        gc.set_threshold(*COLLECTED_AFTER)
+        sys.setswitchinterval(SWITCH_S)
         listening(where)
         await stopping.wait()
+        for number in _SIGNALS:  # the second one ends the process at once, as if nobody listened
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
 
 
 class _Listener:
     """One application on one address."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, limits: Limits, count: Callable[[str], None]) -> None:
+        self._limits = limits
+        self._count = count
         self._config = Config(
             app,
             http="httptools",
@@ -93,11 +110,13 @@ class _Listener:
         self._config.load()
         self._state = ServerState()
         self._server: asyncio.Server | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     async def listen(self, host: str, port: int) -> int:
         """Begin to listen; returns the port, which the system chose if 0 was asked for."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._protocol, host, port, backlog=BACKLOG)
+        self._server = await loop.create_server(self._connection, host, port, backlog=BACKLOG)
+        self._look()
         return cast("int", self._server.sockets[0].getsockname()[1])
 
     async def drain(self, patience_s: float) -> None:
@@ -106,6 +125,8 @@ class _Listener:
             self._server.close()
         for connection in list(self._state.connections):
             connection.shutdown()
+        if self._looking is not None:
+            self._looking.cancel()
         if self._state.tasks:
             _, late = await asyncio.wait(set(self._state.tasks), timeout=patience_s)
             for task in late:
@@ -115,5 +136,12 @@ class _Listener:
         for connection in list(self._state.connections):
             connection.transport.abort()
 
-    def _protocol(self) -> HttpToolsProtocol:
-        return HttpToolsProtocol(self._config, self._state, {})
+    def _connection(self) -> Front:
+        return Front(self._config, self._state, self._limits, self._count)
+
+    def _look(self) -> None:
+        """Close what is too slow; one timer for all connections, so that no request has to set any."""
+        loop = asyncio.get_running_loop()
+        for connection in list(self._state.connections):
+            cast("Front", connection).look(loop.time())
+        self._looking = loop.call_later(self._limits.look_every_s, self._look)

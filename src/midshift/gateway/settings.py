@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -43,12 +44,29 @@ class ClientKey:
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """The limits of mirroring: what is beyond them is shed or skipped, and counted."""
+    """The limits of mirroring, of one gateway: what is beyond them is shed or skipped, and counted.
+
+    `max_held_bytes` bounds the requests that are under way together. `budget_usd_per_day` is None for no limit; a call
+    of unknown price counts as much as the dearest known one, and at least as `unpriced_usd`.
+
+    Raises:
+        ConfigError: for a limit that is not above 0.
+    """
 
     max_concurrent: int = 64
     timeout_s: float = 120.0
     max_request_bytes: int = 8 * MB
     max_answer_bytes: int = 8 * MB
+    max_held_bytes: int = 256 * MB
+    max_per_minute: int | None = None
+    budget_usd_per_day: float | None = None
+    unpriced_usd: float = 0.01
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"shadow {one.name} must be above 0, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +92,58 @@ class Queues:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be under way at once, and how slow an app may be: what is beyond is refused or closed, and counted.
+
+    A request is under way from its first byte to its answer's last; `max_held_bytes` bounds the bodies of all of them.
+    A head has `head_s` to come, a body `body_s` and a second more for each `slowest_body` bytes. An app that takes
+    nothing of its answer for `stall_s` is let go.
+
+    Raises:
+        ConfigError: for a limit that is not above 0.
+    """
+
+    max_in_flight: int = 4000
+    max_in_flight_per_workload: int = 3000
+    max_held_bytes: int = 1024 * MB
+    max_connections: int = 16_384
+    max_head_bytes: int = 64 * 1024
+    head_s: float = 20.0
+    body_s: float = 30.0
+    slowest_body: int = 16 * 1024
+    stall_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if not value > 0:
+                raise ConfigError(f"limit {one.name} must be above 0, got {value!r}")
+
+    @property
+    def look_every_s(self) -> float:
+        """How often connections are looked at, so that none is closed much later than it should be."""
+        return min(5.0, self.head_s / 4, self.body_s / 4, self.stall_s / 4)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackLimits:
+    """How much feedback one client key may give, and how late; `max_waiting` may wait for a store that is away.
+
+    Raises:
+        ConfigError: for a limit that is not above 0.
+    """
+
+    per_minute: float = 600.0
+    burst: float = 100.0
+    keep: timedelta = timedelta(days=45)
+    max_waiting: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not (self.per_minute > 0 and self.burst >= 1 and self.keep > timedelta() and self.max_waiting > 0):
+            raise ConfigError(f"limits of feedback must be above 0, got {self!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Admin:
     """The port that works with the store dead. Loopback, unless told otherwise.
 
@@ -96,7 +166,9 @@ class GatewaySettings:
     `name` must be unique to one process at a time: the store knows its sums by it. Under `unit_key`, which all
     gateways of a deployment share, units become HMACs. In `state_dir` it keeps the last-known-good routes and local
     flips; None keeps neither over a restart. The mere existence of `force_file` sends everything to the incumbent.
-    `candidate_patience_s` is how long a candidate may take for a whole answer before the incumbent is asked.
+    `candidate_patience_s` is how long a candidate may take for a whole answer before the incumbent is asked, and
+    `candidate_hold_s` how long a stream of it is held that has begun without content. Of so many
+    tokens (`max_origins`: response ids, signatures) it knows which variant made them, in about 200 bytes each.
 
     Raises:
         ConfigError: naming the setting, for an address beyond loopback without client keys, a repeated claim or
@@ -116,11 +188,15 @@ class GatewaySettings:
     shadow: Shadow = Shadow()
     breaker: Breaker = Breaker()
     queues: Queues = Queues()
+    limits: Limits = Limits()
+    feedback: FeedbackLimits = FeedbackLimits()
     max_body_bytes: int = 128 * MB
     max_answer_bytes: int = 128 * MB
     candidate_patience_s: float = 120.0
+    candidate_hold_s: float = 3.0
     poll_s: float = 0.1
     drain_s: float = 30.0
+    max_origins: int = 100_000
 
     def __post_init__(self) -> None:
         if not self.client_keys and not is_loopback(self.host):

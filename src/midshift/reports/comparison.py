@@ -120,7 +120,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
             for score in comparison.scores
         ],
         "slices": [_verdict(row, comparison.margin) for row in rows(comparison)],
-        "drift": [_finding(finding) for finding in comparison.findings],
+        "drift": [finding_record(finding) for finding in comparison.findings],
     }
 
 
@@ -154,7 +154,8 @@ def _verdict(row: Row, margin: Margin) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_record(finding: Finding) -> dict[str, Any]:
+    """One finding of drift as plain values."""
     return {
         "kind": finding.kind.value,
         "metric": finding.metric,

@@ -31,17 +31,18 @@ class FrequentLines:
         self._kept: dict[int, list[int]] = {}
         self.text: dict[int, str] = {}
 
-    def see(self, line: str) -> int:
-        """Count a line and give its hash (0 for no line)."""
+    def see(self, line: str, shown: str = "") -> int:
+        """Count a line and give its hash (0 for no line); `shown` is how it reads, where that is known."""
         if not line:
             return 0
         digest = hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         key = int.from_bytes(digest, "big", signed=True) or 1
         if key in self._kept:
             self._kept[key][0] += 1
+            self.text[key] = shown or self.text[key]
         elif len(self._kept) < self._size:
             self._kept[key] = [1]
-            self.text[key] = line
+            self.text[key] = shown or line
         else:
             self._fade()
         return key
@@ -66,8 +67,9 @@ class SideColumns:
 
     def append(self, answer: Answer, openings: FrequentLines, closings: FrequentLines) -> None:
         """Measure one answer."""
-        measured = features(answer.text or "")
-        form = measured.form
+        read = features(answer.text or "")
+        measured = answer.measured or read
+        form = Form(measured.form)
         if answer.failure in ("null", "empty"):
             form |= Form.EMPTY
         elif answer.failure:
@@ -76,8 +78,8 @@ class SideColumns:
         self.form.append(int(form))
         self.chars.append(measured.chars)
         self.words.append(measured.words)
-        self.opening.append(openings.see(measured.opening))
-        self.closing.append(closings.see(measured.closing))
+        self.opening.append(openings.see(measured.opening, read.opening))
+        self.closing.append(closings.see(measured.closing, read.closing))
         for name, value in zip(NUMBER_FIELDS, answer.numbers, strict=True):
             if value == value:
                 column = self.numbers.setdefault(name, array("d"))

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import msgspec
 
 from midshift.domain.plan import Plan
-from midshift.domain.routing import Route
+from midshift.domain.routing import Other, Route
 from midshift.domain.upgrade import Event, Upgrade
 from midshift.domain.variant import Json, Prompt, PromptMode, Variant
 from midshift.errors import StoreError
@@ -93,6 +93,40 @@ def in_utc(value: D) -> D:
             return replace(value, lease_until=_utc(until))
         case _:
             return value
+
+
+def encode_others(others: Sequence[Other]) -> str:
+    """The further candidates of a routing row, as they stand in its column."""
+    return msgspec.json.encode(others).decode()
+
+
+def decode_others(text: str) -> tuple[Other, ...]:
+    """The same.
+
+    Raises:
+        StoreError: if the column is damaged.
+    """
+    try:
+        return msgspec.json.decode(text, type=tuple[Other, ...])
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"found damaged others of a route ({error}): {text[:200]!r}") from None
+
+
+def encode_names(names: Sequence[str]) -> str:
+    """Names, such as the rings of a routing row, as they stand in a column."""
+    return msgspec.json.encode(names).decode()
+
+
+def decode_names(text: str) -> tuple[str, ...]:
+    """The same.
+
+    Raises:
+        StoreError: if the column is damaged.
+    """
+    try:
+        return msgspec.json.decode(text, type=tuple[str, ...])
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"found damaged names in a row ({error}): {text[:200]!r}") from None
 
 
 def encode_variant(variant: Variant) -> str:

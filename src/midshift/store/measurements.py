@@ -1,14 +1,15 @@
-"""Sums that gateways merge, and what they report to serve: statements, for whoever has a transaction open."""
+"""Sums that gateways merge, feedback, and what gateways report: statements, for whoever has a transaction open."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Insert, delete, func, select
 
-from midshift.domain.exposure import Sum, SumKey
+from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Arm
 from midshift.errors import UsageError
 from midshift.ports import GatewayReport
@@ -18,8 +19,18 @@ from midshift.store.database import Database
 REMEMBERED_BATCHES = 4096
 """How far behind its newest batch a gateway can still deliver one: more than an hour, at one a second."""
 
+FEEDBACK_REMEMBERED = timedelta(days=90)
+"""How long it is known that a request has had its feedback. A gateway takes none that is older than half of it."""
 
-def merge(connection: Connection, database: Database, gateway: str, sequence: int, sums: Mapping[SumKey, Sum]) -> bool:
+
+def merge(
+    connection: Connection,
+    database: Database,
+    gateway: str,
+    sequence: int,
+    sums: Mapping[SumKey, Sum],
+    histograms: Mapping[HistogramKey, Histogram],
+) -> bool:
     """Add a batch unless it was added before; whether it was added now.
 
     Raises:
@@ -28,9 +39,52 @@ def merge(connection: Connection, database: Database, gateway: str, sequence: in
     _check_finite(sums)
     if not _is_new(connection, database, gateway, sequence):
         return False
-    if sums:
-        connection.execute(_merging(database), [_row(key, sums[key]) for key in sorted(sums)])
+    _add(connection, database, sums)
+    rows = [row for key in sorted(histograms) for row in _bucket_rows(key, histograms[key])]
+    if rows:
+        table = schema.histograms
+        connection.execute(database.upsert(table, lambda new: {"n": table.c.n + new["n"]}), rows)
     return True
+
+
+def take_feedback(
+    connection: Connection,
+    database: Database,
+    request: str,
+    workload: str,
+    at: datetime,
+    sums: Mapping[SumKey, Sum],
+) -> bool:
+    """Add what the first feedback on a request says; False, and nothing added, for any other.
+
+    Raises:
+        UsageError: for a number that is not finite.
+    """
+    _check_finite(sums)
+    table = schema.feedback
+    written = connection.execute(database.upsert(table), {"request": request, "workload": workload, "given_at": at})
+    if written.rowcount == 0:
+        return False
+    connection.execute(delete(table).where(table.c.given_at < at - FEEDBACK_REMEMBERED))
+    _add(connection, database, sums)
+    return True
+
+
+def read_histograms(
+    connection: Connection, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()
+) -> dict[HistogramKey, Histogram]:
+    """The histograms of one upgrade: of these metrics and slices, or of all where none is named."""
+    table = schema.histograms
+    found = select(table).where(table.c.upgrade == upgrade_id)
+    if metrics:
+        found = found.where(table.c.metric.in_(list(metrics)))
+    if slices:
+        found = found.where(table.c.slice.in_(list(slices)))
+    read: dict[HistogramKey, Histogram] = {}
+    for row in connection.execute(found):
+        key = HistogramKey(row.workload, row.upgrade, row.step, Arm(row.arm), row.slice, row.metric)
+        read.setdefault(key, Histogram()).buckets[row.bucket] = row.n
+    return read
 
 
 def last_sequence(connection: Connection, gateway: str) -> int | None:
@@ -82,6 +136,23 @@ def _is_new(connection: Connection, database: Database, gateway: str, sequence: 
         forgotten = delete(table).where(table.c.gateway == gateway, table.c.sequence <= sequence - REMEMBERED_BATCHES)
         connection.execute(forgotten)
     return True
+
+
+def _add(connection: Connection, database: Database, sums: Mapping[SumKey, Sum]) -> None:
+    if sums:
+        connection.execute(_merging(database), [_row(key, sums[key]) for key in sorted(sums)])
+
+
+def _bucket_rows(key: HistogramKey, histogram: Histogram) -> Iterator[dict[str, object]]:
+    about = {
+        "upgrade": key.upgrade,
+        "step": key.step,
+        "arm": key.arm.value,
+        "slice": key.slice,
+        "metric": key.metric,
+        "workload": key.workload,
+    }
+    return ({**about, "bucket": bucket, "n": n} for bucket, n in sorted(histogram.buckets.items()))
 
 
 def _merging(database: Database) -> Insert:

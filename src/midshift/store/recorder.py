@@ -3,51 +3,53 @@
 Contract: recording never blocks and never fails; what `flush` has acknowledged survives `kill -9`, since the kernel
 has it; what is older than the sync interval survives the loss of power, since the disk has it. Nothing is lost in
 silence: what could not be kept is counted.
-Elsewhere: the form of the files, and reading them (segments).
+Elsewhere: the file that grows (growing); the form of the files, and reading them (segments).
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
-import os
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from midshift.domain.capture import CapturedRequest, FeedbackRecord
 from midshift.domain.exposure import Exposure, Pair
 from midshift.errors import StoreError, UsageError
-from midshift.store.segments import SUFFIX, Kind, segments
+from midshift.store.growing import Growing
+from midshift.store.segments import Kind, Record
 
 LOG = logging.getLogger(__name__)
 
 _ENCODER = msgspec.json.Encoder()
+_LOOK_AT_AGES_S = 60.0
 _GATEWAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long records are gathered before they are written (kill -9 takes those that wait), and the like.
 
-    `sync_ms` or `sync_bytes`, whichever comes first, is what the loss of power takes. `waiting` bounds the memory, in
-    kilobytes or so, while the disk does not keep up.
+    `sync_ms` or `sync_bytes`, whichever comes first, is what the loss of power takes. A segment is closed at
+    `segment_bytes` or after `segment_s`: only a closed one can be rid of what is too old. `waiting` bounds the memory,
+    in kilobytes or so, while the disk does not keep up.
     """
 
     write_ms: float = 10.0
     sync_ms: float = 250.0
     sync_bytes: int = 8 << 20
     segment_bytes: int = 64 << 20
+    segment_s: float = 3600.0
     waiting: int = 200_000
 
 
@@ -84,8 +86,7 @@ class SegmentWriter:
             raise UsageError(f"gateway name: found {gateway!r}, expected letters, digits, dots, dashes, underscores")
         self._limits = limits
         self._monotonic_s = monotonic_s
-        self._exposures = _Stream(folder / Kind.EXPOSURES, gateway, limits.segment_bytes)
-        self._pairs = _Stream(folder / Kind.PAIRS, gateway, limits.segment_bytes)
+        self._by_kind = {kind: Growing(folder / kind, gateway, limits.segment_bytes, limits.segment_s) for kind in Kind}
         self._door = threading.Lock()  # around what waits, the counts, and whether more may come
         self._waiting = _Waiting()
         self._counts = Counts()
@@ -106,20 +107,19 @@ class SegmentWriter:
 
     def record(self, exposure: Exposure) -> None:
         """Take one finished request."""
-        with self._door:
-            if self._has_room():
-                self._waiting.exposures.append(exposure)
-                self._waiting.load += 1
-        self._wake_up()
+        self._take(Kind.EXPOSURES, exposure)
 
     def record_pair(self, pair: Pair) -> None:
         """Take both answers to one shadowed request."""
-        texts = len(pair.incumbent.text or "") + len(pair.candidate.text or "")
-        with self._door:
-            if self._has_room():
-                self._waiting.pairs.append(pair)
-                self._waiting.load += 1 + texts // 1000
-        self._wake_up()
+        self._take(Kind.PAIRS, pair, pair.size)
+
+    def record_request(self, request: CapturedRequest, size: int = 4000) -> None:
+        """Take a request with its texts, of about `size` characters."""
+        self._take(Kind.REQUESTS, request, size)
+
+    def record_feedback(self, feedback: FeedbackRecord) -> None:
+        """Take what a user said about an answer."""
+        self._take(Kind.FEEDBACK, feedback, len(feedback.comment or ""))
 
     def flush(self, sync: bool = False) -> None:
         """Wait until all that was recorded before is written; with `sync`, until it is on the disk.
@@ -158,6 +158,13 @@ class SegmentWriter:
         self._thread.join()
         flush.done.result()
 
+    def _take(self, kind: Kind, row: Record, characters: int = 0) -> None:
+        with self._door:
+            if self._has_room():
+                self._waiting.rows[kind].append(row)
+                self._waiting.load += 1 + characters // 1000
+        self._wake_up()
+
     def _has_room(self) -> bool:
         if self._closed or self._waiting.load >= self._limits.waiting:
             self._counts = replace(self._counts, lost=self._counts.lost + 1)
@@ -177,7 +184,7 @@ class SegmentWriter:
             with self._door:
                 self._closed = True
                 left = self._waiting
-            self._count(lost=len(left.exposures) + len(left.pairs) + sum(one.close() for one in self._streams()))
+            self._count(lost=left.count() + sum(one.close() for one in self._streams()))
             for flush in (*self._flushing, *left.flushes):
                 flush.fail(StoreError("the segment writer has stopped before this was written; see the log"))
 
@@ -185,19 +192,28 @@ class SegmentWriter:
         synced_s = self._monotonic_s()
         last = False
         while not last:
-            self._wake.wait(self._limits.sync_ms / 1000 if self._owes() else None)
+            self._wake.wait(self._patience_s())
             self._hurry.wait(self._limits.write_ms / 1000)
             self._wake.clear()  # before looking: whoever comes later wakes again
             self._hurry.clear()
             last = self._write_waiting()
-            if any(flush.sync for flush in self._flushing) or self._is_sync_due(self._monotonic_s() - synced_s):
-                self._try(_Stream.sync)
+            now_s = self._monotonic_s()
+            if any(flush.sync for flush in self._flushing) or self._is_sync_due(now_s - synced_s):
+                self._try(Growing.sync)
                 synced_s = self._monotonic_s()
+            self._try(partial(Growing.end_if_old, now_s=now_s))
             for flush in self._flushing:
                 flush.finish()
 
-    def _streams(self) -> tuple[_Stream, _Stream]:
-        return self._exposures, self._pairs
+    def _streams(self) -> Collection[Growing]:
+        return self._by_kind.values()
+
+    def _patience_s(self) -> float | None:
+        """Until when there is nothing to do if nobody comes."""
+        if self._owes():
+            return self._limits.sync_ms / 1000
+        is_growing = any(stream.is_open for stream in self._streams())
+        return min(self._limits.segment_s, _LOOK_AT_AGES_S) if is_growing else None
 
     def _owes(self) -> bool:
         return any(stream.pending or stream.unsynced for stream in self._streams())
@@ -218,22 +234,22 @@ class SegmentWriter:
         if last or not any(stream.pending for stream in self._streams()):
             with self._door:
                 taken, self._waiting = self._waiting, _Waiting(flushes=self._waiting.flushes)
-            self._encode(self._exposures, taken.exposures)
-            self._encode(self._pairs, taken.pairs)
+            for kind, rows in taken.rows.items():
+                self._encode(self._by_kind[kind], rows)
             self._try(self._write)
         return last
 
-    def _write(self, stream: _Stream) -> None:
+    def _write(self, stream: Growing) -> None:
         self._count(written=stream.write())
 
-    def _encode(self, stream: _Stream, rows: Sequence[Exposure] | Sequence[Pair]) -> None:
+    def _encode(self, stream: Growing, rows: Sequence[Record]) -> None:
         try:
             stream.add(_ENCODER.encode_lines(rows), len(rows))
         except (ValueError, TypeError):  # one of them is to blame: find it
             for row in rows:
                 self._encode_one(stream, row)
 
-    def _encode_one(self, stream: _Stream, row: Exposure | Pair) -> None:
+    def _encode_one(self, stream: Growing, row: Record) -> None:
         try:
             try:
                 stream.add(_ENCODER.encode(row) + b"\n", 1)
@@ -244,7 +260,7 @@ class SegmentWriter:
             LOG.error("a record cannot be written as JSON and is lost: %s", error)
             self._count(lost=1)
 
-    def _try(self, work: Callable[[_Stream], None]) -> None:
+    def _try(self, work: Callable[[Growing], None]) -> None:
         """Do something with each file; who waits for it hears what the disk says."""
         for stream in self._streams():
             try:
@@ -273,10 +289,12 @@ def _mended(row: object) -> bytes:
 class _Waiting:
     """What was recorded and not yet taken by the writer; `load` is about one a kilobyte."""
 
-    exposures: list[Exposure] = field(default_factory=list)
-    pairs: list[Pair] = field(default_factory=list)
+    rows: dict[Kind, list[Record]] = field(default_factory=lambda: {kind: [] for kind in Kind})
     flushes: list[_Flush] = field(default_factory=list)
     load: int = 0
+
+    def count(self) -> int:
+        return sum(map(len, self.rows.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,78 +311,3 @@ class _Flush:
     def fail(self, error: StoreError) -> None:
         if not self.done.done():
             self.done.set_exception(error)
-
-
-class _Stream:
-    """The growing segment of one kind. Only the writer's thread touches it."""
-
-    def __init__(self, folder: Path, gateway: str, segment_bytes: int) -> None:
-        self.folder = folder
-        self.pending = bytearray()
-        self.unsynced = 0
-        self._gateway = gateway
-        self._segment_bytes = segment_bytes
-        self._pending_rows = 0
-        self._file: int | None = None
-        self._bytes = 0
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"cannot make the folder {str(folder)!r} ({error}); name one that can be written"
-            ) from None
-
-    def add(self, lines: bytes, rows: int) -> None:
-        """Take whole lines, for the next write."""
-        self.pending += lines
-        self._pending_rows += rows
-
-    def write(self) -> int:
-        """Give everything to the kernel; the number of rows. What fails stays pending, from its first byte on."""
-        while self.pending:
-            if self._file is None:
-                self._file = self._begin()
-            written = os.write(self._file, self.pending)
-            del self.pending[:written]
-            self.unsynced += written
-            self._bytes += written
-        rows, self._pending_rows = self._pending_rows, 0
-        if self._bytes >= self._segment_bytes:
-            self._end()
-        return rows
-
-    def sync(self) -> None:
-        """Give everything that the kernel has to the disk."""
-        if self._file is not None and self.unsynced:
-            _sync(self._file)
-            self.unsynced = 0
-
-    def close(self) -> int:
-        """Let go of the file; the number of rows that were never written."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        return self._pending_rows
-
-    def _begin(self) -> int:
-        """A new segment, that no other writer has."""
-        mine = [
-            one.number for one in segments(self.folder.parent, Kind(self.folder.name)) if one.gateway == self._gateway
-        ]
-        for number in itertools.count(max(mine, default=0) + 1):
-            path = self.folder / f"{self._gateway}-{number:08d}{SUFFIX}"
-            with suppress(FileExistsError):
-                made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-                break
-        self._bytes = 0
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # so that the name, too, survives the loss of power
-        finally:
-            os.close(folder)
-        return made
-
-    def _end(self) -> None:
-        self.sync()
-        self.close()
-        self._bytes = 0

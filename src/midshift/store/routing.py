@@ -44,7 +44,11 @@ def replace(connection: Connection, route: Route, expected_epoch: int, who: str,
             "somebody else has changed it; read it again"
         )
     _check_variants(connection, route)
-    row = asdict(route)
+    row = {
+        **asdict(route),
+        "others": documents.encode_others(route.others),
+        "rings": documents.encode_names(route.rings),
+    }
     if stored is None:
         connection.execute(insert(schema.routes), row)
     else:
@@ -75,7 +79,8 @@ def changes(connection: Connection, workload: str) -> Sequence[RouteChange]:
 
 
 def _check_variants(connection: Connection, route: Route) -> None:
-    named = {variant for variant in (route.incumbent, route.candidate) if variant is not None}
+    others = (other.variant for other in route.others)
+    named = {variant for variant in (route.incumbent, route.candidate, *others) if variant is not None}
     found = connection.scalars(select(schema.variants.c.id).where(schema.variants.c.id.in_(named)))
     if missing := sorted(named.difference(found)):
         raise StoreError(
@@ -85,4 +90,6 @@ def _check_variants(connection: Connection, route: Route) -> None:
 
 
 def _route(row: Row[tuple[object, ...]]) -> Route:
-    return Route(**row._asdict())
+    fields = row._asdict()
+    others, rings = documents.decode_others(fields["others"]), documents.decode_names(fields["rings"])
+    return Route(**{**fields, "others": others, "rings": rings})

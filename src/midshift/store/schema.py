@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 VERSION_TABLE = "midshift_schema"
-KNOWN = ("0001",)
+KNOWN = ("0001", "0002", "0003", "0004")
 """Every version of this schema, oldest first, as the migrations name them."""
 
 HEAD = KNOWN[-1]
@@ -108,8 +108,21 @@ routes = Table(
     Column("step", Integer, nullable=False),
     Column("upgrade", Text),
     Column("lease_until", Instant),
+    Column("noise_share", Double, nullable=False, server_default=text("0")),
+    Column("pair_share", Double, nullable=False, server_default=text("0")),
+    Column("reverse_share", Double, nullable=False, server_default=text("0")),
+    Column("others", Text, nullable=False, server_default=text("'[]'")),
+    Column("rings", Text, nullable=False, server_default=text("'[]'")),
     CheckConstraint("share BETWEEN 0 AND 1 AND shadow_share BETWEEN 0 AND 1", name="shares"),
+    CheckConstraint(
+        "noise_share BETWEEN 0 AND 1 AND pair_share BETWEEN 0 AND 1 AND reverse_share BETWEEN 0 AND 1",
+        name="unseen_shares",
+    ),
     CheckConstraint("candidate IS NOT NULL OR (share = 0 AND shadow_share = 0)", name="candidate"),
+    CheckConstraint(
+        "candidate IS NOT NULL OR (noise_share = 0 AND pair_share = 0 AND reverse_share = 0)", name="unseen_candidate"
+    ),
+    CheckConstraint("candidate IS NOT NULL OR rings = '[]'", name="rings"),
 )
 
 route_changes = Table(
@@ -173,6 +186,28 @@ sums = Table(
     Column("total", Double, nullable=False),
     Column("squares", Double, nullable=False),
     sqlite_with_rowid=False,  # found and updated by its key alone, so the key is the table
+)
+
+histograms = Table(
+    "histograms",
+    METADATA,
+    Column("upgrade", Text, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("arm", String(16), primary_key=True),
+    Column("slice", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("workload", Text, primary_key=True),
+    Column("bucket", Integer, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+feedback = Table(
+    "feedback",
+    METADATA,
+    Column("request", String(64), primary_key=True),
+    Column("workload", Text, nullable=False),
+    Column("given_at", Instant, nullable=False, index=True),
 )
 
 sum_batches = Table(

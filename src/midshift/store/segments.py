@@ -1,23 +1,28 @@
 """Records of single requests, as files: JSON lines, a record each, cut into segments of one gateway.
 
-Contract: a segment is appended to by one writer and never touched again, so a crash leaves at most one torn line, at
-its very end; the reader cuts it off and says so. A line in between that cannot be read is left out and counted.
-Elsewhere: writing them (recorder); the sums that gates read (sql), which do not depend on these files.
+Contract: a segment is appended to by one writer, so a crash leaves at most one torn line, at its very end; the reader
+cuts it off and says so. A line in between that cannot be read is left out and counted. A closed segment is only ever
+replaced as a whole, by one with fewer lines or texts.
+Elsewhere: writing them (recorder), what goes from them and when (retention); the sums that gates read (sql), which do
+not depend on these files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeAlias, TypeVar
 
 import msgspec
 
+from midshift.domain.capture import CapturedRequest, FeedbackRecord
 from midshift.domain.exposure import Exposure, Pair
 
-R = TypeVar("R", Exposure, Pair)
+Record: TypeAlias = Exposure | Pair | CapturedRequest | FeedbackRecord
+R = TypeVar("R", Exposure, Pair, CapturedRequest, FeedbackRecord)
 
 SUFFIX = ".ndjson"
 _PLACES = 5
@@ -28,6 +33,17 @@ class Kind(StrEnum):
 
     EXPOSURES = "exposures-v1"
     PAIRS = "pairs-v1"
+    REQUESTS = "requests-v1"
+    FEEDBACK = "feedback-v1"
+
+
+TYPES: Mapping[Kind, type[Record]] = {
+    Kind.EXPOSURES: Exposure,
+    Kind.PAIRS: Pair,
+    Kind.REQUESTS: CapturedRequest,
+    Kind.FEEDBACK: FeedbackRecord,
+}
+"""What a line of each kind is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +92,24 @@ def pairs(path: Path, reading: Reading) -> Iterator[Pair]:
     return _rows(path, _PAIRS, reading)
 
 
+def requests(path: Path, reading: Reading) -> Iterator[CapturedRequest]:
+    """The captured requests of one segment."""
+    return _rows(path, _REQUESTS, reading)
+
+
+def feedback(path: Path, reading: Reading) -> Iterator[FeedbackRecord]:
+    """The feedback of one segment."""
+    return _rows(path, _FEEDBACK, reading)
+
+
 _EXPOSURES = msgspec.json.Decoder(Exposure)
 _PAIRS = msgspec.json.Decoder(Pair)
+_REQUESTS = msgspec.json.Decoder(CapturedRequest)
+_FEEDBACK = msgspec.json.Decoder(FeedbackRecord)
 
 
 def _rows(path: Path, decoder: msgspec.json.Decoder[R], reading: Reading) -> Iterator[R]:
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 reading.torn_bytes += len(line)
@@ -95,6 +123,14 @@ def _rows(path: Path, decoder: msgspec.json.Decoder[R], reading: Reading) -> Ite
                 continue
             reading.rows += 1
             yield row
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The file; nothing in the place of one that has been deleted by age since it was listed."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return io.BytesIO()
 
 
 def _segment(path: Path, kind: Kind) -> Segment | None:

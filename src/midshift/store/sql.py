@@ -14,14 +14,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError
 
 from midshift.domain import upgrade as machine
-from midshift.domain.exposure import Sum, SumKey
+from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Event, Kind, Upgrade
 from midshift.domain.variant import Variant
@@ -243,10 +244,22 @@ class SqlStore:
 
     # Measurements
 
-    def merge_sums(self, gateway: str, sequence: int, sums: Mapping[SumKey, Sum]) -> bool:
+    def merge_sums(
+        self,
+        gateway: str,
+        sequence: int,
+        sums: Mapping[SumKey, Sum],
+        histograms: Mapping[HistogramKey, Histogram] = MappingProxyType({}),
+    ) -> bool:
         """Add one batch, exactly once."""
         return self._writer.run(
-            lambda connection: measurements.merge(connection, self._database, gateway, sequence, sums)
+            lambda connection: measurements.merge(connection, self._database, gateway, sequence, sums, histograms)
+        )
+
+    def take_feedback(self, request: str, workload: str, at: datetime, sums: Mapping[SumKey, Sum]) -> bool:
+        """Add the first feedback on a request."""
+        return self._writer.run(
+            lambda connection: measurements.take_feedback(connection, self._database, request, workload, at, sums)
         )
 
     def last_sequence(self, gateway: str) -> int | None:
@@ -258,6 +271,13 @@ class SqlStore:
         """The sums of one upgrade: of these metrics and slices, or of all where none is named."""
         with self._reading() as connection:
             return measurements.read(connection, upgrade_id, metrics, slices)
+
+    def histograms(
+        self, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()
+    ) -> dict[HistogramKey, Histogram]:
+        """The histograms of one upgrade: of these metrics and slices, or of all where none is named."""
+        with self._reading() as connection:
+            return measurements.read_histograms(connection, upgrade_id, metrics, slices)
 
     def report(self, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
         """Take note of what a gateway serves."""

@@ -17,9 +17,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from threading import Thread
 from typing import TypeAlias
 
-from midshift.domain.exposure import Sum, SumKey
+from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.histogram import Histogram
 from midshift.domain.plan import Plan
-from midshift.domain.routing import Arm, Route
+from midshift.domain.routing import Arm, Other, Route
 from midshift.domain.upgrade import Event, Kind, Stage, Upgrade, apply, begin, replay, route_of, settled
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import Fenced, InvalidTransition, MidshiftError, StoreError, UsageError
@@ -150,6 +151,11 @@ def _a_route_comes_back_exactly(make_store: MakeStore) -> None:
             step=3,
             upgrade="up-1",
             lease_until=datetime(2026, 3, 2, 9, 30, 0, 123456, tzinfo=zone),
+            noise_share=0.1 + 0.7,
+            pair_share=1e-300,
+            reverse_share=1.0,
+            others=(Other(store.put_variant(OTHER), 0.3),),
+            rings=("opt-in", "staff"),
         )
         store.put_route(route, 0)
         assert store.route("support") == route
@@ -176,6 +182,8 @@ def _a_route_names_only_variants_that_are_stored(make_store: MakeStore) -> None:
     """A gateway that cannot find what it is told to serve serves nothing."""
     with closing(make_store()) as store:
         _refused(StoreError, lambda: store.put_route(Route("support", INCUMBENT.id, 1), 0))
+        named = Route("support", store.put_variant(INCUMBENT), 1, store.put_variant(CANDIDATE))
+        _refused(StoreError, lambda: store.put_route(replace(named, others=(Other(OTHER.id, 0.1),)), 0))
         assert list(store.routes()) == []
 
 
@@ -288,7 +296,7 @@ def _a_decision_on_an_old_route_is_not_written(make_store: MakeStore) -> None:
         event = run.event(Kind.EVAL_CLEARED)
         after = apply(run.upgrade, event)
         route = run.route_after(after)
-        store.put_route(replace(route, candidate=None, shadow_share=0.0), route.epoch - 1)
+        store.put_route(replace(route, candidate=None, shadow_share=0.0, noise_share=0.0), route.epoch - 1)
         _refused(Fenced, lambda: store.commit(run.upgrade, after, event, {}, "p/1", route, None))
         assert store.upgrade("up-1") == run.upgrade
         assert list(store.events("up-1")) == []
@@ -437,6 +445,40 @@ def _sums_add_up_exactly_once(make_store: MakeStore) -> None:
         assert store.sums("unheard-of") == {}
 
 
+def _histograms_add_up_with_their_sums(make_store: MakeStore) -> None:
+    """A batch that is merged once is merged once as a whole, or a p99 would come of other requests than its mean."""
+    with closing(make_store()) as store:
+        key = HistogramKey("support", "up-1", 1, Arm.CANDIDATE, "*", "latency_s")
+        other = replace(key, slice="german")
+        first, second = Histogram.of([0.5, 0.5, 2.0]), Histogram.of([2.0])
+        assert store.merge_sums("g1", 1, {_key(): Sum(3, 3.0, 4.5)}, {key: first, other: second})
+        assert not store.merge_sums("g1", 1, {}, {key: first})
+        assert store.merge_sums("g2", 1, {}, {key: second, replace(key, upgrade="up-2"): first})
+        both = Histogram.of([0.5, 0.5, 2.0, 2.0])
+        assert store.histograms("up-1") == {key: both, other: second}
+        assert store.histograms("up-1", ("latency_s",), ("*",)) == {key: both}
+        assert store.histograms("up-1", ("ttft_s",)) == {}
+
+
+def _the_first_feedback_on_a_request_counts(make_store: MakeStore) -> None:
+    """Over all gateways, and with its sums or not at all."""
+    with closing(make_store()) as store:
+        said = {_key(): Sum(1, 1.0, 1.0)}
+        _refused(
+            MidshiftError, lambda: store.take_feedback("r-1", "support", START, {_key(): Sum(1, float("inf"), 1.0)})
+        )
+        assert store.take_feedback("r-1", "support", START, said)
+        assert not store.take_feedback("r-1", "support", START + DAY, {_key(): Sum(1, 0.0, 0.0)})
+        assert store.take_feedback("r-2", "support", START + DAY, {})
+        assert store.sums("up-1") == said
+        threads = [Thread(target=store.take_feedback, args=("r-3", "support", START + DAY, said)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert store.sums("up-1") == {_key(): Sum(2, 2.0, 2.0)}
+
+
 def _a_batch_with_a_number_that_is_none_changes_nothing(make_store: MakeStore) -> None:
     """One NaN would spoil a sum for the rest of the upgrade."""
     with closing(make_store()) as store:
@@ -508,6 +550,8 @@ STORE_CHECKS: tuple[Check, ...] = (
     _a_rollback_asks_nobody,
     _a_rollback_needs_no_upgrade,
     _sums_add_up_exactly_once,
+    _histograms_add_up_with_their_sums,
+    _the_first_feedback_on_a_request_counts,
     _a_batch_with_a_number_that_is_none_changes_nothing,
     _sums_of_many_threads_add_up,
     _the_last_report_of_each_gateway_counts,

@@ -1,0 +1,21 @@
+"""A unit as it is stored: an HMAC under the deployment's key, which does not say who it was.
+
+Elsewhere: where a request names its unit (gateway.intake), finding all that is stored of one (cli.erase).
+"""
+
+from __future__ import annotations
+
+import hmac
+
+_LENGTH = 32
+
+
+def stored_unit(key: bytes, value: bytes) -> str:
+    """128 bits of HMAC-SHA-256 in hexadecimal. `value` says what kind of name it is first: `unit:ada`."""
+    return hmac.digest(key, value, "sha256").hex()[:_LENGTH]
+
+
+def values_of(name: str) -> tuple[bytes, ...]:
+    """What a person's name in requests may have been stored as: an id of its own, or the opening of a conversation."""
+    spelt = name.encode("utf-8", "surrogatepass")
+    return b"unit:" + spelt, b"conversation:" + spelt

@@ -1,0 +1,84 @@
+"""What is asked unseen: the user's request as another variant is told it, once more.
+
+Nothing that names one request is sent twice, nothing of the answer is stored at the provider, and state that the
+variant cannot read is left out. What cannot be told, or is no request without its state, is `Unaskable`.
+Elsewhere: when, and what becomes of it (mirror), the way to a provider (leg), state (origins).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from midshift.domain.rendering import Changes
+from midshift.domain.routing import Arm
+from midshift.gateway.headers import Lines
+from midshift.gateway.job import Job, kept_by_stripping
+from midshift.gateway.leg import Leg
+from midshift.gateway.origins import Origin, carriage
+from midshift.gateway.route import ServedVariant
+from midshift.providers.http.messages import Request
+from midshift.providers.http.settings import Upstream
+from midshift.wire.translation.conversation import Uncarried
+
+_OF_ONE_REQUEST = frozenset(
+    (
+        *(b"idempotency-key", b"x-idempotency-key", b"x-client-request-id", b"x-request-id", b"x-correlation-id"),
+        *(b"x-stainless-retry-count", b"traceparent", b"tracestate", b"baggage", b"b3", b"x-amzn-trace-id"),
+    )
+)
+
+
+class Unaskable(Exception):
+    """There is nothing that could be asked; says why in a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A request that is ready to go, the way that it goes, and whether it goes without bound state."""
+
+    request: Request
+    leg: Leg
+    stripped: bool
+
+
+def asking(job: Job, served: ServedVariant, upstream: Upstream) -> Asking:
+    """The request of a job as `served` is asked it unseen.
+
+    Raises:
+        Unaskable: if no prompt of a candidate fits, its provider cannot be told the same, or it cannot read the state.
+    """
+    changes = served.recipe.render(job.request)
+    if changes is None and served.id != job.serving.incumbent.id:
+        raise Unaskable("unmatched")
+    changes = changes or Changes(model=served.variant.model)  # an incumbent serves whatever comes
+    leg = Leg.of(replace(job, lines=_anonymous(job.lines)), upstream, is_mirror=True, provider=served.variant.provider)
+    stripped = _is_stripped(job, served, upstream)
+    try:
+        return Asking(leg.request(changes, strip_state=stripped), leg, stripped)
+    except Uncarried:
+        raise Unaskable("uncarried") from None
+
+
+def _is_stripped(job: Job, served: ServedVariant, upstream: Upstream) -> bool:
+    """Whether the request goes without the state of earlier answers.
+
+    State of unknown origin is of the variant that answers the user: nobody else has answered it. Ids of responses and
+    files belong to an account, so a mirror with a key of its own may not find them.
+
+    Raises:
+        Unaskable: if the variant cannot read it, and the request is none without it.
+    """
+    seen = job.serving.candidate if job.chosen is Arm.CANDIDATE else job.serving.incumbent
+    if not job.held or seen is None:
+        return False
+    kept = kept_by_stripping(job.request, job.path, job.wire)
+    held = [item if item.origin is not None else replace(item, origin=Origin.at(seen)) for item in job.held]
+    way = carriage(held, served, job.wire, True, lambda: kept)
+    if way.stuck or (kept and upstream.shadow_api_key not in (None, upstream.api_key)):
+        raise Unaskable("bound_state")
+    return way.strip
+
+
+def _anonymous(lines: Lines) -> Lines:
+    """The app's header lines without what names this one request."""
+    return [(name, value) for name, value in lines if name not in _OF_ONE_REQUEST]

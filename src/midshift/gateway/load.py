@@ -1,0 +1,96 @@
+"""How much is under way at once, and the refusal of what would be too much.
+
+Contract. A request has a place from before its body is read until its answer has left; the bytes of its body are held
+for as long. What is beyond a limit is refused at once, asks no provider, and is told when to come again: 503 where the
+whole gateway is full, 429 where it is one workload, so that one workload's crowd leaves room for the others. Requests
+that wait for a provider's connections have limits of their own (`Upstream.max_connections`, `max_waiting`).
+Elsewhere: the limits (settings), connections that say nothing (front), unseen answers (mirror).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Self
+
+from midshift.gateway.counters import UNKNOWN
+from midshift.gateway.intake import Refused
+from midshift.gateway.settings import Limits
+
+OVERLOADED = "overloaded"
+MEMORY_FULL = "memory_full"
+WORKLOAD_FULL = "workload_full"
+
+
+class Load:
+    """What is under way in one gateway."""
+
+    __slots__ = ("by_workload", "held_bytes", "in_flight", "limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.in_flight = 0
+        self.held_bytes = 0
+        self.by_workload: Counter[str] = Counter()
+
+
+class Place:
+    """One request's part of the load, and a context that gives all of it back, however far it came."""
+
+    __slots__ = ("_held_bytes", "_is_served", "_is_taken", "_load", "workload")
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._is_taken = False
+        self._is_served = False
+        self._held_bytes = 0
+        self.workload = UNKNOWN
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def take(self) -> None:
+        """Come in.
+
+        Raises:
+            Refused: where there is no room.
+        """
+        if self._load.in_flight >= self._load.limits.max_in_flight:
+            message = "The gateway has as many requests under way as it takes. Try again in a moment."
+            raise Refused(503, message, OVERLOADED)
+        self._load.in_flight += 1
+        self._is_taken = True
+
+    def hold(self, more: int) -> None:
+        """Hold so many bytes of the body more.
+
+        Raises:
+            Refused: if all bodies together would be larger than the gateway's memory for them.
+        """
+        if self._load.held_bytes + more > self._load.limits.max_held_bytes:
+            message = "The gateway holds as many bytes of requests as it takes. Try again in a moment."
+            raise Refused(503, message, MEMORY_FULL)
+        self._load.held_bytes += more
+        self._held_bytes += more
+
+    def serve(self, workload: str) -> None:
+        """Say which workload it is for.
+
+        Raises:
+            Refused: if that one has as many requests under way as one workload may have.
+        """
+        self.workload = workload
+        if self._load.by_workload[workload] >= self._load.limits.max_in_flight_per_workload:
+            message = f"Workload {workload!r} has as many requests under way as it may have. Try again in a moment."
+            raise Refused(429, message, WORKLOAD_FULL)
+        self._load.by_workload[workload] += 1
+        self._is_served = True
+
+    def leave(self) -> None:
+        """Give back what was taken; a second time gives back nothing."""
+        self._load.in_flight -= self._is_taken
+        self._load.held_bytes -= self._held_bytes
+        self._load.by_workload[self.workload] -= self._is_served
+        self._is_taken, self._is_served, self._held_bytes = False, False, 0

@@ -1,0 +1,152 @@
+"""The request id as a token: it says by itself what the request was served as, and nobody else can make one.
+
+Contract: pure. `x-midshift-request-id` carries the workload, upgrade, step, arm, slices, block, epoch and the second
+of issue under an HMAC of the deployment's key, so that any gateway of the deployment can credit late feedback without
+looking anything up. It is URL-safe, shorter than 200 characters, unique, and holds nothing about the user. Names that
+are long stand in it as digests, which the reader's own definitions give their meaning.
+Elsewhere: what is done with it (feedback), the sums that it credits (domain.exposure).
+
+    req_ + base64url( 1 | nonce 12 | seconds 4 | epoch 6 | step 2 | flags 1 | block 1 | workload 4 |
+                      slices: n, 3 each | upgrade: text | HMAC-SHA-256, 16 of 32 )
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from midshift.domain.exposure import Credit
+from midshift.domain.routing import Arm
+
+PREFIX = "req_"
+LONGEST = 199
+NONCE_BYTES = 12
+
+_HEAD = struct.Struct(">B12sI6sHBB4sB")
+_VERSION = 1
+_MAC_BYTES = 16
+_MOST_SLICES = 8
+_LONGEST_UPGRADE = (LONGEST - len(PREFIX)) * 3 // 4 - _HEAD.size - _MAC_BYTES - 3 * _MOST_SLICES
+_CANDIDATE, _HAS_UPGRADE = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What a token says: what the request counts as, at which epoch of the route, and when it came (machine time)."""
+
+    credit: Credit
+    epoch: int
+    at: datetime
+
+
+class BadToken(ValueError):
+    """A text that is no token of this deployment."""
+
+
+def key_of(unit_key: bytes) -> bytes:
+    """The key of tokens, which is none of the units': whoever learns one of them has not learnt the other."""
+    return hmac.digest(unit_key, b"midshift: request id, version 1", "sha256")
+
+
+def make(key: bytes, nonce: bytes, issued: Issued) -> str:
+    """The token of a request. `nonce` are 12 random bytes.
+
+    Slices beyond the eighth are left out: late feedback is credited to the first eight.
+
+    Raises:
+        ValueError: for an upgrade whose id is longer than 74 bytes, or a number that is out of range.
+    """
+    credit = issued.credit
+    upgrade = (credit.upgrade or "").encode()
+    if len(upgrade) > _LONGEST_UPGRADE:
+        raise ValueError(f"an upgrade's id in a request id has at most {_LONGEST_UPGRADE} bytes, got {len(upgrade)}")
+    slices = credit.slices[:_MOST_SLICES]
+    flags = _CANDIDATE * (credit.arm is Arm.CANDIDATE) | _HAS_UPGRADE * (credit.upgrade is not None)
+    try:
+        head = _HEAD.pack(
+            _VERSION,
+            nonce,
+            int(issued.at.timestamp()),
+            issued.epoch.to_bytes(6, "big"),
+            credit.step,
+            flags,
+            credit.block,
+            _named(credit.workload, 4),
+            len(slices),
+        )
+    except (struct.error, OverflowError) as error:
+        raise ValueError(f"a number of a request id is out of range: {error}") from None
+    said = b"".join((head, *(_named(name, 3) for name in slices), upgrade))
+    return PREFIX + urlsafe_b64encode(said + _mac(key, said)).rstrip(b"=").decode()
+
+
+def read(key: bytes, token: str, slices: Mapping[str, tuple[str, ...]]) -> Issued:
+    """What a token says, if it is one of this deployment's.
+
+    `slices` are the names that the reader knows, by workload; slices that it does not know are left out.
+
+    Raises:
+        BadToken: for anything else, saying in which way; never what a good one would have been.
+    """
+    said = _authenticated(key, token)
+    _, _, seconds, epoch, step, flags, block, named, count = _HEAD.unpack_from(said)
+    slices_end = _HEAD.size + 3 * count
+    digests = {said[at : at + 3] for at in range(_HEAD.size, slices_end, 3)}
+    workload = next((name for name in slices if _named(name, 4) == named), None)
+    if workload is None:
+        raise BadToken("it is of a workload that this gateway does not serve")
+    return Issued(
+        Credit(
+            workload=workload,
+            upgrade=said[slices_end:].decode() if flags & _HAS_UPGRADE else None,
+            step=step,
+            arm=Arm.CANDIDATE if flags & _CANDIDATE else Arm.INCUMBENT,
+            slices=tuple(_whose(digests, slices[workload])),
+            block=block,
+        ),
+        int.from_bytes(epoch, "big"),
+        datetime.fromtimestamp(seconds, UTC),
+    )
+
+
+def digest(token: str) -> str:
+    """What a store knows a request by: 128 bits in hexadecimal."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
+
+
+def _authenticated(key: bytes, token: str) -> bytes:
+    """The signed part of a token."""
+    text = token.removeprefix(PREFIX)
+    if text == token or len(token) > LONGEST or not token.isascii():
+        raise BadToken("it does not look like an x-midshift-request-id of a served request")
+    try:
+        whole = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        raise BadToken("it does not look like an x-midshift-request-id of a served request") from None
+    said, mac = whole[:-_MAC_BYTES], whole[-_MAC_BYTES:]
+    is_canonical = urlsafe_b64encode(whole).rstrip(b"=").decode() == text  # one spelling: it is counted by its text
+    if len(said) < _HEAD.size or not (is_canonical and hmac.compare_digest(_mac(key, said), mac)):
+        raise BadToken("it was not made by a gateway of this deployment, or has been changed")
+    if said[0] != _VERSION:
+        raise BadToken("it is of another version of midshift")
+    return said
+
+
+def _mac(key: bytes, said: bytes) -> bytes:
+    return hmac.digest(key, said, "sha256")[:_MAC_BYTES]
+
+
+@lru_cache(1024)
+def _named(name: str, size: int) -> bytes:
+    return hashlib.blake2b(name.encode(), digest_size=size).digest()
+
+
+def _whose(digests: set[bytes], names: Iterable[str]) -> Iterable[str]:
+    return (name for name in names if _named(name, 3) in digests)

@@ -1,0 +1,126 @@
+"""What shadow pairs show, as tables and as plain values: signed drift, and divergence net of the incumbent's own.
+
+Elsewhere: measuring (shadow.drift, shadow.divergence), comparisons from a file (comparison, terminal).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from midshift.domain.suite import AGGREGATE
+from midshift.reports import words
+from midshift.reports.comparison import finding_record
+from midshift.reports.text import visible
+from midshift.shadow.divergence import ALPHA, Divergence
+from midshift.shadow.drift import Finding
+
+FORMAT = "midshift.shadow/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowReport:
+    """What the pairs of one upgrade show; its variants by name."""
+
+    workload: str
+    upgrade: str
+    incumbent: str
+    candidate: str
+    findings: Sequence[Finding]
+    divergences: Sequence[Divergence]
+
+
+def document(report: ShadowReport) -> dict[str, Any]:
+    """As plain values."""
+    return {
+        "format": FORMAT,
+        "workload": report.workload,
+        "upgrade": report.upgrade,
+        "incumbent": report.incumbent,
+        "candidate": report.candidate,
+        "drift": [finding_record(finding) for finding in report.findings],
+        "divergence": [_divergence_record(item) for item in report.divergences],
+    }
+
+
+def render(report: ShadowReport) -> RenderableType:
+    """What is flagged, and what is left of the difference; all of it is in the plain values."""
+    title = f"{visible(report.workload)}: {visible(report.incumbent)} → {visible(report.candidate)}"
+    return Group(
+        Text.assemble((title, "bold"), f"  {report.upgrade}"), _drift(report.findings), _net(report.divergences)
+    )
+
+
+def _drift(findings: Sequence[Finding]) -> RenderableType:
+    flagged = [finding for finding in findings if finding.flagged]
+    if not flagged:
+        return Text(f"drift: none of {len(findings):,} comparisons shows more than chance")
+    table = _table("drift beyond chance", "metric", "slice", "pairs", "incumbent", "candidate", "change", "95 %")
+    for finding in flagged:
+        cells = (
+            f"{finding.kind.value}: {visible(finding.metric, 60)}",
+            visible(finding.slice),
+            f"{finding.interval.n:,}",
+            words.drift_value(finding.incumbent, finding.unit),
+            words.drift_value(finding.candidate, finding.unit),
+            words.drift_change(finding),
+            words.drift_bounds(finding),
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _net(divergences: Sequence[Divergence]) -> RenderableType:
+    if not divergences:
+        return Text(
+            "divergence: no noise pairs yet (upgrade: {noise: 2%} in midshift.yaml), so nobody knows how much of the "
+            "difference is the incumbent's own randomness"
+        )
+    header = ("metric", "slice", "requests", "from itself", "from the candidate", "net", "95 %", "")
+    table = _table("divergence, net of the incumbent's own randomness", *header)
+    for item in divergences:
+        if item.slice == AGGREGATE or item.p_adjusted < ALPHA:
+            cells = (
+                item.metric.value,
+                visible(item.slice),
+                f"{item.net.n:,}",
+                f"{item.incumbent:.3f}",
+                f"{item.candidate:.3f}",
+                f"{item.net.estimate:+.3f}",
+                f"{item.net.low:+.3f} to {item.net.high:+.3f}",
+                item.reason,
+            )
+            table.add_row(*map(Text, cells))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _divergence_record(item: Divergence) -> dict[str, Any]:
+    return {
+        "metric": item.metric.value,
+        "slice": item.slice,
+        "n": item.net.n,
+        "clusters": item.net.clusters,
+        "incumbent": item.incumbent,
+        "candidate": item.candidate,
+        "net": item.net.estimate,
+        "low": item.net.low if math.isfinite(item.net.low) else None,
+        "high": item.net.high if math.isfinite(item.net.high) else None,
+        "own_share": item.own_share,
+        "p": item.p,
+        "p_adjusted": item.p_adjusted,
+        "reason": item.reason,
+    }

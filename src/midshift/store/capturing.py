@@ -1,0 +1,145 @@
+"""The one door through which texts are kept: as the `capture` of their workload says, and else not at all.
+
+Contract: implements `ports.Recorder` in front of another one. A pair keeps its numbers, and of its texts what drift
+asks for (`TextFeatures`); the texts themselves stay only of captured requests, and redacted. Of a tool call the name
+stays, and a keyed digest of its arguments, so that equal calls are still seen to be equal.
+Elsewhere: whose texts are kept (domain.capture), what is blacked out (domain.redaction), until when (retention).
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from midshift.domain.capture import CapturedRequest, FeedbackRecord, is_captured, unit_paths
+from midshift.domain.exposure import Exposure, Pair, ShadowAnswer, TextFeatures
+from midshift.domain.redaction import redacted, redacted_json
+from midshift.domain.workload import Capture, Redaction, Workload
+from midshift.ports import Recorder
+from midshift.shadow.features import features
+
+_DIGEST_CHARS = 16
+_IS_DIGEST = re.compile(r'"?#[0-9a-f]{16}"?')
+
+
+class CapturingRecorder:
+    """Hands on to `sink` what may be kept. `key` is the deployment's, `machine_now` has a zone."""
+
+    def __init__(
+        self, sink: Recorder, workloads: Iterable[Workload], key: bytes, machine_now: Callable[[], datetime]
+    ) -> None:
+        self._sink = sink
+        self._workloads = {workload.name: workload for workload in workloads}
+        self._key = key
+        self._machine_now = machine_now
+
+    def record(self, exposure: Exposure) -> None:
+        """See `ports.Recorder`: there is no text in it."""
+        self._sink.record(exposure)
+
+    def record_pair(self, pair: Pair) -> None:
+        """See `ports.Recorder`."""
+        capture = self._capture(pair.workload)
+        made = without_texts(pair, self._key)
+        if is_captured(capture, pair.request_id):
+            made = replace(
+                made,
+                incumbent=_with_texts(made.incumbent, pair.incumbent, capture.redact),
+                candidate=_with_texts(made.candidate, pair.candidate, capture.redact),
+            )
+        self._sink.record_pair(replace(made, at=pair.at or self._machine_now()))
+
+    def record_request(self, request: CapturedRequest) -> None:
+        """See `ports.Recorder`."""
+        workload = self._workloads.get(request.workload)
+        if workload is None or not is_captured(workload.data.capture, request.id):
+            return
+        kinds = workload.data.capture.redact
+        self._sink.record_request(
+            replace(
+                request,
+                body=redacted_json(request.body, kinds, unit_paths(workload)),
+                answer=None if request.answer is None else redacted(request.answer, kinds),
+                tools=_redacted_tools(request.tools, kinds),
+            )
+        )
+
+    def record_feedback(self, feedback: FeedbackRecord) -> None:
+        """See `ports.Recorder`."""
+        capture = self._capture(feedback.workload)
+        if not is_captured(capture, feedback.request_id):
+            self._sink.record_feedback(replace(feedback, comment=None, ticket=None))
+            return
+        comment = None if feedback.comment is None else redacted(feedback.comment, capture.redact)
+        self._sink.record_feedback(replace(feedback, comment=comment))
+
+    def _capture(self, workload: str) -> Capture:
+        found = self._workloads.get(workload)
+        return Capture() if found is None else found.data.capture
+
+
+def without_texts(pair: Pair, key: bytes) -> Pair:
+    """A pair with the features of its texts in their place."""
+    return replace(pair, incumbent=_measured(pair.incumbent, key), candidate=_measured(pair.candidate, key))
+
+
+def _measured(side: ShadowAnswer, key: bytes) -> ShadowAnswer:
+    found = side.features
+    if found is None and side.text is not None:
+        seen = features(side.text)
+        found = TextFeatures(
+            seen.chars, seen.words, int(seen.form), _digest(seen.opening, key), _digest(seen.closing, key)
+        )
+    return replace(side, text=None, tools=_nameless(side.tools, key), features=found)
+
+
+def _with_texts(kept: ShadowAnswer, whole: ShadowAnswer, kinds: tuple[Redaction, ...]) -> ShadowAnswer:
+    text = None if whole.text is None else redacted(whole.text, kinds)
+    return replace(kept, text=text, tools=_redacted_tools(whole.tools, kinds))
+
+
+def _digest(line: str, key: bytes) -> str:
+    """Equal lines have equal digests; empty stays empty."""
+    if not line:
+        return ""
+    return "#" + hmac.digest(key, b"line:" + line.encode("utf-8", "surrogatepass"), "sha256").hex()[:_DIGEST_CHARS]
+
+
+def _nameless(tools: str | None, key: bytes) -> str | None:
+    """The calls by name, with digests in the place of what they were called with."""
+    calls = _calls(tools)
+    if calls is None:
+        return None
+    shown = [{"name": call.get("name"), "arguments": _arguments(call.get("arguments"), key)} for call in calls]
+    return msgspec.json.encode(shown).decode()
+
+
+def _arguments(arguments: object, key: bytes) -> str:
+    """A digest that is JSON where the arguments were, and is none where they were not."""
+    text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
+    if _IS_DIGEST.fullmatch(text):
+        return text
+    try:
+        spelt = msgspec.json.encode(msgspec.json.decode(text), order="deterministic").decode()
+    except (msgspec.MsgspecError, UnicodeError):
+        return _digest(text, key)
+    return f'"{_digest(spelt, key)}"'
+
+
+def _redacted_tools(tools: str | None, kinds: tuple[Redaction, ...]) -> str | None:
+    calls = _calls(tools)
+    return None if calls is None else msgspec.json.encode(redacted_json(calls, kinds)).decode()
+
+
+def _calls(tools: str | None) -> list[dict[str, Any]] | None:
+    """The calls; None where there are none, or what is there is no list of them."""
+    try:
+        return msgspec.json.decode(tools, type=list[dict[str, Any]]) if tools else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None

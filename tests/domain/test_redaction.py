@@ -1,0 +1,132 @@
+"""Blacking out: what says who somebody is goes, and the rest can still be read."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midshift.domain.redaction import redacted, redacted_json
+from midshift.domain.workload import Redaction
+
+ALL = tuple(Redaction)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Write to ada.l+x@mail.example.org, please.", "Write to [email], please."),
+        ("ada@example.com;bob@example.com", "[email];[email]"),
+        ("Call +49 170 1234567 or (415) 555-2671.", "Call [phone] or [phone]."),
+        ("0170/1234567", "[phone]"),
+        ("a,4155552671,b", "a,[phone],b"),
+        ("tel:+4930123456", "tel:[phone]"),
+        ("Card 4111 1111 1111 1111, thanks", "Card [card], thanks"),
+        ("5500-0000-0000-0004", "[card]"),
+        ("IBAN DE89 3704 0044 0532 0130 00 AND so on", "IBAN [iban] AND so on"),
+        ("gb82WEST12345698765432", "[iban]"),
+        ("from 192.168.0.17 and 2001:db8::ff00:42:8329.", "from [ip] and [ip]."),
+        ("sk-ant-api03-abcdefghijklmnop", "[key]"),
+        ("Authorization: Bearer abc.def-ghi_jkl0123456", "Authorization: Bearer [key]"),
+        ("AKIAIOSFODNN7EXAMPLE", "[key]"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-def", "[key]"),
+    ],
+)
+def test_what_names_somebody_or_opens_a_door_is_blacked_out(text: str, expected: str) -> None:
+    """As people and programs write it."""
+    assert expected == redacted(text, ALL)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your order of 2026-11-22 costs 1,234.50 EUR for 3 pieces.",
+        "Version 1.2.3, at 12:30:45.",
+        "Order 123456 of 17.11.2026",
+        "std::vector and a::b",
+        "Grüße @home",
+        "Parcel 4111111111111112",
+        "skill-based-routing-for-everyone",
+    ],
+)
+def test_what_names_nobody_stays(text: str) -> None:
+    """A text that is blacked out all over is no use to a suite."""
+    assert text == redacted(text, ALL)
+
+
+def test_only_what_was_asked_for_goes_and_keys_always() -> None:
+    """`redact: [email]` is a choice; a key in a log is an accident whatever was chosen."""
+    found = redacted("ada@example.com 192.168.0.1 sk-proj-0123456789abcdefghij", (Redaction.EMAIL,))
+
+    assert "[email] 192.168.0.1 [key]" == found
+    assert "ada@example.com [key]" == redacted("ada@example.com ghp_0123456789abcdefghijABCDEFGHIJ012345", ())
+
+
+PICTURE = "data:image/png;base64," + "A" * 9000
+BODY: dict[str, Any] = {
+    "model": "gpt-4.1-2025-04-14",
+    "user": "ada",
+    "metadata": {"user_id": "ada", "tier": "gold", "session": "s-1"},
+    "messages": [
+        {"role": "user", "content": "I am ada@example.com"},
+        {"role": "user", "content": [{"type": "text", "text": "+49 170 1234567"}]},
+        {
+            "role": "assistant",
+            "tool_calls": [
+                {
+                    "id": "call_4155552671",
+                    "function": {"name": "pay", "arguments": '{"card": 4111111111111111, "n": 2, "to": "b@c.de"}'},
+                }
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9000}}],
+        },
+    ],
+    "temperature": 0.2,
+    "stream": True,
+}
+
+
+def test_a_body_can_still_be_read_as_what_it_was() -> None:
+    """Names of fields, roles, ids and numbers stay; texts, tool arguments, units and files do not."""
+    found = redacted_json(BODY, ALL, ("metadata.session",))
+
+    assert ("gpt-4.1-2025-04-14", "[unit]", 0.2, True) == (
+        found["model"],
+        found["user"],
+        found["temperature"],
+        found["stream"],
+    )
+    assert {"user_id": "[unit]", "tier": "gold", "session": "[unit]"} == found["metadata"]
+    assert "I am [email]" == found["messages"][0]["content"]
+    assert "[phone]" == found["messages"][1]["content"][0]["text"]
+    call = found["messages"][2]["tool_calls"][0]
+    assert "call_4155552671" == call["id"]
+    assert {"card": "[card]", "n": 2, "to": "[email]"} == json.loads(call["function"]["arguments"])
+    assert "[left out: 9022 characters of data]" == found["messages"][3]["content"][0]["image_url"]["url"]
+
+
+@given(st.text(), st.sets(st.sampled_from(Redaction)))
+def test_redacting_twice_changes_nothing_more(text: str, kinds: set[Redaction]) -> None:
+    """And no text makes it fail."""
+    once = redacted(text, kinds)
+
+    assert once == redacted(once, kinds)
+
+
+@pytest.mark.parametrize(
+    "part", ["a", "1", "1 ", "a.", "'", "@", "a@", ":", "1.", "+1", "DE12", "DE12 ", "-", "eyJ", "0:", "(", "sk-"]
+)
+def test_no_text_takes_long(part: str) -> None:
+    """A user who writes a megabyte of one sign must not stop the record of everybody else."""
+    text = part * (100_000 // len(part))
+    started_s = time.perf_counter()  # noqa: TID251 - what is tested is how long it takes
+    redacted(text, ALL)
+
+    assert time.perf_counter() - started_s < 2.0  # noqa: TID251

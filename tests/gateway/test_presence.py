@@ -1,0 +1,88 @@
+"""An app that leaves: nobody reads the answer any more, and somebody would pay for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from midshift.domain.exposure import Fate, ShadowFate
+from tests.gateway.fakes import CLAIM, Script, a_question, a_route, a_stage, answering, silent
+from tests.gateway.test_opening import CONTENTS, OPENINGS, PATHS, UPSTREAM, question, sending
+
+GEMINI_WHOLE = f"/v1beta/models/{CLAIM}:generateContent"
+
+
+def asked(wire: str, stream: bool) -> tuple[str, dict[str, Any]]:
+    """Path and body of a request on a wire."""
+    if wire == "gemini":
+        return (PATHS[wire] if stream else GEMINI_WHOLE), question(wire)
+    return PATHS[wire], {**question(wire), "stream": stream}
+
+
+@pytest.mark.parametrize("wire", PATHS)
+@pytest.mark.parametrize("share", [0.0, 1.0])
+@pytest.mark.parametrize("when", ["whole", "before the first byte", "after the opening", "in the middle"])
+async def test_an_app_that_leaves_ends_the_call_of_whoever_was_asked(wire: str, share: float, when: str) -> None:
+    """On every wire, streamed or not, and also in the seconds in which nothing has come yet."""
+    begun: dict[str, Script] = {
+        "after the opening": sending(*OPENINGS[wire], then=silent),
+        "in the middle": sending(*OPENINGS[wire], CONTENTS[wire][0], then=silent),
+    }
+    script = begun.get(when, silent)
+    path, body = asked(wire, stream=when != "whole")
+    async with a_stage(script, script, route=a_route(share), upstream=UPSTREAM) as stage:
+        provider, other = (stage.new, stage.old) if share else (stage.old, stage.new)
+        async with stage.app.sent(body, path=path) as (reader, _):
+            await provider.asked.wait()
+            if when == "in the middle":
+                await reader.readuntil(CONTENTS[wire][0][-8:])
+
+        await provider.left.wait()
+        await stage.settled()
+        assert [] == other.seen
+        assert ({"support": 1}, {}) == (stage.gateway.counters.left, stage.gateway.counters.fell_back)
+        assert [499] == [exposure.status for exposure in stage.exposures]
+        assert (Fate.CANDIDATE if share else Fate.INCUMBENT) is stage.exposures[0].fate
+        assert stage.gateway.counters.reconciles
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_call_ends_in_the_turn_in_which_its_app_has_left(stream: bool) -> None:
+    """A gateway that looks twice a second pays for half a second of every answer that somebody stops."""
+    async with a_stage(silent, route=a_route(share=0.0)) as stage, asyncio.TaskGroup() as tasks:
+        leaving: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        events = [{"type": "http.request", "body": json.dumps(a_question(stream=stream)).encode()}]
+
+        async def receive() -> dict[str, Any]:
+            return events.pop() if events else await leaving
+
+        async def send(_event: dict[str, Any]) -> None:
+            raise AssertionError("nobody is there")
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "headers": []}
+        serving = tasks.create_task(stage.gateway(scope, receive, send))
+        await stage.old.asked.wait()
+        leaving.set_result({"type": "http.disconnect"})
+        await asyncio.sleep(0)  # in which the gateway hears of it
+        await asyncio.sleep(0)  # and the one in which the call is closed
+
+        assert serving.done()
+        assert {"support": 1} == stage.gateway.counters.left
+        await stage.old.left.wait()
+
+
+async def test_the_unseen_answer_goes_on_by_its_own_deadline() -> None:
+    """It costs the same with and without the user, and a pair of which half is missing is evidence thrown away."""
+    async with a_stage(silent, answering("new"), route=a_route(share=0.0, shadow_share=1.0)) as stage:
+        async with stage.app.sent(a_question()):
+            await stage.old.asked.wait()
+            await stage.new.asked.wait()
+        await stage.old.left.wait()
+        await stage.settled()
+
+        assert 1 == len(stage.new.seen)
+        assert ShadowFate.FAILED is stage.exposures[0].shadow
+        assert stage.gateway.counters.reconciles

@@ -1,0 +1,71 @@
+"""What shadow pairs show, in words and as plain values."""
+
+import json
+
+from rich.console import Console
+
+from midshift.reports.shadow import FORMAT, ShadowReport, document, render
+from midshift.shadow.divergence import Divergence
+from midshift.shadow.drift import Finding, findings
+from tests.builders import measured
+from tests.shadow.test_divergence import BIAS
+from tests.shadow.test_divergence import measured as measured_divergence
+from tests.shadow.test_drift import an_answer, pairs, varied
+
+
+def some_drift() -> list[Finding]:
+    """The candidate says one more thing each time."""
+    old = varied(60, 1)
+    columns, table, cases = measured(pairs(old, [an_answer(f"{one.text} {BIAS}") for one in old]))
+    return findings(columns, cases, table.ids.__getitem__)
+
+
+def some_divergence() -> list[Divergence]:
+    """So it does here."""
+    return measured_divergence(120, bias=BIAS).findings()
+
+
+def shown(report: ShadowReport) -> str:
+    """As a wide terminal shows it."""
+    console = Console(width=220, highlight=False)
+    with console.capture() as captured:
+        console.print(render(report))
+    return captured.get()
+
+
+def a_report(found: list[Finding], divergences: list[Divergence]) -> ShadowReport:
+    """Of one upgrade."""
+    return ShadowReport("support", "support-1", "old [bold]model", "new\x1b[31mmodel", found, divergences)
+
+
+def test_it_shows_what_is_flagged_and_what_is_left_after_netting() -> None:
+    """The two questions that a person has before a canary."""
+    text = shown(a_report(some_drift(), some_divergence()))
+
+    assert "drift beyond chance" in text
+    assert "length: chars" in text
+    assert "of the difference is the incumbent's own randomness" in text
+
+
+def test_without_noise_pairs_it_says_that_nobody_knows() -> None:
+    """Missing evidence is not zero."""
+    assert "no noise pairs yet" in shown(a_report(some_drift(), []))
+
+
+def test_names_from_outside_cannot_write_on_the_terminal() -> None:
+    """A model's name comes from a file, and an answer's line from a model."""
+    text = shown(a_report([], []))
+
+    assert "old [bold]model" in text
+    assert "\x1b[31m" not in text
+
+
+def test_the_plain_values_are_json_with_everything() -> None:
+    """Also what is not flagged: whoever reads it may ask another question."""
+    found, divergences = some_drift(), some_divergence()
+    content = json.loads(json.dumps(document(a_report(found, divergences)), allow_nan=False))
+
+    assert (FORMAT, len(found), len(divergences)) == (
+        *(content["format"], len(content["drift"]), len(content["divergence"])),
+    )
+    assert {"metric", "slice", "n", "net", "low", "high", "own_share", "reason"} <= set(content["divergence"][0])
