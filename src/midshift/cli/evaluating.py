@@ -1,36 +1,46 @@
-"""Stage one over HTTP: both variants answer the suite at their provider, and the gate of `compare` judges."""
+"""Stage one without files: both variants answer a suite that is in memory, and the gate of `compare` judges.
+
+For rehearsals and stories. It buys as `midshift eval` does, on a ledger that ends with it.
+Elsewhere: the command (eval), buying (buying).
+"""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from midshift.cli.buying import Shop, Terms, buy
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.gate import decide
-from midshift.domain.rendering import render
 from midshift.domain.suite import Margin, Score
 from midshift.domain.variant import Variant
 from midshift.errors import UsageError
-from midshift.evals import regression, runner
-from midshift.evals.rows import Answer, Ledger, PairedRow, Side, unanswered
+from midshift.evals import regression
+from midshift.evals.grading import Grading
+from midshift.evals.pairing import Plan, pairs, row
+from midshift.evals.requests import Line
+from midshift.evals.rows import Answer, PairedRow, Side
+from midshift.evals.rows import Ledger as Troubles
 from midshift.evals.suite_file import EvalCase
 from midshift.evals.table import Table
 from midshift.ports import Clock
-from midshift.providers.http.messages import CallFailed, Request, Transport
+from midshift.providers.http.messages import Transport
+from midshift.providers.http.settings import Upstream
+from midshift.providers.paid.buyer import OnUnknown
+from midshift.providers.paid.pace import Limits
+from midshift.providers.paid.till import Till
+from midshift.providers.prices.book import PriceBook
 from midshift.reports.comparison import Comparison
 from midshift.shadow import drift
 from midshift.shadow.columns import Columns
 from midshift.stats.looks import Look
-from midshift.wire.openai_chat import ChatRequest, read_answer
+from midshift.store.ledger import Ledger
 
 Grade = Callable[[EvalCase, Answer, Variant], Mapping[str, float]]
 
 CONCURRENCY = 16
-LARGEST_ANSWER = 64 << 20
 ALPHA = 0.05
 
 
@@ -60,22 +70,28 @@ async def evaluate(
         UsageError: if a variant's provider is not among `transports`.
     """
     variants = {Side.INCUMBENT: incumbent, Side.CANDIDATE: candidate}
-    asks = {side: _asking(suite.model, variant, transports, clock) for side, variant in variants.items()}
+    here = Upstream("http://127.0.0.1")
+    lines = [Line.of(variant, here, suite.model, is_labelled=True) for variant in variants.values()]
+    plan = Plan(suite.cases, 1, tuple({line.variant.id: line for line in lines}.values()))
+    _require_known(plan, transports)
 
     def grade(case: EvalCase, answer: Answer, side: Side) -> Mapping[str, float]:
         return suite.grade(case, answer, variants[side])
 
-    rows = await runner.run(suite.cases, asks, grade, CONCURRENCY)
+    with Ledger() as calls:
+        shop = Shop(calls, transports, Till(PriceBook(()), clock.now()), clock)
+        await buy(plan, Grading(grade), shop, Terms(Limits(CONCURRENCY), on_unknown=OnUnknown.SKIP))
+        rows = [row(pair) for pair in pairs(plan, plan.lines[-1], calls, Grading(grade))]
     return judged(rows, suite, names, clock.now())
 
 
 def judged(rows: Sequence[PairedRow], suite: Suite, names: tuple[str, str], at: datetime) -> Comparison:
     """Verdicts, decision and drift of paired answers."""
-    ledger = Ledger(unit="case", read=len(rows))
+    ledger = Troubles(unit="case", read=len(rows))
     table, columns = Table(ledger), Columns()
-    for row in rows:
-        table.append(row)
-        columns.append(row)
+    for paired in rows:
+        table.append(paired)
+        columns.append(paired)
     cases = table.finish()
     rules = regression.Rules(suite.margin, ALPHA, suite.watch)
     verdicts = regression.verdicts(table, cases, [Score(name) for name in table.scores], rules)
@@ -109,49 +125,7 @@ def evidence_of(comparison: Comparison, candidate: Variant) -> EvalEvidence:
     )
 
 
-def _asking(model: str, variant: Variant, transports: Mapping[str, Transport], clock: Clock) -> runner.Ask:
-    transport = transports.get(variant.provider)
-    if transport is None:
+def _require_known(plan: Plan, transports: Mapping[str, Transport]) -> None:
+    for name in {line.variant.provider for line in plan.lines} - set(transports):
         known = ", ".join(map(repr, sorted(transports))) or "none"
-        raise UsageError(f"no address for provider {variant.provider!r}; known: {known}")
-
-    async def ask(case: EvalCase) -> Answer:
-        request = ChatRequest(_body(model, case))
-        changes = render(request, variant)
-        if changes is None:
-            return Answer(None, failure="error")  # the prompt does not fit: this variant could not have answered
-        headers = [(b"content-type", b"application/json"), (b"x-case-id", case.id.encode("ascii", "replace"))]
-        started_s = clock.monotonic_s()
-        try:
-            sent = request.rewritten(changes)
-            call = await transport.send(Request(sent.target, headers, sent.body), False)
-            head = await call.head()
-            body = await call.read(LARGEST_ANSWER)
-            call.close()
-        except CallFailed:
-            return Answer(None, failure="error")
-        return _answer(head.status, body, clock.monotonic_s() - started_s)
-
-    return ask
-
-
-def _body(model: str, case: EvalCase) -> bytes:
-    content = {
-        "model": model,
-        "messages": [dict(message) for message in case.messages],
-        "metadata": {"case_id": case.id},
-    }
-    return json.dumps(content).encode()
-
-
-def _answer(status: int, body: bytes, latency_s: float) -> Answer:
-    found = read_answer(body) if status == 200 else None
-    if found is None:
-        return Answer(None, failure="error")
-    usage = found.usage
-    numbers = (usage.tokens_in, usage.tokens_out, usage.reasoning_out, latency_s, None, usage.cost_usd)
-    return Answer(
-        found.text,
-        failure=unanswered(found.text, int(found.finish_reason == "tool_calls"), False),
-        numbers=tuple(math.nan if number is None else float(number) for number in numbers),
-    )
+        raise UsageError(f"no address for provider {name!r}; known: {known}")

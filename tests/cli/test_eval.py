@@ -1,0 +1,389 @@
+"""`midshift eval` over HTTP: a bake-off, an effort sweep, its files, and everything that it refuses before it pays."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event as Waiting
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from midshift.cli import compare
+from midshift.cli import eval as command
+from midshift.cli.main import run
+from midshift.cli.project import Target
+from midshift.cli.serve import StateFolder
+from midshift.domain.gate import Decision
+from midshift.domain.upgrade import Upgrade, begin
+from midshift.errors import MidshiftError, UsageError
+from midshift.providers.prices import pinned
+from midshift.reports.comparison import document
+from midshift.testing import ManualClock, provider_server
+from midshift.testing.replay import ChatRequest, Completion, Reply, Usage
+from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product, edit
+
+CASES = 60
+PRICES = """\
+format: midshift.prices/1
+prices:
+  - {provider: sim, model: sonnet-3.7, source: test, date: 2026-01-01, per_million_tokens: {input: 3, output: 15}}
+  - {provider: sim, model: sonnet-4.6, source: test, date: 2026-01-01, per_million_tokens: {input: 1, output: 5}}
+"""
+DEAR_TOKENS = {"low": 50, "medium": 100, "high": 400}
+
+
+class Efforts:
+    """A provider whose candidate is right at medium effort and above; each effort has its price in tokens."""
+
+    models = ("sonnet-3.7", "sonnet-4.6", "judge")
+
+    def __init__(self, latency_s: float = 0.0) -> None:
+        self._latency_s = latency_s
+
+    def answer(self, request: ChatRequest) -> Reply:
+        """See `ChatProvider`."""
+        if request.model == "judge":
+            is_yes = "yes" in str(request.messages[-1]["content"])
+            return Completion(f"VERDICT: {5 if is_yes else 2}", usage=Usage(50, 5))
+        is_right = request.model == "sonnet-3.7" or request.effort in ("medium", "high")
+        tokens = DEAR_TOKENS.get(request.effort or "", 100)
+        return Completion("yes" if is_right else "no", usage=Usage(10, tokens, tokens // 2), latency_s=self._latency_s)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[tuple[str, provider_server.Calls]]:
+    """The provider on a loop of its own thread, and what reached it."""
+    with _serving() as found:
+        yield found
+
+
+class Watched(provider_server.Calls):
+    """Calls, and an event for the tenth of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = Waiting()
+
+    def count(self, request: ChatRequest, reply: Reply) -> None:
+        """See `Calls`."""
+        super().count(request, reply)
+        if self.total == 10:
+            self.reached.set()
+
+
+@contextmanager
+def _serving(latency_s: float = 0.0) -> Iterator[tuple[str, Watched]]:
+    calls, ready, over, found = Watched(), Waiting(), Waiting(), list[str]()
+
+    async def serve() -> None:
+        async with provider_server.serve(Efforts(latency_s), calls=calls) as url:
+            found.append(url)
+            ready.set()
+            await asyncio.to_thread(over.wait)
+
+    thread = Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait()
+    yield found[0], calls
+    over.set()
+    thread.join()
+
+
+@pytest.fixture
+def product(tmp_path: Path) -> Path:
+    """The starter's files with a suite that says what is right, and prices."""
+    made = a_product(tmp_path)
+    rows = (
+        {
+            "id": f"t-{number}",
+            "slice": ("escalations", "everyday", "german")[number % 3],
+            "messages": [{"role": "user", "content": f"Is {number} even or odd?"}],
+            "reference": "yes",
+            "graders": [{"type": "contains", "name": "right"}],
+        }
+        for number in range(CASES)
+    )
+    (made / "suites" / f"{WORKLOAD}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (made / "prices.yaml").write_text(PRICES)
+    edit(made / "midshift.yaml", "margin: 2pt ", "margin: 20pt")  # sixty cases can prove no less
+    return made
+
+
+def options(product: Path, **said: Any) -> command.Options:
+    """The command line."""
+    return command.Options(product / "state", **{"to": (NEW_FILE,), **said})
+
+
+def evaluated(product: Path, url: str, **said: Any) -> int:
+    """The exit code of an eval."""
+    environment = {"MIDSHIFT_PROVIDER_SIM_URL": url}
+    return command.run(Target(product), WORKLOAD, options(product, **said), environment)
+
+
+def found(product: Path, url: str, capsys: pytest.CaptureFixture[str], **said: Any) -> tuple[int, dict[str, Any]]:
+    """Exit code and JSON of an eval."""
+    capsys.readouterr()
+    code = evaluated(product, url, as_json=True, **said)
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_a_cheaper_and_worse_candidate_is_called_a_regression(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In those words, and with the exit code of a failed gate."""
+    assert 1 == evaluated(product, provider[0])
+
+    out = " ".join(capsys.readouterr().out.split())
+    assert "G7 sonnet-4.6: cost down and quality down: a regression" in out
+    assert "Type next: midshift upgrade status" in out
+
+
+def test_an_effort_sweep_finds_the_cheapest_that_clears_every_gate(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Low is cheaper and wrong, high is right and dear: medium it is; and what it costs is a call's, not a token's."""
+    code, said = found(product, provider[0], capsys, sweep=("low", "medium", "high"))
+
+    candidates = {one["name"]: one for one in said["candidates"]}
+    assert (0, "sonnet-4.6@medium") == (code, said["cheapest_clear"])
+    assert ["retune", "proceed", "proceed"] == [one["decision"] for one in candidates.values()]
+    costs = [one["cost_usd_per_call"] for one in candidates.values()]
+    assert pytest.approx([260e-6, 510e-6, 2010e-6]) == costs
+    assert [["G7"], [], []] == [[guard["code"] for guard in one["guards"]] for one in candidates.values()]
+    assert {True} == {one["latency_p99_s"] > 0.0 for one in candidates.values()}
+
+
+def test_each_call_is_made_once_however_often_it_is_evaluated(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three candidates and an incumbent are four calls a case; the second time there are none."""
+    before = provider[1].total
+    first = found(product, provider[0], capsys, sweep=("low", "medium", "high"))[1]
+    after = provider[1].total
+    second = found(product, provider[0], capsys, sweep=("low", "medium", "high"))[1]
+
+    assert (4 * CASES, 4 * CASES, 0) == (after - before, first["bought"], second["bought"])
+    assert after == provider[1].total
+    assert pytest.approx(second["spent_usd"]) == first["spent_usd"]
+
+
+def test_the_pairs_are_judged_alike_by_compare(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever gets the file sees what was judged."""
+    said = found(product, provider[0], capsys)[1]
+    (candidate,) = said["candidates"]
+
+    asked = compare.Options(Path(candidate["pairs"]), "sonnet-3.7", "sonnet-4.6", margin="20pt", watch=("german",))
+    again = document(compare.compare(asked, ManualClock()))
+
+    assert candidate["comparison"]["slices"] == again["slices"]
+    assert candidate["comparison"]["decision"] == again["decision"]
+
+
+def test_the_calls_can_be_priced_again(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under the prices that were pinned they come to what was recorded."""
+    said = found(product, provider[0], capsys)[1]
+    calls = pinned.read_calls(Path(said["files"]["calls"]).read_bytes(), "calls")
+
+    recomputed = pinned.recompute(calls, calls.prices)
+
+    assert 2 * CASES == len(recomputed.costs_usd)
+    assert recomputed.total_usd is not None
+    assert pytest.approx(said["spent_usd"]) == float(recomputed.total_usd)
+
+
+def test_why_it_costs_less_is_split_without_a_rest(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A third of the price and half of the tokens: each has its share, and they add up."""
+    (candidate,) = found(product, provider[0], capsys)[1]["candidates"]
+
+    split = candidate["cost_split"]
+    assert pytest.approx(split["candidate_usd"] - split["incumbent_usd"]) == sum(split["effects_usd"].values())
+    assert split["effects_usd"]["price"] < 0.0
+
+
+def test_an_eval_of_the_own_suite_is_what_the_controller_reads(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And one of other cases, or of some of them, is not."""
+    said = found(product, provider[0], capsys, limit=30)[1]
+    (candidate,) = said["candidates"]
+    upgrade = _upgrade(product, candidate["id"])
+    sources = StateFolder(product / "state", ManualClock())
+    assert None is sources.eval_of(upgrade)
+
+    evaluated(product, provider[0])
+
+    kept = sources.eval_of(upgrade)
+    assert kept is not None
+    assert Decision.RETUNE is kept.decision
+    assert kept.reason.startswith("G7: cost down and quality down: a regression")
+
+
+def _upgrade(product: Path, candidate: str) -> Upgrade:
+    definition = Target(product).definitions().workloads[WORKLOAD]
+    incumbent = definition.workload.incumbent.id
+    return begin("u-1", WORKLOAD, incumbent, candidate, definition.plan, ManualClock().now(), "salt")
+
+
+def test_offline_it_judges_what_a_ledger_holds(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is asked, and nothing that is missing is made up."""
+    first = found(product, provider[0], capsys)[1]
+    before, ledger = provider[1].total, product / "state" / "evals" / "calls.sqlite"
+
+    again = found(product, provider[0], capsys, offline_from=ledger)[1]
+
+    assert before == provider[1].total
+    assert first["candidates"][0]["comparison"]["slices"] == again["candidates"][0]["comparison"]["slices"]
+    with pytest.raises(UsageError, match="the ledger has no answer of 'sonnet-4.6' to case 't-0'"):
+        evaluated(product, provider[0], sweep=("high",), offline_from=ledger)
+
+
+def test_the_cap_is_kept_and_the_rest_is_bought_later(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was paid under the cap is not paid again without it."""
+    for file in ("variants/sonnet-3.7.yaml", NEW_FILE):
+        path = product / file
+        text = path.read_text()
+        path.write_text(text.replace("params: {drop: [temperature]}", "") + "\nparams: {set: {max_tokens: 500}}\n")
+    before = provider[1].total
+
+    with pytest.raises(MidshiftError, match=r"left of the cap of 0\.05 USD"):
+        evaluated(product, provider[0], max_usd="0.05", concurrency=2)
+
+    paid = provider[1].total - before
+    assert 0 < paid < 2 * CASES
+    assert 2 * CASES - paid == found(product, provider[0], capsys, max_usd="5")[1]["bought"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"to": ()}, "found no candidate beside the incumbent"),
+        ({"max_usd": "a lot"}, "expected an amount of USD above 0"),
+        ({"max_usd": "1"}, "cannot be bounded"),
+        ({"grader": "vibes"}, "expected one of: exact, contains"),
+        ({"rebuy_unknown": True, "skip_unknown": True}, "expected one of them"),
+        ({"offline_from": Path("nowhere.sqlite")}, "found no such file"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_paid(
+    said: Mapping[str, Any], expected: str, product: Path, provider: tuple[str, provider_server.Calls]
+) -> None:
+    """With what was found, and what to type."""
+    before = provider[1].total
+
+    with pytest.raises(UsageError, match=expected) as refused:
+        evaluated(product, provider[0], **said)
+
+    assert before == provider[1].total
+    assert "Type next:" in str(refused.value)
+
+
+def test_no_suite_no_eval(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """G1: with the way to one."""
+    (product / "suites" / f"{WORKLOAD}.jsonl").unlink()
+
+    assert 2 == run(["eval", WORKLOAD, "--to", NEW_FILE, "--config", str(product), "--state", str(product / "state")])
+
+    assert "no suite, no upgrade" in capsys.readouterr().err
+
+
+def test_a_suite_without_graders_buys_nothing(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answers that nobody judges are money for nothing."""
+    suite = product / "suites" / f"{WORKLOAD}.jsonl"
+    suite.write_text(suite.read_text().replace('"graders": [{"type": "contains", "name": "right"}]', '"graders": []'))
+
+    with pytest.raises(UsageError, match="found no graders"):
+        evaluated(product, provider[0])
+
+
+def test_the_data_goes_nowhere_that_it_may_not(product: Path, provider: tuple[str, provider_server.Calls]) -> None:
+    """Checked before the first byte."""
+    edit(product / NEW_FILE, "provider: sim", "provider: openai")
+    before = provider[1].total
+
+    with pytest.raises(MidshiftError, match="not among the vendors that may see the data"):
+        evaluated(product, provider[0])
+
+    assert before == provider[1].total
+
+
+def test_the_judges_of_a_suite_are_asked_once_and_paid_like_answers(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Answers that are alike share a verdict; offline everything is there; and the bill has the judge in it."""
+    (product / "variants" / "judge.yaml").write_text("provider: sim\nmodel: judge\n")
+    suite = product / "suites" / "judged.yaml"
+    suite.write_text(
+        "graders: [{type: rubric, name: friendly, rubric: Says yes., judge: variants/judge.yaml}]\n"
+        f"cases: {WORKLOAD}.jsonl\n"
+    )
+    prices = PRICES + PRICES.splitlines()[-1].replace("sonnet-4.6", "judge") + "\n"
+    (product / "prices.yaml").write_text(prices)
+    before = provider[1].by_model["judge"]
+
+    said = found(product, provider[0], capsys, suite=suite, sweep=("low", "medium"))[1]
+    asked = provider[1].by_model["judge"] - before
+    offline = Path(said["files"]["ledger"])
+    again = found(product, provider[0], capsys, suite=suite, sweep=("low", "medium"), offline_from=offline)[1]
+
+    assert {"right", "friendly", "answered"} == {item["name"] for item in said["candidates"][0]["comparison"]["scores"]}
+    assert 2 * CASES == asked  # "yes" and "no" to each case: who says the same is judged once
+    assert before + asked == provider[1].by_model["judge"]
+    assert [one["comparison"]["slices"] for one in said["candidates"]] == [
+        one["comparison"]["slices"] for one in again["candidates"]
+    ]
+    assert pytest.approx(CASES * (1530e-6 + 260e-6 + 510e-6) + asked * 75e-6) == said["spent_usd"]
+
+
+def test_buying_loads_no_numerics_and_no_database_layer() -> None:
+    """An eval waits for hours: it should hold no more memory than it needs until there is something to judge."""
+    program = (
+        "import sys; from midshift.cli import eval, egress, serve, upstreams; from midshift.store import ledger; "
+        "print(sorted({'numpy', 'scipy', 'sqlalchemy'} & set(sys.modules)))"
+    )
+
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert "[]" == run.stdout.strip()
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_nothing_unknown(product: Path) -> None:
+    """Ctrl-C once: what is paid for comes to its end, and the same command goes on from there."""
+    with _serving(latency_s=0.1) as (url, calls):
+        arguments = ("eval", WORKLOAD, "--to", NEW_FILE, "--concurrency", "4", "--state", str(product / "state"))
+        with subprocess.Popen(
+            [sys.executable, "-m", "midshift", *arguments, "--config", str(product)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "MIDSHIFT_PROVIDER_SIM_URL": url},
+        ) as process:
+            calls.reached.wait()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate()
+
+        assert 4 == process.returncode
+        assert "Type next: the same command goes on from here" in said
+        paid = calls.total
+        assert 0 < paid < 2 * CASES
+        assert evaluated(product, url) in (0, 1)
+        assert 2 * CASES == calls.total
