@@ -9,21 +9,31 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 CODE   := $(wildcard src tests tools bench)
 
+# The vendors' own clients, which the tests send against a gateway: each in an environment of its own.
+FOREIGN := $(patsubst requirements/foreign-%.txt,%,$(wildcard requirements/foreign-*.txt))
+LARGE   := $(filter litellm inspect,$(FOREIGN))
+LIGHT   := $(filter-out $(LARGE),$(FOREIGN))
+NPM     ?= npm
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint check coverage bench lock clean
+.PHONY: help demo test test-all foreign foreign-all lint check coverage bench soak lock clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## see it work, here and now: no key, no network
 	@$(BIN)/midshift demo
 
-test: $(VENV)/.dev ## the tests, but for those marked heavy or browser
+test: $(VENV)/.dev foreign ## the tests, but for those marked heavy or browser
 	@$(PYTEST) -m "not heavy and not browser"
 
-test-all: $(VENV)/.dev ## every test
+test-all: $(VENV)/.dev foreign-all ## every test
 	@$(PYTEST)
+
+foreign: $(LIGHT:%=.foreign/%/.made) ## the vendors' Python clients, for the tests in tests/foreign
+
+foreign-all: foreign $(LARGE:%=.foreign/%/.made) .foreign/node/.made ## and those that are large
 
 lint: $(VENV)/.dev ## style, types, the direction of imports, the documents
 	@failed=; \
@@ -34,6 +44,7 @@ lint: $(VENV)/.dev ## style, types, the direction of imports, the documents
 	$(BIN)/python tools/check_docs.py || failed="$$failed documents"; \
 	$(BIN)/python tools/write_reference.py --check || failed="$$failed reference"; \
 	$(BIN)/python tools/write_states.py --check || failed="$$failed states"; \
+	$(BIN)/python tools/write_pins.py --check || failed="$$failed pins"; \
 	[ -z "$$failed" ] || { echo "make lint: faults in$$failed (formatting is mended by: $(BIN)/ruff format $(CODE))" >&2; exit 1; }
 
 check: test lint ## test and lint: what a change must pass
@@ -49,17 +60,22 @@ bench: $(VENV)/.dev ## measure: runs each bench/bench_*.py
 		[ -e "$$f" ] || continue; found=1; echo "$$f"; $(BIN)/python "$$f" || exit 1; done; \
 	[ $$found = 1 ] || { echo "make bench: no bench/bench_*.py here" >&2; exit 1; }
 
+soak: $(VENV)/.dev ## half an hour of killed gateways, failing providers and leaving apps; every request accounted for
+	@$(BIN)/python -m tests.cli.chaos --seconds 1800
+
 # Keeps the pins that still fit; UPGRADE=1 takes the newest. The dev lock is bound to the versions of the run lock.
-COMPILE = $(UV) pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+LOCKED  = $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+COMPILE = $(LOCKED) pyproject.toml
 lock: ## rewrite requirements/*.txt from pyproject.toml (for maintainers; needs uv)
 	@command -v $(UV) >/dev/null || { \
 		echo "make lock: $(UV) not found. Type next: python3 -m pip install uv   (or: make lock UV=/path/to/uv)" >&2; exit 1; }
 	@$(COMPILE) --group build -o requirements/run.txt
 	@$(COMPILE) --group dev -c requirements/run.txt -o requirements/dev.txt
+	@for f in requirements/foreign-*.in; do $(LOCKED) "$$f" -o "$${f%.in}.txt" || exit 1; done
 
 clean: ## remove what make made
-	@rm -rf $(VENV) dist build htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .foreign dist build htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find $(CODE) -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.run $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml $(BIN)/python
@@ -67,6 +83,21 @@ $(VENV)/.run $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml $(BIN)/
 	@$(PIP) --require-hashes --only-binary :all: -r $<
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Without pip of their own: that of $(VENV) installs, which halves the time that they take.
+.foreign/%/.made: requirements/foreign-%.txt $(BIN)/python
+	@echo "Installing requirements/foreign-$*.txt into .foreign/$*, by hash"
+	@$(BIN)/python -m venv --clear --without-pip .foreign/$*
+	@$(BIN)/python -m pip --disable-pip-version-check --python .foreign/$*/bin/python install -qq --no-compile \
+		--require-hashes --only-binary :all: -r $<
+	@touch $@
+
+.foreign/node/.made: requirements/node/package.json
+	@mkdir -p .foreign/node
+	@cp $< .foreign/node/
+	@command -v $(NPM) >/dev/null || { echo "make: npm not found: the clients on Node.js will NOT be tested" >&2; exit 0; }; \
+		echo "Installing requirements/node/package.json into .foreign/node"; \
+		cd .foreign/node && $(NPM) install --no-save --no-package-lock --no-audit --no-fund --loglevel=error && touch .made
 
 $(BIN)/python:
 	@for p in $(PY); do \

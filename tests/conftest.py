@@ -104,6 +104,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if count := sum(need.skipped_because in str(report.longrepr) for report in skipped):
             message = f"NOT TESTED: {count} {need.marker} tests skipped: {need.skipped_because}"
             terminalreporter.write_line(message, yellow=True, bold=True)
+    reasons = {report.longrepr[2].removeprefix("Skipped: ") for report in skipped if isinstance(report.longrepr, tuple)}
+    for reason in sorted(reason for reason in reasons if reason.startswith("NOT TESTED: ")):
+        terminalreporter.write_line(reason, yellow=True, bold=True)
 
 
 @pytest.fixture(scope="session")
