@@ -6,17 +6,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from typer.models import CommandInfo
+
+from midshift.cli.main import app
+
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference" / "cli.md"
-COMMANDS: tuple[list[str], ...] = (
-    [],
-    *(name.split() for name in ("compare", "demo", "init", "check", "apply", "status", "rollback", "halt", "sync")),
-    ["upgrade"],
-    *(["upgrade", name] for name in ("start", "eval", "status", "waive", "approve", "candidate", "pause", "resume")),
-    ["serve"],
-    *(["serve", name] for name in ("controller", "gateway")),
-)
 OPENING = """# Command line
 
 Written from `--help` by `python tools/write_reference.py`; edit the commands, not this page.
@@ -28,7 +25,7 @@ Exit codes: 0 proceed, with or without caution · 1 retune, stop, failed gate ·
 
 def main() -> int:
     """Write the page, or compare it."""
-    page = OPENING + "".join(section(command) for command in COMMANDS)
+    page = OPENING + "".join(section(command) for command in commands())
     if "--check" not in sys.argv[1:]:
         TARGET.write_text(page, encoding="utf-8")
         return 0
@@ -36,6 +33,21 @@ def main() -> int:
         return 0
     print(f"docs/reference/{TARGET.name} differs from --help. Type next: python tools/write_reference.py")
     return 1
+
+
+def commands() -> Iterator[list[str]]:
+    """Every command that there is, groups with theirs at the end."""
+    yield []
+    yield from ([name_of(command)] for command in app.registered_commands)
+    for group in app.registered_groups:
+        yield [str(group.name)]
+        inside = group.typer_instance.registered_commands if group.typer_instance is not None else []
+        yield from ([str(group.name), name_of(command)] for command in inside)
+
+
+def name_of(command: CommandInfo) -> str:
+    """A command as it is typed."""
+    return command.name or command.callback.__name__.replace("_", "-") if command.callback else str(command.name)
 
 
 def section(command: list[str]) -> str:
