@@ -17,10 +17,10 @@ NPM     ?= npm
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all foreign foreign-all lint check coverage bench soak lock clean
+.PHONY: help demo test test-all foreign foreign-all lint check coverage bench bench-gateway soak soak-memory lock clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## see it work, here and now: no key, no network
 	@$(BIN)/midshift demo
@@ -60,8 +60,14 @@ bench: $(VENV)/.dev ## measure: runs each bench/bench_*.py
 		[ -e "$$f" ] || continue; found=1; echo "$$f"; $(BIN)/python "$$f" || exit 1; done; \
 	[ $$found = 1 ] || { echo "make bench: no bench/bench_*.py here" >&2; exit 1; }
 
+bench-gateway: $(VENV)/.dev ## one core of gateway, ours beside those that are installed (needs cc; FLAGS="--only envoy")
+	@$(BIN)/python -m bench.gateway.bench $(FLAGS)
+
 soak: $(VENV)/.dev ## half an hour of killed gateways, failing providers and leaving apps; every request accounted for
 	@$(BIN)/python -m tests.cli.chaos --seconds 1800
+
+soak-memory: $(VENV)/.dev ## 10 million requests, after which a gateway holds no more than before (hours)
+	@$(BIN)/python -m bench.gateway.memory --requests 10000000
 
 # Keeps the pins that still fit; UPGRADE=1 takes the newest. The dev lock is bound to the versions of the run lock.
 LOCKED  = $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
@@ -97,7 +103,8 @@ $(VENV)/.run $(VENV)/.dev: $(VENV)/.%: requirements/%.txt pyproject.toml $(BIN)/
 	@cp $< .foreign/node/
 	@command -v $(NPM) >/dev/null || { echo "make: npm not found: the clients on Node.js will NOT be tested" >&2; exit 0; }; \
 		echo "Installing requirements/node/package.json into .foreign/node"; \
-		cd .foreign/node && $(NPM) install --no-save --no-package-lock --no-audit --no-fund --loglevel=error && touch .made
+		cd .foreign/node && $(NPM) install --no-save --no-package-lock --no-audit --no-fund --loglevel=error && touch .made || \
+		echo "make: npm could not install them: the clients on Node.js will NOT be tested" >&2
 
 $(BIN)/python:
 	@for p in $(PY); do \
