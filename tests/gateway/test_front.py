@@ -244,3 +244,40 @@ async def test_connections_beyond_the_limit_are_closed() -> None:
                 await stage.app.ask(path="/healthz", method="GET")
 
         assert {"too_many_connections": 1} == stage.gateway.counters.turned_away
+
+
+async def test_two_requests_at_once_on_one_connection_are_answered_one_after_the_other() -> None:
+    """The second waits in the parser while the first is answered; neither's answer may close or eat the other's."""
+    async with a_stage() as stage:
+        found = await sent(stage, a_request(LENGTH) + a_request(LENGTH, "connection: close"))
+
+        assert 2 == found.count(b"HTTP/1.1 200 OK\r\n")
+        assert 1 == found.lower().count(b"connection: close")
+        await stage.settled()
+        assert [200, 200] == [exposure.status for exposure in stage.exposures]
+
+
+async def test_an_app_that_leaves_with_a_second_request_behind_its_first_ends_both() -> None:
+    """Reading stands still meanwhile; that the app is gone has to be heard all the same."""
+    async with a_stage(silent) as stage:
+        _, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(a_request(LENGTH) + a_request(LENGTH))
+        await stage.old.asked.wait()
+        writer.transport.abort()
+
+        await stage.old.left.wait()
+        await stage.settled()
+        assert stage.gateway.counters.reconciles
+        assert 499 == stage.exposures[0].status
+
+
+async def test_a_whole_answer_leaves_in_one_piece() -> None:
+    """A head on its own is a packet more for everybody on the way."""
+    async with a_stage() as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(a_request(LENGTH))
+        first = await reader.read(1 << 16)
+        writer.close()
+
+        head, _, body = first.partition(b"\r\n\r\n")
+        assert b"content-length: %d" % len(body) in head.lower()

@@ -388,7 +388,7 @@ async def test_other_candidates_and_unseen_shares_survive_a_restart_with_the_sto
     """They are a part of the row."""
     third = Variant("new-provider", "third-model")
     source = FakeSource(OLD, NEW, third)
-    more = {"others": (Other(third.id, 0.4),), "rings": ("staff",)}
+    more: dict[str, Any] = {"others": (Other(third.id, 0.4),), "rings": ("staff",)}
     row = source.put(a_route(0.2, noise_share=0.1, pair_share=0.2, reverse_share=0.3, **more))
     clock = ManualClock()
     Follower(source, clock, state_dir=tmp_path).routes.look()

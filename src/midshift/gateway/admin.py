@@ -20,7 +20,7 @@ from collections.abc import Mapping
 import msgspec
 
 from midshift.gateway.app import Gateway, Scope
-from midshift.gateway.intake import Receive
+from midshift.gateway.intake import ClientLeft, Receive
 from midshift.gateway.reply import Send
 from midshift.gateway.settings import Admin
 from midshift.ports import Clock
@@ -70,6 +70,8 @@ class AdminPort:
             return
         try:
             asked = msgspec.json.decode(await _body(receive) or b"{}", type=_Flip)
+        except ClientLeft:
+            return
         except (msgspec.DecodeError, UnicodeDecodeError):
             await _answer(send, 400, {"error": 'expected no body, or {"workload": NAME}'})
             return
@@ -111,6 +113,8 @@ async def _body(receive: Receive) -> bytes:
     body = b""
     while len(body) <= LARGEST_BODY:
         event = await receive()
+        if event["type"] == "http.disconnect":
+            raise ClientLeft  # half a body may name nothing, and to name nothing is to flip everything
         body += event.get("body", b"")
         if not event.get("more_body", False):
             break

@@ -34,7 +34,7 @@ from midshift.gateway.job import Job, Outcome
 from midshift.gateway.load import Load, Place
 from midshift.gateway.mirror import Mirror, Mirroring
 from midshift.gateway.origins import Origins
-from midshift.gateway.presence import WhileClientStays
+from midshift.gateway.presence import CONNECTION, WhileClientStays
 from midshift.gateway.recorder import RecordQueue, SumSink
 from midshift.gateway.relay import Relay
 from midshift.gateway.reply import Reply, Send
@@ -119,7 +119,7 @@ class Gateway:
         self.recorder.start()
         self._life.push_async_callback(self.recorder.stop)
         self._tasks = await self._life.enter_async_context(asyncio.TaskGroup())
-        self._relay = Relay(self.settings, transports, self._clock, self._origins)
+        self._relay = Relay(self.settings, transports, self._clock, self._origins, self._serving)
         self._stored = StoredResponses(self.settings, transports, self._origins)
         self._mirror = self._mirror_over(shadows)
         self._life.push_async_callback(self._mirror.drain, PATIENCE_WITH_SHADOWS_S)
@@ -201,7 +201,7 @@ class Gateway:
         with Place(self.load) as place, suppress(ClientLeft):
             try:
                 job = await self._job(request_id, asked, scope, receive, place)
-                reply = Reply(send, job.id, outcome, self._clock, job.started_s)
+                reply = Reply(send, job.id, outcome, self._clock, job.started_s, scope.get(CONNECTION))
                 async with WhileClientStays(self._tasks, scope, receive, outcome):
                     await self._relay.count_tokens(job, reply, outcome)
             except Refused as refused:
@@ -251,7 +251,7 @@ class Gateway:
                 is_begun, mirroring = True, self._mirror.begin(job, outcome)
                 outcome.keeps_body = is_captured or (mirroring is not None and mirroring.is_running)
 
-        reply = Reply(send, job.id, outcome, self._clock, job.started_s)
+        reply = Reply(send, job.id, outcome, self._clock, job.started_s, scope.get(CONNECTION))
         try:
             async with WhileClientStays(self._tasks, scope, receive, outcome):
                 await self._relay.serve(job, reply, outcome, on_the_wire)

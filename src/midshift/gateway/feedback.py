@@ -16,8 +16,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -99,6 +101,8 @@ class Feedback:
         self._clock = clock
         self._buckets: dict[str, Bucket] = {}
         self._asking = 0
+        # Threads of its own: those that hang with a store must not be missing where an operator flips.
+        self._threads = ThreadPoolExecutor(MOST_ASKING, "midshift-feedback")
 
     async def answer(self, found: Mapping[bytes, bytes], query: str, receive: Receive) -> tuple[int, dict[str, str]]:
         """Take one; its status, and what to say.
@@ -127,7 +131,7 @@ class Feedback:
         while True:
             await asyncio.sleep(DRAIN_EVERY_S)
             if self.waiting:
-                await asyncio.to_thread(self.drain)
+                await asyncio.get_running_loop().run_in_executor(self._threads, self.drain)
 
     def drain(self) -> None:
         """Give the store what waits. What it does not take keeps waiting."""
@@ -176,11 +180,12 @@ class Feedback:
         try:
             if self._asking > MOST_ASKING:
                 raise TimeoutError
-            asking = asyncio.to_thread(self._sink.take_feedback, one.request, credit.workload, one.at, _sums(one))
+            ask = partial(self._sink.take_feedback, one.request, credit.workload, one.at, _sums(one))
+            asking = asyncio.get_running_loop().run_in_executor(self._threads, ask)
             is_first = await asyncio.wait_for(asking, PATIENCE_S)
         except Exception as error:  # noqa: BLE001 - a store may fail in any way; the user's word is kept until it is back
             LOG.warning("feedback waits for the store: %s", type(error).__name__)
-            if not self.waiting.add(one):
+            if not await asyncio.to_thread(self.waiting.add, one):
                 raise Refused(503, "The store is away. Try again later.", "store_away") from None
             return False
         finally:

@@ -18,9 +18,10 @@ from typing import cast
 
 import httptools
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from midshift.gateway.headers import Lines
 from midshift.gateway.presence import CONNECTION
 from midshift.gateway.settings import Limits
 
@@ -44,6 +45,44 @@ class _Nowhere:
     @staticmethod
     def append(_line: tuple[bytes, bytes]) -> None:
         """Let it fall."""
+
+
+class Exchange:
+    """One request on a connection and its answer. Implements `presence.Connection`."""
+
+    __slots__ = ("_cycle", "_front")
+
+    def __init__(self, front: Front, cycle: RequestResponseCycle) -> None:
+        self._front = front
+        self._cycle = cycle
+
+    async def answer(self, status: int, lines: Lines, body: bytes) -> None:
+        """See `Connection`. Head and body in one packet, where two messages of ASGI are two."""
+        cycle = self._cycle
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if cycle.disconnected:
+            return
+        cycle.response_started = cycle.response_complete = True
+        head = b"".join([b"%b: %b\r\n" % line for line in lines])
+        closing = b"" if cycle.keep_alive else b"connection: close\r\n"
+        cycle.transport.write(b"%b%b%b\r\n%b" % (STATUS_LINE[status], head, closing, body))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+
+    async def more(self, data: bytes) -> None:
+        """See `Connection`."""
+        cycle = self._cycle
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if not cycle.disconnected:
+            cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def tell_when_left(self, left: Callable[[], None] | None) -> None:
+        """See `Connection`."""
+        self._front.tell_when_left(left)
 
 
 class Front(HttpToolsProtocol):
@@ -74,7 +113,7 @@ class Front(HttpToolsProtocol):
             self._tell_left()
 
     def tell_when_left(self, left: Callable[[], None] | None) -> None:
-        """See `presence.Connection`. One request is served at a time, so one wants to be told."""
+        """One request is served at a time, so one wants to be told."""
         self._tell_left = left
         if left is None:
             return
@@ -103,8 +142,9 @@ class Front(HttpToolsProtocol):
             self._plain_head = self._head_without_upgrade()
             return
         self._begin(_Phase.BODY)
-        cast("dict[str, object]", self.scope)[CONNECTION] = self
+        scope = cast("dict[str, object]", self.scope)
         super().on_headers_complete()
+        scope[CONNECTION] = Exchange(self, self.cycle)
         self.headers = _Nowhere()  # type: ignore[assignment]  # the scope keeps the list that it has
 
     def on_body(self, body: bytes) -> None:

@@ -30,8 +30,11 @@ _CREDENTIALS = frozenset(
         *(b"helicone-auth", b"ocp-apim-subscription-key"),
     )
 )
+_NAMES_OF_CREDENTIALS = (b"-api-key", b"-authorization", b"-token", b"-accesstoken", b"-assertion", b"-secret", b"-jwt")
+"""How headers end that show something to whoever stands in front of us: another gateway, a proxy, a cloud."""
+
 _ABOUT_THE_USER = frozenset((b"forwarded", b"x-real-ip", b"via", b"true-client-ip", b"cf-connecting-ip"))
-_USER_PREFIXES = (MIDSHIFT, b"x-forwarded-", b"x-envoy-", b"cf-")
+_USER_PREFIXES = (MIDSHIFT, b"x-forwarded-", b"x-envoy-", b"x-amzn-oidc-", b"x-auth-request-", b"cf-")
 _STAYS_HERE = _OF_ONE_CONNECTION | _CREDENTIALS | _ABOUT_THE_USER
 
 _VENDOR_PREFIXES = {
@@ -54,6 +57,7 @@ _GOES_BACK = frozenset(
         *(b"openai-processing-ms", b"openai-version", b"openai-model"),
     )
 )
+_ABOUT_THE_BODY = (b"content-type", b"content-encoding")
 _PREFIXES_THAT_GO_BACK = (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")
 
 
@@ -64,7 +68,11 @@ def to_provider(headers: Iterable[tuple[bytes, bytes]], private: Collection[byte
     return [
         (name, value)
         for name, value in lines
-        if name not in _STAYS_HERE and name not in named and name not in private and not name.startswith(_USER_PREFIXES)
+        if name not in _STAYS_HERE
+        and name not in named
+        and name not in private
+        and not name.startswith(_USER_PREFIXES)
+        and not name.endswith(_NAMES_OF_CREDENTIALS)
     ]
 
 
@@ -77,3 +85,9 @@ def on_wire(lines: Lines, wire: WireName, is_apps_own: bool) -> Lines:
 def to_app(headers: Iterable[tuple[bytes, bytes]]) -> Lines:
     """The provider's header lines that an app may see."""
     return [line for line in headers if line[0] in _GOES_BACK or line[0].startswith(_PREFIXES_THAT_GO_BACK)]
+
+
+def of_json(headers: Iterable[tuple[bytes, bytes]]) -> Lines:
+    """The same for a body that was written anew, as JSON: what the provider said of its own body is void."""
+    said = [line for line in to_app(headers) if line[0] not in _ABOUT_THE_BODY]
+    return [(b"content-type", b"application/json"), *said]

@@ -53,7 +53,7 @@ class Intake:
         self._serving = serving
         self._origins = origins
         self._claims = {claim: workload for workload in settings.workloads for claim in workload.claims}
-        self._private = {workload.name: _private_headers(workload) for workload in settings.workloads}
+        self._private = {workload.name: private_headers(workload) for workload in settings.workloads}
         self._keys = {_digest(key.secret): key for key in settings.client_keys}
 
     @property
@@ -212,24 +212,23 @@ async def whole_body(found: Found, receive: Receive, limit: int, hold: Callable[
     declared = found.get(b"content-length", b"0")
     held, received = int(declared) if declared.isdigit() else 0, 0
     buffer: io.BytesIO | None = None
-    is_new = held
+    chunk, is_new, is_last = b"", held, False
     while True:
-        if max(held, received) > limit:
+        if held > limit:
             message = f"The request body is larger than the {limit} bytes that this gateway takes."
             raise Refused(413, message, "request_too_large")
         if is_new:
             hold(is_new)
+        if is_last:
+            return chunk if buffer is None else buffer.getvalue()  # the buffer itself, without a copy
         event = await receive()
         if event["type"] == "http.disconnect":
             raise ClientLeft
-        chunk = event.get("body", b"")
-        if buffer is None and not event.get("more_body", False):
-            return cast("bytes", chunk)
-        buffer = buffer or io.BytesIO()
-        buffer.write(chunk)
+        chunk, is_last = cast("bytes", event.get("body", b"")), not event.get("more_body", False)
+        if buffer is not None or not is_last:
+            buffer = buffer or io.BytesIO()
+            buffer.write(chunk)
         received += len(chunk)
-        if not event.get("more_body", False):
-            return buffer.getvalue()  # the buffer itself, without a copy
         is_new = max(0, received - held)
         held += is_new
 
@@ -257,8 +256,8 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _private_headers(workload: Workload) -> Collection[bytes]:
-    """Headers by which the app tells us about its user; none of a provider's business."""
+def private_headers(workload: Workload) -> Collection[bytes]:
+    """Names of headers by which an app tells us about its user; none of a provider's business."""
     units = {source.name.encode() for source in workload.unit if source.kind is UnitKind.HEADER}
     conditions = [*(rule.when for rule in workload.rules), *(ring.when for ring in workload.rings)]
     rules = {when.header.encode() for when in conditions if isinstance(when, HeaderEquals)}

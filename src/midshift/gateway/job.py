@@ -53,6 +53,12 @@ class Job:
         """Whether a second, unseen answer would say something about the arms: not for rings, and not for state."""
         return not self.ring and not self.stayed
 
+    def is_withdrawn(self, now: Serving) -> bool:
+        """Whether the candidate that it was decided for serves nobody any more, by what serves now."""
+        if now is self.serving or now.candidate is None or self.serving.candidate is None:
+            return now is not self.serving
+        return now.candidate.id != self.serving.candidate.id or not now.route.serves_candidate
+
     def carriage(self, served: ServedVariant) -> Carriage:
         """How what it holds of earlier answers goes to a variant."""
         if not self.held:
@@ -74,6 +80,8 @@ def kept_by_stripping(request: WireRequest, path: str, wire: WireName) -> frozen
 class Outcome:
     """What came of a job for the user. `status` is the truth about the answer, also when the head had said 200.
 
+    `unmatched`: no prompt of the variant fits; `withdrawn`: the candidate was sent home before it could be asked.
+
     `is_answered`: a provider had begun to answer, whatever became of it. `left`: the app went before it had all of its
     answer; `is_whole`: it went with all of it, and the provider had not closed yet. `body` is what the provider sent,
     on `body_wire`, where `keeps_body` asked for it.
@@ -84,6 +92,7 @@ class Outcome:
     by: ServedVariant | None = None
     fell_back: str = ""
     unmatched: bool = False
+    withdrawn: bool = False
     stripped: bool = False
     left: bool = False
     is_whole: bool = False

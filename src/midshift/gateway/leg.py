@@ -13,7 +13,7 @@ from typing import Protocol
 from midshift.domain.rendering import Changes
 from midshift.gateway import headers
 from midshift.gateway.job import Job
-from midshift.providers.http.messages import Request
+from midshift.providers.http.messages import Head, Request
 from midshift.providers.http.settings import Upstream
 from midshift.wire import sse
 from midshift.wire.protocol import Wire, WireName
@@ -80,6 +80,11 @@ class Leg:
         said = headers.on_wire(self.job.lines, self.wire, self.is_apps_own)
         lines = self.upstream.completed(self.wire, said)
         return Request(self.upstream.target(self.wire, sent.target), lines, sent.body)
+
+    def is_illegible(self, head: Head) -> bool:
+        """Whether an answer has to be translated, and comes in a coding that nobody asked for."""
+        coding = head.value(b"content-encoding")
+        return self.wire is not self.job.wire and head.status == 200 and coding not in (b"", b"identity")
 
     def whole(self, status: int, body: bytes) -> bytes:
         """An answer, or an error, as the app reads it."""

@@ -129,6 +129,8 @@ class Mirror:
             return ShadowFate.SKIPPED, "side_effects"
         if job.chosen is Arm.CANDIDATE and outcome.unmatched:
             return ShadowFate.SKIPPED, "unmatched"
+        if outcome.withdrawn:
+            return ShadowFate.SKIPPED, "withdrawn"
         if size > self._limits.max_request_bytes:
             return ShadowFate.SKIPPED, "too_large"
         if self._is_draining:
@@ -172,8 +174,14 @@ class Mirror:
         finally:
             self._counters.count_shadow(name, kind, fate, why)
             if _covers(job, one):
-                primary = mirroring.primary
-                self._finished(job, primary.result() if primary.done() and not primary.cancelled() else Outcome(), fate)
+                self._tell(job, mirroring.primary, fate)
+
+    def _tell(self, job: Job, primary: asyncio.Future[Outcome], fate: ShadowFate) -> None:
+        """Say that a shadow is over. What fails in here must stay here: the group of tasks would end the gateway."""
+        try:
+            self._finished(job, primary.result() if primary.done() and not primary.cancelled() else Outcome(), fate)
+        except Exception:
+            LOG.exception("the end of a mirrored request cannot be recorded")
 
     async def _received(self, leg: Leg, request: Request, one: Wanted) -> Received:
         """What the variant answers, or how it fails."""

@@ -15,6 +15,7 @@ import msgspec
 
 from midshift.providers.http.messages import Call
 from midshift.wire import sse
+from midshift.wire.json_object import WRONG
 from midshift.wire.protocol import WireName
 from midshift.wire.wires import WIRES
 
@@ -102,7 +103,7 @@ def is_opening(event: sse.Event, wire: WireName) -> bool:
                 return found.prompt_feedback is None and all(map(_is_bare, found.candidates))
             case _:
                 return (_typed.decode(event.data).type or event.type) in _OPENING[wire]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return False
 
 

@@ -10,16 +10,24 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
+from midshift.gateway.headers import Lines
 from midshift.gateway.intake import Receive
 from midshift.gateway.job import Outcome
-
 
 CONNECTION = "midshift.connection"
 """Where in a scope a `Connection` stands."""
 
 
 class Connection(Protocol):
-    """What an app asks on, and may leave."""
+    """What an app has asked one request on: what ASGI has no words for, or only dear ones."""
+
+    async def answer(self, status: int, lines: Lines, body: bytes) -> None:
+        """Send a whole answer, in one piece. One of the lines says how long it is."""
+        ...
+
+    async def more(self, data: bytes) -> None:
+        """Send a part of an answer that has begun, and whose head names no length; nothing is not a part."""
+        ...
 
     def tell_when_left(self, left: Callable[[], None] | None) -> None:
         """Call this once when it is closed, at once if it is already; None is for nobody any more."""
@@ -31,9 +39,7 @@ class WhileClientStays:
 
     __slots__ = ("_connection", "_outcome", "_receive", "_serving", "_tasks", "_watching")
 
-    def __init__(
-        self, tasks: asyncio.TaskGroup, scope: Mapping[str, Any], receive: Receive, outcome: Outcome
-    ) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, scope: Mapping[str, Any], receive: Receive, outcome: Outcome) -> None:
         self._tasks = tasks
         self._connection: Connection | None = scope.get(CONNECTION)
         self._receive = receive

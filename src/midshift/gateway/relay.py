@@ -23,7 +23,7 @@ from midshift.gateway.job import Job, Outcome
 from midshift.gateway.leg import Leg
 from midshift.gateway.origins import Origin, Origins, Watched
 from midshift.gateway.reply import Reply
-from midshift.gateway.route import ServedVariant
+from midshift.gateway.route import ServedVariant, Serving
 from midshift.gateway.settings import GatewaySettings
 from midshift.ports import Clock
 from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Request, Transport
@@ -32,6 +32,9 @@ from midshift.wire.translation.conversation import Uncarried
 from midshift.wire.wires import WIRES
 
 UNCARRIED = "uncarried"
+GIVEN_UP_S = 10.0
+"""An app that leaves after so long without an answer has given up on the candidate, which the breaker must hear: apps
+are often less patient than we are. Before that, somebody may have pressed stop."""
 
 _BAD_REQUEST = 400
 _REFUSED = range(400, 500)
@@ -39,12 +42,18 @@ _NOT_THE_REQUESTS_FAULT = (401, 403, 408, 409, 425, 429)
 
 
 class Relay:
-    """Serves jobs over the transports of the providers."""
+    """Serves jobs over the transports of the providers. `serving` says what serves a unit of a workload now."""
 
     def __init__(
-        self, settings: GatewaySettings, transports: Mapping[str, Transport], clock: Clock, origins: Origins
+        self,
+        settings: GatewaySettings,
+        transports: Mapping[str, Transport],
+        clock: Clock,
+        origins: Origins,
+        serving: Callable[[str, str], Serving],
     ) -> None:
         self._settings = settings
+        self._serving = serving
         self._origins = origins
         self._transports = transports
         self._clock = clock
@@ -117,6 +126,9 @@ class Relay:
             outcome.fell_back = UNCARRIED
             return False
         try:
+            if job.is_withdrawn(self._serving(job.workload.name, job.unit)):  # while it waited for a connection
+                outcome.withdrawn = True
+                return False
             on_the_wire()
             return await self._forwarded(leg, call, candidate, reply, outcome, breaker)
         finally:
@@ -125,8 +137,13 @@ class Relay:
     async def _forwarded(
         self, leg: Leg, call: Call, candidate: ServedVariant, reply: Reply, outcome: Outcome, breaker: BreakerState
     ) -> bool:
+        asked_s = self._clock.monotonic_s()
         try:
             head, begun = await self._begun(leg, call)
+        except asyncio.CancelledError:
+            if (now_s := self._clock.monotonic_s()) - asked_s >= GIVEN_UP_S:
+                breaker.record(False, now_s)
+            raise
         except CallFailed as failed:
             outcome.fell_back = failed.failure.value
             return False
@@ -149,6 +166,8 @@ class Relay:
                 head = await call.head()
                 if head.status != 200:
                     return head, head.status
+                if leg.is_illegible(head):
+                    return head, opening.FAILED
                 if is_stream:
                     return head, await opening.begun(call, leg.wire, self._settings.candidate_hold_s)
                 body = await call.read(self._settings.max_answer_bytes)
@@ -183,6 +202,8 @@ class Relay:
                 outcome.stripped = True
                 call = await self._transports[incumbent.variant.provider].send(bare, job.request.stream)
                 head = await call.head()
+            if leg.is_illegible(head):
+                raise CallFailed(Failure.BROKEN)
             if job.request.stream and head.status == 200:
                 await self._pump(leg, call, head, b"", incumbent, reply, outcome)
             else:
@@ -215,9 +236,9 @@ class Relay:
         out = leg.whole(head.status, body)
         if head.status == 200 and (tokens := WIRES[leg.job.wire].state_in(out)):
             self._origins.remember(tokens, self._origin(leg.job, by))
-        lines = [*headers.to_app(head.headers), (b"content-length", b"%d" % len(out))]
-        await reply.begin(head.status, lines, leg.job.serving, by)
-        await reply.end(out)
+        said = headers.to_app(head.headers) if out is body else headers.of_json(head.headers)
+        lines = [*said, (b"content-length", b"%d" % len(out))]
+        await reply.whole(head.status, lines, out, leg.job.serving, by)
 
     async def _pump(
         self, leg: Leg, call: Call, head: Head, begun: bytes, by: ServedVariant, reply: Reply, outcome: Outcome

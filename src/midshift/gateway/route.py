@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from midshift.domain.rendering import Recipe
@@ -153,7 +154,7 @@ class Routes:
         self._forced_by_environment = _is_forced(environment)
         self._forced = self._forced_by_environment or self._force_file_is_there()
         self._lock = threading.Lock()
-        self._asking = threading.Lock()
+        self._asking, self._keeping = threading.Lock(), threading.Lock()
         self._variants: dict[str, ServedVariant] = {}
         self._current: frozenset[str] = frozenset()
         self._flips: dict[str, int] = {}
@@ -220,8 +221,10 @@ class Routes:
     def keep(self) -> bool:
         """Write the last-known-good file; False if there is no place for it, or the disk refuses. May block."""
         folder = self._settings.state_dir
-        if folder is None:
-            return False
+        with self._keeping:  # what was known first must not be what is written last
+            return folder is not None and self._kept(folder)
+
+    def _kept(self, folder: Path) -> bool:
         with self._lock:
             heard, flips = self._heard(), self._flips
         routes = tuple(row.route for row in heard)

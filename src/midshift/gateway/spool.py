@@ -52,6 +52,8 @@ class Spool:
     def add(self, one: Waiting) -> bool:
         """Keep one; False if there is no room, or the disk does not take it."""
         with self._lock:
+            if one.request in self._waiting:  # said twice at once: the first one counts
+                return True
             if len(self._waiting) >= self._limit:
                 return False
             try:
@@ -80,7 +82,9 @@ class Spool:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(file, msgspec.json.encode(one) + b"\n")
+            line = b"\n%b\n" % msgspec.json.encode(one)  # begins anew, after a line that a process before died in
+            if os.write(file, line) < len(line):
+                raise OSError("the disk took a part of it only")
         finally:
             os.close(file)
 
@@ -90,7 +94,7 @@ def _read(path: Path | None) -> list[Waiting]:
     if path is None or not path.exists():
         return []
     found = []
-    for line in path.read_bytes().splitlines():
+    for line in filter(None, path.read_bytes().splitlines()):
         try:
             found.append(msgspec.json.decode(line, type=Waiting))
         except (msgspec.MsgspecError, UnicodeDecodeError):

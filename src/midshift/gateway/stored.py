@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from midshift.gateway import headers
-from midshift.gateway.intake import Refused
+from midshift.gateway.intake import Refused, private_headers
 from midshift.gateway.origins import Origins
 from midshift.gateway.reply import Send
 from midshift.gateway.settings import GatewaySettings
@@ -41,6 +41,7 @@ class StoredResponses:
         self._settings = settings
         self._transports = transports
         self._origins = origins
+        self._private = frozenset().union(*map(private_headers, settings.workloads))
         self._speaking = [name for name, upstream in settings.upstreams.items() if _WIRE in upstream.wires]
 
     async def serve(self, stored: Stored, lines: Iterable[tuple[bytes, bytes]], send: Send) -> None:
@@ -52,7 +53,7 @@ class StoredResponses:
         provider = self._provider(stored)
         upstream = self._settings.upstreams[provider]
         target = upstream.target(_WIRE, stored.asked.path.removeprefix("/v1"))
-        said = headers.on_wire(headers.to_provider(lines), _WIRE, is_apps_own=False)
+        said = headers.on_wire(headers.to_provider(lines, self._private), _WIRE, is_apps_own=False)
         query = f"?{stored.query}" if stored.query else ""
         request = Request(f"{target}{query}", upstream.completed(_WIRE, said), method=stored.method)
         is_stream = "stream=true" in stored.query.split("&")

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from midshift.domain.exposure import Credit
+from midshift.domain.keyed import hmac_sha256
 from midshift.domain.routing import Arm
 
 PREFIX = "req_"
@@ -140,7 +141,7 @@ def _authenticated(key: bytes, token: str) -> bytes:
 
 
 def _mac(key: bytes, said: bytes) -> bytes:
-    return hmac.digest(key, said, "sha256")[:_MAC_BYTES]
+    return hmac_sha256(key, said)[:_MAC_BYTES]
 
 
 @lru_cache(1024)

@@ -22,7 +22,8 @@ from midshift.wire.protocol import Unreadable
 Fields: TypeAlias = dict[str, Raw]
 
 NULL, TRUE = Raw(b"null"), Raw(b"true")
-WRONG = (msgspec.DecodeError, UnicodeDecodeError)
+WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no such JSON; the last of them for what lies too deep in itself."""
 
 _BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
 _AFTER_VALUES = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*\Z")

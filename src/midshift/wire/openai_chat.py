@@ -25,12 +25,14 @@ from midshift.domain.usage import UNKNOWN, Usage
 from midshift.domain.variant import Json
 from midshift.wire import sse
 from midshift.wire import usage as usage_of
+from midshift.wire.json_object import WRONG
 from midshift.wire.protocol import Answer, Problem, Sent, Unreadable
 
 PATH = "/chat/completions"
 DONE = b"[DONE]"
 
 _TAIL = 64 * 1024
+_USUALLY_ENOUGH = 4 * 1024  # holds the last events of most streams: to cut a whole tail costs as much as 20 chunks
 _BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
 _AFTER_VALUES = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*\Z")
 _NULL, _TRUE = Raw(b"null"), Raw(b"true")
@@ -94,7 +96,7 @@ class ChatRequest:
         self.body = body
         try:
             self._fields = _fields.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except WRONG as error:
             raise Unreadable(f"the request body is not a JSON object: {error}") from None
         self.model = self._required("model", _text, "the name of a model")
         self.messages = self._required("messages", _items, "a list of messages")
@@ -145,7 +147,7 @@ class ChatRequest:
             return None
         try:
             found = msgspec.json.decode(self._fields[first])
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except WRONG:
             return None
         for name in rest:
             found = _inside(found, name)
@@ -205,7 +207,7 @@ class ChatRequest:
     def _tools_are_the_apps(self) -> bool:
         try:
             tools = _tools.decode(self._raw("tools")) or []
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except WRONG:
             return False
         return all(tool.type in ("function", "custom") for tool in tools)
 
@@ -215,7 +217,7 @@ class ChatRequest:
     def _required(self, name: str, decoder: msgspec.json.Decoder[Any], expected: str) -> Any:
         try:
             return decoder.decode(self._raw(name))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except WRONG:
             raise Unreadable(f"{name!r} must be {expected}", name) from None
 
 
@@ -238,15 +240,9 @@ class StreamTail:
 
     def answer(self) -> Answer:
         """Usage, finish reason and model, from the last events that state them; no text."""
-        usage, finish, model = UNKNOWN, None, None
-        for chunk in _chunks_backwards(b"".join(self._chunks)):
-            if usage == UNKNOWN and chunk.usage is not None:
-                usage = _usage(chunk)
-            finish = finish or _finish_reason(chunk)
-            model = model or _model_of(chunk)
-            if usage != UNKNOWN and finish is not None:  # every chunk names the model
-                break
-        return Answer(usage, finish, model=model)
+        tail = b"".join(self._chunks)
+        found = _last_said(_cut(tail[-_USUALLY_ENOUGH:])[1:]) if len(tail) > _USUALLY_ENOUGH else None
+        return found if found is not None and _says_all(found) else _last_said(_cut(tail))
 
 
 def read_request(body: bytes, path: str = PATH, query: str = "") -> ChatRequest:
@@ -339,7 +335,7 @@ def read_problem(status: int, body: bytes) -> Problem:
     """See `Wire`."""
     try:
         found = _mapping.decode(body).get("error")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         found = None
     error = found if isinstance(found, dict) else {}
     message, code, param = error.get("message"), error.get("code") or error.get("type"), error.get("param")
@@ -368,7 +364,7 @@ def _model(name: str) -> dict[str, Any]:
 def _decoded(body: bytes) -> _Completion | None:
     try:
         return _completion.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return None
 
 
@@ -391,19 +387,36 @@ def _deltas(chunk: _Completion) -> Iterator[str]:
             yield choice.delta.content
 
 
-def _chunks_backwards(tail: bytes) -> Iterator[_Completion]:
-    blocks = sse.Blocks()
-    for block in reversed([*blocks.feed(tail), blocks.rest]):
+def _last_said(blocks: Sequence[bytes]) -> Answer:
+    """Usage, finish reason and model, from the last blocks that state them."""
+    found = Answer()
+    for block in reversed(blocks):
         event = sse.parse(block)
         chunk = _decoded(event.data) if event is not None else None
-        if chunk is not None:
-            yield chunk
+        if chunk is None:
+            continue
+        usage = _usage(chunk) if found.usage == UNKNOWN and chunk.usage is not None else found.usage
+        finish, model = found.finish_reason or _finish_reason(chunk), found.model or _model_of(chunk)
+        found = Answer(usage, finish, model=model)
+        if _says_all(found):
+            break
+    return found
+
+
+def _says_all(found: Answer) -> bool:
+    return found.usage != UNKNOWN and found.finish_reason is not None  # every chunk names the model
+
+
+def _cut(tail: bytes) -> list[bytes]:
+    """The blocks of a tail, the last one as far as it has come; the first one may be the end of a block."""
+    blocks = sse.Blocks()
+    return [*blocks.feed(tail), blocks.rest]
 
 
 def _plain_mapping(raw: bytes | memoryview) -> dict[str, Any]:
     try:
         return _mapping.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return {}
 
 
@@ -422,7 +435,7 @@ def _inside(value: Any, name: str) -> Any:
 def _role(message: Raw) -> str:
     try:
         return _head.decode(message).role
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return ""
 
 
@@ -430,7 +443,7 @@ def _text_of(message: Raw) -> str | None:
     """The text of a message: its content, or the text parts of it on lines of their own."""
     try:
         content = _message.decode(message).content
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return None
     if isinstance(content, list):
         texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
@@ -479,7 +492,7 @@ def _clamp(fields: dict[str, Raw], name: str, bounds: Bounds) -> None:
         return
     try:
         value = msgspec.json.decode(fields[name])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return
     clamped = bounds.clamped(value)
     if clamped != value:

@@ -22,6 +22,7 @@ from midshift.domain.rendering import Changes
 from midshift.domain.usage import Usage
 from midshift.wire import sse, tokens
 from midshift.wire import usage as usage_of
+from midshift.wire.json_object import WRONG
 from midshift.wire.openai_chat import DONE, error_body, model_body, models_body, read_problem
 from midshift.wire.openai_responses_request import COUNT_PATH, PATH, ResponsesRequest
 from midshift.wire.protocol import Answer, Problem
@@ -122,7 +123,7 @@ def read_answer(body: bytes) -> Answer | None:
     """A whole answer; None if it is not one. One that is still being made in the background has no end yet."""
     try:
         response = _response.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return None
     is_answer = isinstance(response.output, list) and response.error is None and response.status != "failed"
     return _answer(response) if is_answer else None
@@ -234,7 +235,7 @@ def _decoded(event: sse.Event | None) -> _Event | None:
         return None
     try:
         found = _event.decode(event.data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return None
     found.type = found.type if isinstance(found.type, str) else event.type
     return found

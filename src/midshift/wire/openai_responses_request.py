@@ -24,7 +24,7 @@ from midshift.domain.clamping import EFFORT
 from midshift.domain.rendering import Changes
 from midshift.wire import json_object as json
 from midshift.wire import tokens
-from midshift.wire.json_object import NULL, TRUE, Fields
+from midshift.wire.json_object import NULL, TRUE, WRONG, Fields
 from midshift.wire.protocol import Sent, Unreadable
 
 PATH = "/responses"
@@ -221,7 +221,7 @@ class ResponsesRequest:
     def _required(self, name: str, decoder: msgspec.json.Decoder[Any], expected: str) -> Any:
         try:
             return decoder.decode(self._fields.get(name, NULL))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except WRONG:
             raise Unreadable(f"{name!r} must be {expected}", name) from None
 
 
@@ -242,7 +242,7 @@ def _apply(fields: Fields, changes: Changes) -> None:
 def _head(item: Raw) -> _Item:
     try:
         return _item.decode(item)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return _Item("unreadable")
 
 

@@ -166,6 +166,8 @@ class Connection(asyncio.Protocol):
         self._interim = 100 <= status < 200
         if self._interim:
             return
+        if not 200 <= status < 600:
+            raise ValueError(f"{status} is no status (RFC 9110, 15)")  # ends the parser: the answer is broken
         self._in_head = False
         self.call.began(Head(status, self._headers))
         if not self.call.has_body:

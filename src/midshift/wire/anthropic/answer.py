@@ -16,7 +16,7 @@ import msgspec
 
 from midshift.domain.usage import UNKNOWN
 from midshift.wire import sse, usage
-from midshift.wire.json_object import inside
+from midshift.wire.json_object import WRONG, inside
 from midshift.wire.protocol import Answer
 
 _HEAD = _TAIL = 64 * 1024
@@ -93,7 +93,7 @@ def read_message(body: bytes) -> Message | None:
     """A whole message; None if it is not one."""
     try:
         message = _message.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return None
     return message if message.type == "message" and isinstance(message.content, list) else None
 
@@ -102,7 +102,7 @@ def read_event(event: sse.Event) -> StreamEvent | None:
     """What an event says; None if it cannot be read."""
     try:
         return _event.decode(event.data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return None
 
 
@@ -187,7 +187,7 @@ def _deltas(event: StreamEvent) -> Iterator[str]:
 def _is_count(body: bytes) -> bool:
     try:
         return _counted.decode(body).input_tokens >= 0
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return False
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from midshift.domain.usage import Usage
+from midshift.wire.json_object import WRONG
 from midshift.wire.protocol import Unreadable
 from midshift.wire.translation.conversation import Media, Text, Uncarried
 
@@ -31,7 +32,7 @@ def decoded(body: bytes) -> dict[str, Any] | None:
     """The plain values of a JSON object; None for anything else."""
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except WRONG:
         return None
     return found if isinstance(found, dict) else None
 

@@ -10,6 +10,7 @@ import msgspec
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire import usage as usages
 from midshift.wire.gemini.parts import decoded, first_candidate, parts_of
+from midshift.wire.json_object import WRONG
 from midshift.wire.translation.conversation import Reply, Stop, Text, ToolCall
 
 _STOPS = {
@@ -84,7 +85,7 @@ def call_part(id: str, name: str, arguments: str) -> dict[str, Any]:
     """A call as a part; arguments that are no object are shown as they are, under a name of their own."""
     try:
         args = msgspec.json.decode(arguments or "{}")
-    except msgspec.DecodeError:
+    except WRONG:
         args = None
     return {"functionCall": {"id": id, "name": name, "args": args if isinstance(args, dict) else {"_raw": arguments}}}
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from midshift.wire.gemini.state import STAND_IN
+from midshift.wire.json_object import WRONG
 from midshift.wire.protocol import Sent
 from midshift.wire.translation.conversation import (
     Choice,
@@ -159,7 +160,7 @@ def _arguments(arguments: str, place: str) -> dict[str, Any]:
 def _object(text: str) -> dict[str, Any] | None:
     try:
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except WRONG:
         return None
     return found if isinstance(found, dict) else None
 
