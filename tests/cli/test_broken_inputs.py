@@ -633,7 +633,7 @@ REFUSED = [
     Refused(
         "an unknown option",
         around(),
-        "No such option: --nope (Possible options: --score). Type next: midshift --help",
+        "No such option: --nope (Possible options: --score). Type next: midshift compare --help",
         ("--nope",),
     ),
     Refused(
@@ -781,8 +781,9 @@ def test_a_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_file_that_is_not_there_is_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In one line, as every tool says it."""
-    assert (2, "", f"midshift: {file}: No such file or directory\n") == (run(file), *capsys.readouterr())
+    """In one line, with where to look."""
+    expected = f"{file}: found no such file or folder, expected one that is there. Type next: ls {file.parent}"
+    assert (2, "", f"midshift: {expected}\n") == (run(file), *capsys.readouterr())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
@@ -791,7 +792,8 @@ def test_a_file_that_may_not_be_read_is_named(file: Path, capsys: pytest.Capture
     file.write_bytes(around())
     file.chmod(0)
 
-    assert (2, "", f"midshift: {file}: Permission denied\n") == (run(file), *capsys.readouterr())
+    expected = f"midshift: {file}: Permission denied, expected to be let in. Type next: ls -ld {file}\n"
+    assert (2, "", expected) == (run(file), *capsys.readouterr())
 
 
 def test_a_pipe_is_refused_before_anything_waits_for_it(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

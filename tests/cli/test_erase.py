@@ -78,3 +78,17 @@ def test_what_is_missing_is_said(
     monkeypatch.delenv("MIDSHIFT_UNIT_KEY")
     assert 2 == erase(state, "ada")
     assert "found no MIDSHIFT_UNIT_KEY" in capsys.readouterr().err
+
+
+def test_a_workload_that_no_gateway_serves_is_no_success(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is typed wrong erases nothing, and whoever asked would tell the person that it is done."""
+    routes = state / "gateways/g1/routes.json"
+    routes.parent.mkdir(parents=True)
+    routes.write_text('{"routes": [{"workload": "support"}, {"workload": "assist"}]}', encoding="utf-8")
+    with SegmentWriter(state, "g2") as writer:
+        writer.record(an_exposure("r-9"))
+        found = run(["erase", "--unit", "ada", "--workload", "suport", "--state", str(state)])
+
+    assert 3 == found
+    assert "suport is served by no gateway of this host, expected one of: assist, support" in capsys.readouterr().out
+    assert 0 == erase(state, "ada")

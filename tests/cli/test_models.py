@@ -275,3 +275,22 @@ def test_an_opaque_model_without_credentials_is_refused_and_says_so(
 
     assert 2 == start(product)
     assert "(opaque): not resolved: no credentials" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_shutdown_date_and_the_pin_survive_a_narrow_terminal(
+    width: int, product: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are what somebody looks for in this table."""
+    edit(product / OLD_FILE, "claude-opus-5", "gpt-4o")
+    edit(product / OLD_FILE, "provider: anthropic", "provider: openai")
+    monkeypatch.setenv("COLUMNS", str(width))
+
+    run(product, "models")
+
+    said = capsys.readouterr().out
+    table = said[: said.index("✖ openai/gpt-4o:")].splitlines()
+    last = next(line for line in table if "pin to use" in line).index("pin to use")
+    assert any("2027-01-14" in line for line in table)
+    assert "gpt-4o-2024-11-20" in "".join(line[last:].strip() for line in table)
+    assert max(map(len, table)) <= width

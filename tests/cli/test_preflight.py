@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 import yaml
 
 from midshift.cli import main
+from midshift.domain.capture import CapturedRequest
 from midshift.reports.preflight import FORMAT
+from midshift.store.recorder import SegmentWriter
 from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product
 from tests.cli.test_project import run as run_in
 from tests.providers import preflight_requests
@@ -280,7 +283,7 @@ def test_a_model_is_shown_to_people_with_what_is_not_known(folder: Path, capsys:
         (["--show", "a", "--learn", "b"], "--learn and --show"),
         (["--requests", "requests.jsonl"], "neither a workload nor --to"),
         (["--show", "no-such-model"], "PROVIDER/no-such-model"),
-        (["--to", "variants/new.yaml", "--requests", "variants"], "is a folder"),
+        (["--to", "variants/new.yaml", "--requests", "variants"], "found no captured requests"),
         (["--to", "variants/new.yaml", "--requests", "no.jsonl"], "no.jsonl"),
         (["--to", "variants/no.yaml", "--requests", "requests.jsonl"], "variants/no.yaml"),
     ],
@@ -294,3 +297,48 @@ def test_what_cannot_be_is_said_with_the_next_step(
     assert 2 == run("--config", str(folder), *(str(folder / name) if name in here else name for name in arguments))
 
     assert expected in capsys.readouterr().err
+
+
+def captured(folder: Path) -> Path:
+    """A state folder with a captured request of each of two workloads; those of `assist` would be refused."""
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    plain = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi."}]}
+    with SegmentWriter(folder / "state", "g1") as writer:
+        for name, body in ((WORKLOAD, plain), ("assist", {**plain, "temperature": 0.5})):
+            writer.record_request(CapturedRequest(f"req_{name}", name, "anthropic", "/v1/messages", body, at))
+    return folder / "state"
+
+
+@pytest.mark.parametrize(("named", "code", "requests"), [([WORKLOAD], 0, 1), (["assist"], 1, 1), ([], 1, 2)])
+def test_what_gateways_captured_is_judged_by_workload(
+    named: list[str], code: int, requests: int, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A record holds the requests of every workload, and the candidate is one workload's."""
+    state = captured(folder)
+    arguments = [*named, "--config", str(folder), "--to", "variants/new.yaml", "--json", "--requests"]
+
+    assert code == run(*arguments, str(state))
+    whole = json.loads(capsys.readouterr().out)
+    assert code == run(*arguments, "record", "--state", str(state))
+
+    assert whole == json.loads(capsys.readouterr().out)
+    assert requests == whole["requests"]
+
+
+def test_a_torn_line_of_a_record_is_no_request(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = captured(folder)
+    (segment,) = (state / "requests-v1").iterdir()
+    segment.write_bytes(segment.read_bytes() + b'{"id": "req_torn", "workl')
+
+    run("--config", str(folder), "--to", "variants/new.yaml", "--json", "--requests", str(state))
+
+    found = json.loads(capsys.readouterr().out)
+    assert (2, []) == (found["requests"], found["left_out"])
+
+
+def test_a_report_on_captured_requests_says_that_they_are_a_share(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("--config", str(folder), "--to", "variants/new.yaml", "--requests", str(captured(folder)))
+
+    assert "# captured requests of all workloads (name one, to have its own alone)" in capsys.readouterr().out

@@ -149,6 +149,16 @@ def test_a_refresh_that_fails_leaves_everything_as_it_was(
     assert [] == list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("content", [b"", b"\xf1\xff", b"[]"])
+def test_a_refresh_from_what_is_no_catalogue_names_the_file(content: bytes, tmp_path: Path) -> None:
+    """The words of a decoder alone do not say which file they are about."""
+    file = tmp_path / "prices-of-2099.json"
+    file.write_bytes(content)
+
+    with pytest.raises(InputError, match=r"file prices-of-2099\.json: expected a JSON object of models"):
+        prices.refresh(tmp_path / "state", str(file), None, date(2099, 1, 1), False)
+
+
 def a_run(folder: Path, usage: Usage) -> Path:
     """A recorded run of one call, at the prices of the book."""
     book = prices.book(prices.Where(Target(folder), folder / "state"), {})

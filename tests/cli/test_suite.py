@@ -194,3 +194,19 @@ def test_a_wrong_word_is_answered_with_what_to_type(
     """Exit code 2, on stderr."""
     assert 2 == run(["suite", *arguments])
     assert "expected" in capsys.readouterr().err
+
+
+def test_a_margin_that_is_none_is_refused_in_words(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == run(["suite", "check", "support-reply", "--margin", "much"])
+
+    assert "--margin: expected a margin in points" in capsys.readouterr().err
+
+
+def test_a_trace_that_makes_no_case_says_why(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the reasons nobody knows which line of which file to mend."""
+    name = trace(product / "t.jsonl", request(1, body={"model": "gpt-9", "messages": []}), [])
+
+    assert 2 == run(["suite", "build", "support-reply", "--from", name, "-o", "new.jsonl"])
+
+    said = capsys.readouterr().err
+    assert "Left out of 2 lines: 1 not a JSON object; 1 for a model that the workload does not claim" in said

@@ -1,5 +1,7 @@
 """What a variant changes in a request."""
 
+from typing import Any
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -71,7 +73,7 @@ def test_parameters_are_set_and_dropped() -> None:
 
 def test_what_the_variant_settles_itself_has_no_bounds() -> None:
     """A bound is for what the app chooses: it must not undo what was pinned and tested."""
-    bounds = {"max_tokens": (1, 100), "effort": ("low", "high"), "seed": (0, 9), "top_k": (1, 5)}
+    bounds: dict[str, Any] = {"max_tokens": (1, 100), "effort": ("low", "high"), "seed": (0, 9), "top_k": (1, 5)}
     variant = a_variant(effort="max", seed=42, drop=("top_k",), clamp=bounds)
 
     rendered = render(RequestFields(), variant)

@@ -132,6 +132,14 @@ def test_a_promise_counts_only_from_a_day_on_which_the_vendor_said_that_none_is_
     assert "nobody states a date; the vendor promises at least 6 months of notice" == fit.words
 
 
+def test_a_promise_at_the_end_of_a_sentence_has_no_comma_left() -> None:
+    """Its words go on in the middle of another sentence: safety excepted, not before a day."""
+    excepted = replace(HALF_A_YEAR, words="6 months of notice, safety excepted,")
+    found = replace(ending(None, State.UNKNOWN), notice=excepted, source=Source.CATALOGUE)
+
+    assert fits(found, SOAK, TODAY).words.endswith("promises 6 months of notice, safety excepted")
+
+
 def test_the_end_of_soak_is_the_sum_of_all_minimums() -> None:
     """Eval 1, re-tune 4, shadow 7, canary 2 + 4 + 7, soak 14: 39 days for low stakes."""
     assert TODAY + timedelta(days=39) == end_of_soak(Plan.for_stakes(Stakes.LOW), TODAY)

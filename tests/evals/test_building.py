@@ -62,6 +62,13 @@ def test_near_duplicates_are_left_out_and_counted() -> None:
     assert 9 == built.left_out["nearly the same as another"]
 
 
+def test_a_slice_does_not_lose_its_cases_to_another_one() -> None:
+    """A slice that is gated and left without cases would wait for good."""
+    requests = [observed(n, ("a",) if n < 5 else ("b",), text="Where is my parcel?") for n in range(10)]
+
+    assert [("a",), ("b",)] == sorted(case.slices for case in build(requests, 100, 0).cases)
+
+
 def test_the_incumbents_answer_is_a_draft_and_the_apps_parameters_are_kept() -> None:
     """A person confirms the one; the request is only the same with the other."""
     case = build([observed(1)], 1, 0).cases[0]

@@ -442,7 +442,7 @@ def test_a_field_that_the_other_wire_lacks_is_fatal_and_one_that_it_has_is_carri
 
 
 def test_several_answers_cannot_come_from_a_wire_that_gives_one() -> None:
-    assert {"n": 1} == by_field(judged(made_up(ANTHROPIC), CHAT, {"n": 3}), Outcome.FATAL)
+    assert {"n": 1} == by_field(judged(made_up(ANTHROPIC), CHAT, {"n": 3, "max_tokens": 9}), Outcome.FATAL)
 
 
 def test_a_request_stays_on_its_wire_where_the_provider_speaks_it() -> None:
@@ -601,3 +601,32 @@ def test_the_wires_do_with_a_proposal_what_preflight_says_that_they_do(
 def wire_request(recorded: RecordedRequest, path: str) -> WireRequest:
     """A recorded request, as its wire reads it."""
     return WIRES[recorded.wire].read_request(json.dumps(recorded.body).encode(), path)
+
+
+@pytest.mark.parametrize(
+    ("body", "params", "expected"),
+    [
+        ({}, {}, 1),
+        ({"max_completion_tokens": 300}, {}, 0),
+        ({}, {"set": {"max_tokens": 800}}, 0),
+        ({}, {"clamp": {"max_tokens": [1, 800]}}, 1),
+    ],
+)
+def test_a_request_without_a_limit_is_refused_on_the_wire_that_requires_one(
+    body: dict[str, Any], params: dict[str, Any], expected: int
+) -> None:
+    """The gateway answers it with a 400: any limit of its own would cut answers short. Bounds set none."""
+    candidate = with_params(real("anthropic", "claude-sonnet-5"), params)
+
+    report = judged(candidate, CHAT, {"messages": [{"role": "user", "content": "Hi."}], **body})
+
+    assert expected == report.worst.get(Outcome.FATAL, 0)
+    notes = mended(report, candidate).notes
+    assert (expected == 1) == any("params: {set: {max_tokens: N}}" in note for note in notes)
+
+
+def test_a_request_on_that_wire_is_not_asked_for_it() -> None:
+    """Counting tokens takes none, and an incumbent may set what its app leaves out."""
+    report = judged(real("anthropic", "claude-sonnet-5"), ANTHROPIC, {"messages": [{"role": "user", "content": "Hi."}]})
+
+    assert not report.is_fatal

@@ -1,6 +1,7 @@
 """What shadow pairs show, in words and as plain values."""
 
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -50,6 +51,16 @@ def test_it_shows_what_is_flagged_and_what_is_left_after_netting() -> None:
 def test_without_noise_pairs_it_says_that_nobody_knows() -> None:
     """Missing evidence is not zero."""
     assert "no noise pairs yet" in shown(a_report(some_drift(), []))
+
+
+def test_noise_pairs_without_texts_are_not_said_to_be_missing() -> None:
+    """Whoever keeps no texts would look for pairs that are there."""
+    report = replace(a_report(some_drift(), []), noise_pairs=1200)
+
+    assert "1,200 noise pairs, and fewer than 6 requests of which all answers were kept as texts" in shown(report)
+    assert "no noise pairs yet" not in shown(report)
+    assert "data: {capture:" in document(report)["no_divergence_because"]
+    assert document(a_report([], some_divergence()))["no_divergence_because"] is None
 
 
 def test_names_from_outside_cannot_write_on_the_terminal() -> None:

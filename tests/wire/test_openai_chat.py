@@ -478,3 +478,20 @@ def test_the_model_that_answered_is_the_one_that_the_answer_names() -> None:
 
     assert whole is not None and streamed is not None
     assert {"m-2026-10-01"} == {whole.model, streamed.model, tail.answer().model}
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+@pytest.mark.parametrize("words", [1, 400])
+@pytest.mark.parametrize("after", [0, 60])
+def test_what_a_stream_says_last_is_found_wherever_it_stands(end: bytes, words: int, after: int) -> None:
+    """Its end is looked at first; what says it further back, behind much that does not, has to be found as well."""
+    word = b'data: {"model":"m-1","choices":[{"delta":{"content":"a word and another"}}],"usage":null}' + end
+    usage = b'{"prompt_tokens":3,"completion_tokens":2}'
+    said = b'data: {"model":"m-1","choices":[{"finish_reason":"stop"}],"usage":%b}' % usage
+    tail = openai_chat.tail()
+    for chunk in [word] * words + [said + end] + [b": nothing, so that the line stays open" + end] * 2 * after:
+        tail.feed(chunk)
+
+    found = tail.answer()
+
+    assert (3, 2, "stop", "m-1") == (found.usage.tokens_in, found.usage.tokens_out, found.finish_reason, found.model)

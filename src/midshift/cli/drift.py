@@ -26,7 +26,8 @@ def drift(target: Target, workload: str, state: Path, as_json: bool) -> int:
         sources = StateFolder(state, SystemClock())
         incumbent, candidate = named(store, upgrade.incumbent), named(store, upgrade.candidate)
         findings, divergences = sources.findings(upgrade), sources.divergence(upgrade)
-        report = shadow.ShadowReport(workload, upgrade.id, incumbent, candidate, findings, divergences)
+        noise_pairs = None if divergences else sources.noise_pairs(upgrade)
+        report = shadow.ShadowReport(workload, upgrade.id, incumbent, candidate, findings, divergences, noise_pairs)
         if as_json:
             say(json.dumps(shadow.document(report), indent=2))
         elif not findings:

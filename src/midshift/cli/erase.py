@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from midshift.cli.project import say
 from midshift.domain.unit import stored_unit, values_of
 from midshift.errors import ConfigError, UsageError
+from midshift.gateway import lastknown
 from midshift.reports.text import visible
 from midshift.store.retention import Cleaned, erase
 from midshift.store.segments import Kind
@@ -48,17 +51,45 @@ def run(state: Path, whom: Whom, environment: Mapping[str, str], now: datetime, 
         done = erase(state, whom.workload, stored_unit(key.encode(), value), now)
         removed = {kind: removed.get(kind, 0) + done.removed.get(kind, 0) for kind in Kind}
         growing = done.growing
-    _say(whom.workload, Cleaned(removed, growing=growing), as_json)
-    return 0 if any(removed.values()) or growing else 3
+    served = _served(state)
+    is_known = not served or whom.workload in served or any(removed.values())
+    _say(whom.workload, Cleaned(removed, growing=growing), as_json, () if is_known else served)
+    return 0 if any(removed.values()) or (growing and is_known) else 3
 
 
-def _say(workload: str, done: Cleaned, as_json: bool) -> None:
+def _served(state: Path) -> tuple[str, ...]:
+    """The workloads that the gateways of this host serve, or served last, by their own files."""
+    found: set[str] = set()
+    for path in state.glob(f"gateways/*/{lastknown.NAME}"):
+        try:
+            found.update(one.workload for one in _routes.decode(path.read_bytes()).routes)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+    return tuple(sorted(found))
+
+
+class _Route(msgspec.Struct):
+    workload: str
+
+
+class _Routes(msgspec.Struct):
+    routes: list[_Route]
+
+
+_routes = msgspec.json.Decoder(_Routes)
+
+
+def _say(workload: str, done: Cleaned, as_json: bool, served: Sequence[str]) -> None:
+    """`served` names workloads where this is none of them: a name that is typed wrong erases nothing."""
     total = sum(done.removed.values())
     if as_json:
         counts = {kind.value: count for kind, count in done.removed.items()}
         document = {"format": FORMAT, "workload": workload, "removed": counts, "growing_segments": done.growing}
-        say(json.dumps(document, indent=2))
+        say(json.dumps({**document, "is_served_here": not served}, indent=2))
         return
+    if served:
+        names = ", ".join(visible(name) for name in served)
+        say(f"{visible(workload)} is served by no gateway of this host, expected one of: {names}")
     counts_said = ", ".join(f"{count} in {kind.value}" for kind, count in done.removed.items())
     say(f"{visible(workload)}: {total} records of this unit removed on this host ({counts_said})")
     if done.growing:

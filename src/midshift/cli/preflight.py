@@ -1,6 +1,6 @@
 """`midshift preflight`: would the requests of today survive the candidate? And what is known of a model.
 
-Opens files and prints; asks no vendor and spends no token.
+Opens files and prints; asks no vendor and spends no token. Requests are in a file, or what gateways captured.
 Elsewhere: judging (providers.preflight), reading requests (providers.requests), the report (reports.preflight).
 """
 
@@ -16,6 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 from rich.console import Console
 
@@ -36,8 +37,10 @@ from midshift.providers.presets import Preset
 from midshift.providers.request_fields import VERSION_HEADER
 from midshift.reports import preflight as report_of
 from midshift.reports.text import visible
+from midshift.store.segments import Kind, Segment, lines_of, segments
 from midshift.wire.protocol import WireName
 
+RECORD = Path("record")
 _LARGEST_OVERRIDES = 1 << 20
 _NO_DATA = 3
 _PREFERRED = ("anthropic", "openai", "gemini", "mistral", "xai", "deepseek")
@@ -89,7 +92,8 @@ def _preflight(target: Target, options: Options, own: _Own) -> int:
     met = requests.Reading()
     if options.requests is None:
         raise UsageError("found no --requests, expected a file. Type next: --requests requests.jsonl")
-    with _lines(options.requests) as lines:
+    source = _source(options.requests, options.state)
+    with _lines(source, options.workload) as lines:
         report = preflight(requests.read(lines, met), candidate, (*own.fields, *preflight_rules.bundled()))
     if not report.requests:
         return _say_nothing(options, met)
@@ -99,7 +103,7 @@ def _preflight(target: Target, options: Options, own: _Own) -> int:
         say(json.dumps({**document, "left_out": _left_out(met)}, indent=2))
     else:
         Console(highlight=False).print(report_of.render(report, variant, mended))
-        say(*_left_out_lines(met))
+        say(*_captured(source, options.workload), *_left_out_lines(met))
         if mended.params:
             say("", f"To paste into {visible(options.to or 'the variant file')}:", "")
             sys.stdout.write(report_of.params_block(mended))
@@ -108,7 +112,7 @@ def _preflight(target: Target, options: Options, own: _Own) -> int:
 
 def _learn(path: Path, as_json: bool) -> int:
     met = requests.Reading()
-    with _lines(path) as lines:
+    with _file(path) as lines:
         refusals = [
             (request, learning.learn(error, request.wire, status, request))
             for request, status, error in requests.refused(lines, met)
@@ -233,15 +237,67 @@ def _own(path: Path | None, today: date) -> _Own:
     )
 
 
-@contextmanager
-def _lines(path: Path) -> Iterator[Iterator[bytes]]:
-    if path.is_dir():
-        raise UsageError(
-            f"{path} is a folder, expected a file of JSON lines, a request each. (A gateway's record keeps answers "
-            "and numbers, and no requests.) Type next: --requests FILE.jsonl"
+def _source(asked: Path, state: Path) -> Path | list[Segment]:
+    """The file that was named, or the segments of captured requests in a state folder."""
+    if asked.is_dir():
+        return _segments(asked)
+    return _segments(state) if asked == RECORD and not asked.exists() else asked
+
+
+def _segments(folder: Path) -> list[Segment]:
+    found = segments(folder, Kind.REQUESTS)
+    if not found:
+        raise InputError(
+            f"{folder}: found no captured requests, expected {Kind.REQUESTS}/ as a gateway writes it. Type next: "
+            "data: {capture: {texts: 5%, keep: 14d}} in midshift.yaml, or --requests FILE.jsonl"
         )
+    return found
+
+
+@contextmanager
+def _lines(source: Path | list[Segment], workload: str | None) -> Iterator[Iterator[bytes]]:
+    if isinstance(source, Path):
+        with _file(source) as lines:
+            yield lines
+        return
+    total_bytes = sum(segment.bytes for segment in source)
+    yield iter(with_progress(_captured_lines(source, workload), total_bytes, "captured requests"))
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[Iterator[bytes]]:
     with path.open("rb") as file:
         yield iter(with_progress(file, path.stat().st_size, path.name))
+
+
+def _captured_lines(found: list[Segment], workload: str | None) -> Iterator[bytes]:
+    """The whole lines of these segments, of one workload if it is named: a record holds those of all."""
+    for segment in found:
+        for line in lines_of(segment.path):
+            if workload is None or _workload_of(line) in (None, workload):
+                yield line
+
+
+def _workload_of(line: bytes) -> str | None:
+    try:
+        return _of_workload.decode(line).workload
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+class _OfWorkload(msgspec.Struct):
+    workload: str | None = None
+
+
+_of_workload = msgspec.json.Decoder(_OfWorkload)
+
+
+def _captured(source: Path | list[Segment], workload: str | None) -> list[str]:
+    """What has to be known of captured requests, to read what is said of them."""
+    if isinstance(source, Path):
+        return []
+    whose = "all workloads (name one, to have its own alone)" if workload is None else workload
+    return [f"# captured requests of {visible(whose)}: the share that data.capture keeps, redacted"]
 
 
 def _say_nothing(options: Options, met: requests.Reading) -> int:

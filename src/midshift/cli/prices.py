@@ -284,8 +284,17 @@ def _snapshot(content: bytes, origin: str, version: str | None, today: date) -> 
     try:
         catalogue.read(content)
     except InputError:
-        return catalogue.taken(content, origin, version or "litellm, version not stated", today)
+        return _taken(content, origin, version or "litellm, version not stated", today)
     return content
+
+
+def _taken(content: bytes, origin: str, version: str, today: date) -> bytes:
+    try:
+        return catalogue.taken(content, origin, version, today)
+    except InputError as error:
+        raise InputError(
+            f"{origin}: {error}. Type next: midshift prices refresh --from model_prices_and_context_window.json"
+        ) from None
 
 
 async def _downloaded(url: str, http: Http | None) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 
 from midshift import config
 from midshift.cli.keys import Resolved, credentials
+from midshift.cli.upstreams import variable
 from midshift.providers.definition import Provider
 from midshift.reports.text import visible
 
@@ -21,7 +22,10 @@ def described(definitions: config.Definitions, environment: Mapping[str, str], f
     known = {name: definitions.provider(name) for name in sorted({*definitions.providers, *used})}
     providers = [provider for provider in known.values() if provider is not None]
     found = credentials(providers, environment, folder)
-    return [_described(provider, found[provider.name]) for provider in providers]
+    return [
+        {**_described(provider, found[provider.name]), "stand_in": _stand_in(provider.name, environment)}
+        for provider in providers
+    ]
 
 
 def lines(described: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -29,7 +33,14 @@ def lines(described: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for item in described:
         where = item["host"] or "no address (a server of this machine, while developing)"
         region = f", region {item['region']}" if item["region"] else ""
-        yield visible(f"{item['name']}: {where}{region}; {', '.join(item['wires'])}; {_key(item)}", 400)
+        instead = f"; HERE {item['stand_in']} puts a server of this machine in its place" if item["stand_in"] else ""
+        yield visible(f"{item['name']}: {where}{region}; {', '.join(item['wires'])}; {_key(item)}{instead}", 400)
+
+
+def _stand_in(name: str, environment: Mapping[str, str]) -> str | None:
+    """The variable of this shell that exchanges the provider's address: what comes from there is no vendor's word."""
+    said = f"{variable(name)}_URL"
+    return said if environment.get(said, "").strip() else None
 
 
 def _described(provider: Provider, keys: Resolved) -> dict[str, Any]:

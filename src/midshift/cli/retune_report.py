@@ -51,7 +51,7 @@ def _lines(setting: Setting, story: Story) -> list[str]:
         )
     on = "locked cases, judged once" if story.choice.chosen is not None else "select cases"
     said.append(f"{story.ruling.decision.value.upper()} ({on}): {visible(story.ruling.reason, 600) or 'every slice'}")
-    said += [f"  make anew: {visible(one.path)} ({visible(one.why)})" for one in story.stale]
+    said += [f"  to be redone: {visible(one.path)} ({visible(one.why)})" for one in story.stale]
     said += [f"{what}: {visible(path)}" for what, path in (story.files or {}).items()]
     return [*said, _next(setting, story)]
 

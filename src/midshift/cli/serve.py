@@ -144,6 +144,10 @@ class StateFolder:
                 both.add_shadow(pair.request_id, seen, unseen)
         return both.findings()
 
+    def noise_pairs(self, upgrade: Upgrade) -> int:
+        """How many requests the incumbent answered twice, whether the texts were kept or not."""
+        return sum(1 for _ in self._pairs(upgrade, PairKind.NOISE, upgrade.incumbent))
+
     def _pairs(self, upgrade: Upgrade, kind: PairKind, candidate_id: str) -> Iterator[Pair]:
         from midshift.store.segments import Kind, Reading, pairs, segments
 

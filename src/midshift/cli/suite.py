@@ -48,7 +48,7 @@ def check(target: Target, named: str, margin: str | None, as_json: bool) -> int:
     definition = _workload(target, named)
     path = Path(named) if definition is None else _suite_of(target, definition)
     suite = load(path)
-    own = Margin.parse(margin).points if margin is not None else None
+    own = None if margin is None else _margin(margin)
     notes = None if definition is None else _notes(definition, suite)
     usual = Margin() if definition is None else definition.workload.margin
     compiled(_without_code(suite))
@@ -60,6 +60,13 @@ def check(target: Target, named: str, margin: str | None, as_json: bool) -> int:
     if not found.slices:
         return 2
     return 1 if any(part.is_small for part in found.slices) else 0
+
+
+def _margin(text: str) -> float:
+    try:
+        return Margin.parse(text).points
+    except ValueError as error:
+        raise UsageError(f"--margin: {error}. Type next: --margin 2pt") from None
 
 
 def _without_code(suite: Suite) -> Suite:

@@ -28,7 +28,7 @@ from midshift.evals.building import Observed, build
 from midshift.evals.importers.result import Basket
 from midshift.evals.importers.row_cases import at, slices_of
 from midshift.providers import requests
-from midshift.store.segments import Kind, segments
+from midshift.store.segments import Kind, lines_of, segments
 from midshift.wire.openai_chat import PATH
 from midshift.wire.protocol import Unreadable, WireName
 from midshift.wire.translation.conversation import Uncarried
@@ -74,7 +74,10 @@ def run(target: Target, options: Options) -> int:
     if out.exists() and not options.force:
         raise UsageError(f"{out} is there, expected a new file. Type next: -o OTHER.jsonl, or --force")
     reader = _Reader(definition.workload, requests.Reading(), {})
-    built = build(_observed(_lines(options), reader), options.per_slice, options.seed)
+    try:
+        built = build(_observed(_lines(options), reader), options.per_slice, options.seed)
+    except InputError as error:
+        raise InputError(f"{error}{_reasons(reader)}") from None
     built = type(built)(built.cases, built.seen, {**reader.met.unusable, **reader.left_out, **built.left_out})
     suite.write(out, built.cases, options.force)
     if options.as_json:
@@ -82,6 +85,13 @@ def run(target: Target, options: Options) -> int:
     else:
         suite_report.show_built(str(out), built)
     return 0
+
+
+def _reasons(reader: _Reader) -> str:
+    """Why lines were left out, behind the words of an error: without them nobody knows what to mend."""
+    met = {**reader.met.unusable, **reader.left_out}
+    said = "; ".join(f"{count:,} {reason}" for reason, count in met.items())
+    return f". Left out of {reader.met.lines:,} lines: {said}" if said else ""
 
 
 def _lines(options: Options) -> Iterator[bytes]:
@@ -97,8 +107,7 @@ def _lines(options: Options) -> Iterator[bytes]:
             "data: {capture: {texts: 5%, keep: 14d}} in midshift.yaml, or --from TRACE.jsonl"
         )
     for segment in found:
-        with segment.path.open("rb") as file:
-            yield from (line for line in file if line.endswith(b"\n"))
+        yield from lines_of(segment.path)
 
 
 def _observed(lines: Iterable[bytes], reader: _Reader) -> Iterator[Observed]:

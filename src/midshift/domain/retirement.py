@@ -237,7 +237,7 @@ def _promise(retirement: Retirement, until: date) -> str:
     if notice is None:
         return ""
     if retirement.state is not State.ACTIVE or retirement.as_of is None or retirement.source is not Source.LIVE_API:
-        return f"; the vendor promises {notice.words}"
+        return f"; the vendor promises {notice.words.rstrip(',')}"
     earliest = retirement.as_of + notice.at_least
     side = "after" if earliest > until else "before"
     gap = _days(abs((earliest - until).days))

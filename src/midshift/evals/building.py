@@ -102,10 +102,19 @@ def _draw(name: str, seed: int) -> bytes:
 
 
 def _without_duplicates(drawn: Sequence[Observed], left_out: Counter[str]) -> list[Observed]:
-    same = repeated(_asked(one.body) for one in drawn)
-    left_out["nearly the same as another"] += sum(other is not None for other in same)
+    """A request is left out for another of the same slices alone: what a slice has is never given to another one."""
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for at, one in enumerate(drawn):
+        alike.setdefault(tuple(sorted(one.slices)), []).append(at)
+    again = {
+        at
+        for group in alike.values()
+        for at, other in zip(group, repeated(_asked(drawn[at].body) for at in group), strict=True)
+        if other is not None
+    }
+    left_out["nearly the same as another"] += len(again)
     left_out += Counter()  # drops a reason that never occurred
-    return [one for one, other in zip(drawn, same, strict=True) if other is None]
+    return [one for at, one in enumerate(drawn) if at not in again]
 
 
 def _stratified(drawn: Sequence[Observed], per_slice: int) -> list[Observed]:

@@ -39,7 +39,9 @@ _DONE = {
     Doing.CLAMPED: (Outcome.CLAMPED, "held within the variant's bounds"),
     Doing.CARRIED: (Outcome.TRANSLATED, "it has another place on the candidate's wire"),
     Doing.API_VERSION: (Outcome.TRANSLATED, "it goes out with the version that was asked for"),
+    Doing.NO_LIMIT: (Outcome.FATAL, "the request has no limit, and the candidate's wire requires one"),
 }
+_ADVICE = {Doing.NO_LIMIT: "pin one for every request: params: {set: {max_tokens: N}}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,9 @@ class _Judge:
             worst = max(worst, self._judge(request.id, way, one, terms), key=SEVERITY.__getitem__)
         for one in way.pinned:
             worst = max(worst, self._judge_pinned(request.id, way, one, terms), key=SEVERITY.__getitem__)
+        if way.lacks_limit(found):
+            worst, none = _DONE[Doing.NO_LIMIT][0], Found(Aspect.MAX_TOKENS, "max_tokens", "absent")
+            self._count(none.path, worst, Doing.NO_LIMIT, request.id, none)
         self._requests += 1
         self._without_thinking += Aspect.THINKING not in {one.aspect for one in found}
         self._efforts.update(str(one.value) for one in found if one.aspect is Aspect.EFFORT)
@@ -269,7 +274,8 @@ def _row(path: str, outcome: Outcome, name: str, count: _Count) -> Row:
             return Row(path, outcome, count.number, examples)
         case Doing():
             is_own = rule in (Doing.DROPPED, Doing.SET, Doing.CLAMPED)
-            return Row(path, outcome, count.number, examples, name, _DONE[rule][1], by_variant=is_own)
+            advice = _ADVICE.get(rule, "")
+            return Row(path, outcome, count.number, examples, name, _DONE[rule][1], advice=advice, by_variant=is_own)
         case Rule() if outcome is Outcome.UNKNOWN and rule.outcome is not Outcome.UNKNOWN:
             return Row(path, outcome, count.number, examples, name, _open(rule, count.fact))
         case Rule():

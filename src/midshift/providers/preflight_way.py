@@ -7,7 +7,7 @@ Elsewhere: what becomes of a field (preflight), when a rule holds (preflight_con
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -30,6 +30,7 @@ class Doing(StrEnum):
     CLAMPED = "variant-clamp"
     CARRIED = "carried"
     API_VERSION = "api-version-sent"
+    NO_LIMIT = "limit-missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,12 @@ class Way:
     @property
     def crosses(self) -> bool:
         return self.spoken is not self.wire
+
+    def lacks_limit(self, found: Iterable[Found]) -> bool:
+        """Whether a request arrives without the limit that Anthropic's wire requires: the gateway refuses it then."""
+        if not self.crosses or self.wire is not WireName.ANTHROPIC or "max_tokens" in self.put:
+            return False
+        return not any(one.aspect is Aspect.MAX_TOKENS for one in found)
 
     def name(self, found: Found) -> str | None:
         """The field's name on the candidate's wire; None where it has none there."""

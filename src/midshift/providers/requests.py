@@ -5,8 +5,9 @@
     {"id": "c-7", "messages": [...], "tools": [...], "outputs": {...}}
 
 Contract: pure; the file is opened by whoever calls. A line that is no request is counted with its place, never guessed.
-Which wire a bare body is on is told by its fields; `wire` or `path` beside it leaves no doubt. A gateway's own record
-(`exposures-v1`, `pairs-v1`) keeps numbers and answers, not requests: its lines are refused by that name.
+Which wire a bare body is on is told by its fields; `wire` or `path` beside it leaves no doubt. Of a gateway's record,
+the requests that it captured (`requests-v1`) are such lines; those of `exposures-v1`, `pairs-v1` and `feedback-v1` hold
+no request, and are refused by that name.
 Elsewhere: what is in a request (request_fields).
 """
 
@@ -131,7 +132,7 @@ def wire_of(body: Mapping[str, Any]) -> WireName | None:
 
 def _request(row: dict[str, Any], place: str) -> RecordedRequest | str:
     if "request_id" in row and "workload" in row:
-        return "a gateway's record, which keeps answers and numbers and no requests"
+        return "a line of a gateway's record that holds no request (those are in requests-v1)"
     body, name = _body(row), row.get("id")
     if body is None:
         return "no request body"

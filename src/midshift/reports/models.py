@@ -127,23 +127,24 @@ def _opening(lines: Sequence[ModelLine]) -> Text:
 
 def _table(ordered: Sequence[ModelLine], today: date) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("")
-    table.add_column("model", overflow="fold", min_width=24)
-    for heading in ("as", "class", "pin to use"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("", no_wrap=True)
+    table.add_column("model", overflow="fold")
     table.add_column("shuts down", no_wrap=True, min_width=10)
     table.add_column("left", justify="right", no_wrap=True, min_width=5)
+    table.add_column("class", no_wrap=True)
+    for heading in ("as", "pin to use"):
+        table.add_column(heading, overflow="fold")
     for line in ordered:
         glyph, style = _sign(line.is_firm, line.override is not None)
         ends, left = _ending(line.sighting)
         table.add_row(
             Text(glyph, style),
             Text(visible(f"{line.provider}/{line.model}", 120), style),
-            Text("\n".join(visible(use, 100) for use in line.uses)),
-            Text(_words(line.pin.cls)),
-            Text("itself" if line.is_firm else _listed(line.pins) or UNKNOWN),
             Text(ends),
             Text(left),
+            Text(_words(line.pin.cls)),
+            Text("\n".join(visible(use, 100) for use in line.uses)),
+            Text("itself" if line.is_firm else _listed(line.pins) or UNKNOWN),
         )
     return table
 

@@ -72,16 +72,20 @@ def document(report: PreflightReport, variant: Variant, remedy: Remedy) -> dict[
 def render_capabilities(capabilities: Capabilities) -> RenderableType:
     """What is known of a model, with where it is from; and what is not."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("capability", "value", "evidence", "as of", "source"):
-        table.add_column(name, overflow="fold")
-    for name in NAMES:
-        fact = capabilities.fact(name)
-        if fact.value is not None:
-            as_of = "" if fact.as_of is None else fact.as_of.isoformat()
-            table.add_row(name, _value(fact), fact.evidence.in_words, as_of, visible(fact.source, 300))
+    table.add_column("capability", no_wrap=True, min_width=max(map(len, NAMES)))
+    table.add_column("value", overflow="fold")
+    table.add_column("as of", no_wrap=True, min_width=10)
+    table.add_column("from", no_wrap=True, min_width=4)
+    known = [(name, fact) for name in NAMES if (fact := capabilities.fact(name)).value is not None]
+    sources = dict.fromkeys((fact.evidence, fact.source) for _, fact in known)
+    numbers = {source: number for number, source in enumerate(sources, start=1)}
+    for name, fact in known:
+        as_of = "" if fact.as_of is None else fact.as_of.isoformat()
+        table.add_row(name, _value(fact), as_of, Text(f"[{numbers[fact.evidence, fact.source]}]"))
     unknown = [name for name in NAMES if capabilities.fact(name).value is None]
     title = Text(f"{visible(capabilities.provider)}/{visible(capabilities.model)}", "bold")
-    return Group(title, table, Text(f"not known: {', '.join(unknown)}", "yellow"))
+    lines = [_source_line(number, *source) for source, number in numbers.items()]
+    return Group(title, table, *lines, Text(f"not known: {', '.join(unknown)}", "yellow"))
 
 
 def capabilities_document(capabilities: Capabilities) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def _table(rows: Iterable[Row], numbers: Mapping[tuple[Evidence, str], int]) -> 
         number = None if row.evidence is None else numbers[row.evidence, row.source]
         why = Text(f"{visible(row.why, 300)}{'' if number is None else f' [{number}]'}")
         outcome = Text(row.outcome.value, _STYLES[row.outcome])
-        example = f"{visible(value, 40)} in {visible(name, 40)}"
+        example = f"{visible(value, 40)} in {visible(name, 24)}"
         table.add_row(visible(row.field), outcome, f"{row.count:,}", why, example)
     return table
 

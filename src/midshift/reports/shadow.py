@@ -19,7 +19,7 @@ from midshift.domain.suite import AGGREGATE
 from midshift.reports import words
 from midshift.reports.comparison import finding_record
 from midshift.reports.text import visible
-from midshift.shadow.divergence import ALPHA, Divergence
+from midshift.shadow.divergence import ALPHA, FEWEST, Divergence
 from midshift.shadow.drift import Finding
 
 FORMAT = "midshift.shadow/1"
@@ -35,6 +35,8 @@ class ShadowReport:
     candidate: str
     findings: Sequence[Finding]
     divergences: Sequence[Divergence]
+    noise_pairs: int | None = None
+    """How many noise pairs there are, with texts or without; None if nobody counted."""
 
 
 def document(report: ShadowReport) -> dict[str, Any]:
@@ -47,15 +49,14 @@ def document(report: ShadowReport) -> dict[str, Any]:
         "candidate": report.candidate,
         "drift": [finding_record(finding) for finding in report.findings],
         "divergence": [_divergence_record(item) for item in report.divergences],
+        "no_divergence_because": why_none(report),
     }
 
 
 def render(report: ShadowReport) -> RenderableType:
     """What is flagged, and what is left of the difference; all of it is in the plain values."""
     title = f"{visible(report.workload)}: {visible(report.incumbent)} → {visible(report.candidate)}"
-    return Group(
-        Text.assemble((title, "bold"), f"  {report.upgrade}"), _drift(report.findings), _net(report.divergences)
-    )
+    return Group(Text.assemble((title, "bold"), f"  {report.upgrade}"), _drift(report.findings), _net(report))
 
 
 def _drift(findings: Sequence[Finding]) -> RenderableType:
@@ -77,12 +78,25 @@ def _drift(findings: Sequence[Finding]) -> RenderableType:
     return table
 
 
-def _net(divergences: Sequence[Divergence]) -> RenderableType:
-    if not divergences:
-        return Text(
-            "divergence: no noise pairs yet (upgrade: {noise: 2%} in midshift.yaml), so nobody knows how much of the "
-            "difference is the incumbent's own randomness"
+def why_none(report: ShadowReport) -> str | None:
+    """Why no divergence is shown; None where one is."""
+    if report.divergences:
+        return None
+    if report.noise_pairs:
+        return (
+            f"{report.noise_pairs:,} noise pairs, and fewer than {FEWEST} requests of which all answers were kept as "
+            "texts: divergence compares texts (data: {capture: {texts: 5%, keep: 14d}} in midshift.yaml)"
         )
+    return (
+        "no noise pairs yet (upgrade: {noise: 2%} in midshift.yaml), so nobody knows how much of the "
+        "difference is the incumbent's own randomness"
+    )
+
+
+def _net(report: ShadowReport) -> RenderableType:
+    reason, divergences = why_none(report), report.divergences
+    if reason is not None:
+        return Text(f"divergence: {reason}")
     header = ("metric", "slice", "requests", "from itself", "from the candidate", "net", "95 %", "")
     table = _table("divergence, net of the incumbent's own randomness", *header)
     for item in divergences:

@@ -82,6 +82,12 @@ def segments(folder: Path, kind: Kind) -> list[Segment]:
     return sorted((one for one in found if one is not None), key=lambda one: (one.gateway, one.number))
 
 
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The whole lines of one segment, unread; a torn last one is left out."""
+    with _opened(path) as file:
+        yield from (line for line in file if line.endswith(b"\n"))
+
+
 def exposures(path: Path, reading: Reading) -> Iterator[Exposure]:
     """The exposures of one segment."""
     return _rows(path, _EXPOSURES, reading)

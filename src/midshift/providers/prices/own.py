@@ -103,7 +103,8 @@ def _decoded(content: bytes, name: str) -> _File:
     try:
         found = msgspec.convert(yaml.safe_load(content), _File, strict=False)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise InputError(f"{name}: this is no file of prices: {error}. See docs/reference/prices.md") from None
+        why = " ".join(str(error).split())
+        raise InputError(f"{name}: this is no file of prices: {why}. See docs/reference/prices.md") from None
     if found.format != FORMAT:
         raise InputError(f"{name}: found the format {found.format!r}, expected {FORMAT!r}")
     return found
