@@ -13,8 +13,8 @@ Elsewhere: verdicts and decision (gate), why costs differ (cost_split).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from midshift.domain.gate import Decision
 from midshift.domain.variant import Variant
@@ -43,6 +43,8 @@ class Guarded:
     code: str
     words: str
     blocks: bool
+    overridden: str = ""
+    """By whom and why, if a person took it upon themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,14 @@ def guards(
     """What the guards say of (incumbent, candidate); `is_worse` if a gate found the candidate's quality down."""
     found = [_cheaper_but_worse(decision, is_worse, economies), _effort(variants, economies)]
     return tuple(guard for guard in found if guard is not None)
+
+
+def overridden(found: Sequence[Guarded], said: Mapping[str, str]) -> tuple[Guarded, ...]:
+    """The guards, where those that a person stepped over block no more; `said` has who and why by code."""
+    return tuple(
+        replace(guard, blocks=False, overridden=said[guard.code]) if said.get(guard.code, "").strip() else guard
+        for guard in found
+    )
 
 
 def over_budget(budgets: Budgets, found: Economy) -> tuple[str, ...]:

@@ -5,14 +5,14 @@ Elsewhere: where a request names its unit (gateway.intake), finding all that is 
 
 from __future__ import annotations
 
-import hmac
+from midshift.domain.keyed import hmac_sha256
 
 _LENGTH = 32
 
 
 def stored_unit(key: bytes, value: bytes) -> str:
     """128 bits of HMAC-SHA-256 in hexadecimal. `value` says what kind of name it is first: `unit:ada`."""
-    return hmac.digest(key, value, "sha256").hex()[:_LENGTH]
+    return hmac_sha256(key, value).hex()[:_LENGTH]
 
 
 def values_of(name: str) -> tuple[bytes, ...]:

@@ -28,7 +28,7 @@ from midshift.ports import Clock
 
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
-COLLECTED_AFTER = (20_000, 20, 20)
+COLLECTED_AFTER = (20_000, 10, 10)
 """Requests leave hardly any cycles behind: to look for some after each 700 objects took a twentieth of the time."""
 
 SWITCH_S = 0.0005

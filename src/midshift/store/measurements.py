@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from sqlalchemy import Connection, Insert, delete, func, select
 
@@ -15,6 +16,9 @@ from midshift.errors import UsageError
 from midshift.ports import GatewayReport
 from midshift.store import schema
 from midshift.store.database import Database
+
+_PLACE = attrgetter("upgrade", "step", "arm", "slice", "metric", "block", "workload")
+"""The order of the table, in which two gateways never wait for each other's rows."""
 
 REMEMBERED_BATCHES = 4096
 """How far behind its newest batch a gateway can still deliver one: more than an hour, at one a second."""
@@ -140,7 +144,15 @@ def _is_new(connection: Connection, database: Database, gateway: str, sequence: 
 
 def _add(connection: Connection, database: Database, sums: Mapping[SumKey, Sum]) -> None:
     if sums:
-        connection.execute(_merging(database), [_row(key, sums[key]) for key in sorted(sums)])
+        _execute_many(connection, _merging(database), [_row(key, sums[key]) for key in sorted(sums, key=_PLACE)])
+
+
+def _execute_many(connection: Connection, statement: Insert, rows: Sequence[dict[str, object]]) -> None:
+    """As `connection.execute`, whose look at each value cost a gateway more than the write: none here needs it."""
+    compiled = statement.compile(dialect=connection.dialect, column_keys=list(rows[0]))
+    order = getattr(compiled, "positiontup", None)
+    given = [tuple(row[name] for name in order) for row in rows] if order else list(rows)
+    connection.exec_driver_sql(str(compiled), given)
 
 
 def _bucket_rows(key: HistogramKey, histogram: Histogram) -> Iterator[dict[str, object]]:

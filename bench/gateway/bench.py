@@ -1,0 +1,383 @@
+"""What a gateway costs and carries on one core, ours beside others, with one mock and one load in one run.
+
+    python -m bench.gateway.bench [--seconds 4] [--only midshift,envoy] [--phases plain,shadow,streams,paced,open]
+                                  [--in-front] [--json FILE]                                  # make bench-gateway
+
+A gateway has the last core to itself, as far as the machine's other tenants leave it; mock and load have the first.
+The figure to trust is CPU per answer, and what one core carries by it (`per core`): it hardly moves when others use
+the machine, as the answers a second that were seen do. `--in-front` lets the measured processes go before all others
+(it needs root, and is rude on a shared machine): the latencies mean little without it where others are busy.
+Elsewhere: our gateway and what it does (ours), the others (peers), the provider (mock.c), the clients (load.c), what
+was measured where (docs/why/gateway-speed.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bench.gateway import ours
+from bench.gateway.peers import Peer, peers
+
+HERE = Path(__file__).parent
+PROVIDER_PORT, SLOW_PORT, OUR_PORT = 9000, 9001, 8001
+PHASES = ("plain", "shadow", "streams", "paced", "open")
+CONNECTIONS, PACED_PER_S = 64, 200
+OPEN = 2900
+"""Requests open at once: a gateway takes 4,000 and a workload 3,000 unless it is told otherwise."""
+
+SHADOWED = 32
+"""Connections where all is mirrored: a gateway mirrors 64 calls at once, and sheds what is beyond."""
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+_COUNTED = re.compile(r"midshift_(?:lost_total|shadow_total|shadow_unpaired_total|requests_total)\{(.*)\}")
+FLOORS = {
+    "plain": ("per_core", 10_000.0),
+    "shadow": ("per_core", 5_000.0),
+    "streams": ("per_core", 1_200.0),
+    "added p50 ms": ("at_most", 1.0),
+    "added p99 ms": ("at_most", 3.0),
+    "resident MB": ("at_most", 120.0),
+    "start s": ("at_most", 0.5),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One contender in one phase. `asked` is how many requests the provider had for each answer."""
+
+    name: str
+    phase: str
+    per_s: float
+    cpu_us: float
+    answers: int
+    faults: int
+    asked: float
+    resident_mb: float
+    peak_mb: float
+    p50_ms: float
+    p99_ms: float
+    ttfb_p50_ms: float
+    ttfb_p99_ms: float
+    start_s: float
+    load_average: float
+    said: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def per_core(self) -> float:
+        """Answers for each second of CPU that the gateway spent."""
+        return 1e6 / self.cpu_us if self.cpu_us else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where everything is, and for how long it runs."""
+
+    folder: Path
+    seconds: float
+    in_front: bool
+
+    @contextlib.contextmanager
+    def process(
+        self, core: int, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A process on one core, in a session of its own, ended with all its children."""
+        log = (self.folder / f"{Path(command[0]).name}.log").open("ab")
+        cores = sorted(os.sched_getaffinity(0))
+        pinned = ["taskset", "-c", str(cores[0] if core == 0 else cores[-1]), *command]
+        child = subprocess.Popen(
+            pinned, stdout=log, stderr=log, env={**os.environ, **(environment or {})}, start_new_session=True
+        )
+        self.put_in_front(child.pid)
+        try:
+            yield child
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+            log.close()
+
+    def put_in_front(self, pid: int) -> None:
+        """Before everybody else on the machine, if that was asked for."""
+        if self.in_front:
+            Path(f"/proc/{pid}/autogroup").write_text("-19", encoding="ascii")
+
+    def provider(self, port: int = PROVIDER_PORT, delay_ms: int = 0) -> contextlib.AbstractContextManager[Any]:
+        """The mock."""
+        return self.process(0, [str(self.folder / "mock"), str(port), str(delay_ms), "50", "2", "1600"])
+
+    def load(self, port: int, request: Path, connections: int, rate: float = 0, warm_s: float = 1.0) -> dict[str, Any]:
+        """What the clients saw."""
+        cores = sorted(os.sched_getaffinity(0))
+        command = [str(self.folder / "load"), str(port), str(connections), str(self.seconds), str(warm_s), str(rate)]
+        child = subprocess.Popen(
+            ["taskset", "-c", str(cores[0]), *command, str(request)], stdout=subprocess.PIPE, start_new_session=True
+        )
+        self.put_in_front(child.pid)
+        out, _ = child.communicate()
+        return dict(json.loads(out))
+
+
+def build(folder: Path) -> None:
+    """Compile mock and load: in Python either would be slower than what it measures."""
+    compiler = shutil.which("cc")
+    if compiler is None or shutil.which("taskset") is None:
+        raise SystemExit("bench: needs a C compiler and taskset. Type next: apt-get install gcc libc6-dev util-linux")
+    for name in ("mock", "load"):
+        subprocess.run([compiler, "-O2", "-o", str(folder / name), str(HERE / f"{name}.c")], check=True)
+
+
+def request_file(path: Path, lines: Mapping[str, str], stream: bool) -> Path:
+    """One request of about 1.6 KB, as an app sends it; its user is a number that changes."""
+    messages = [
+        {"role": "system", "content": "You are the assistant of a bank. Be polite, concise and correct. " * 10},
+        {"role": "user", "content": "My card was charged twice for one order, please draft a reply to me. " * 9},
+    ]
+    body: dict[str, Any] = {
+        "model": ours.MODEL,
+        "messages": messages,
+        "temperature": 0.2,
+        "max_tokens": 600,
+        "user": "u-@@@@@@",
+        "metadata": {"tenant": "acme", "ticket": "48213"},
+    }
+    if stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    content = json.dumps(body).encode()
+    named = {"authorization": f"Bearer {ours.KEY}", "content-type": "application/json", **lines}
+    head = "".join(f"{name}: {value}\r\n" for name, value in {**named, "content-length": len(content)}.items())
+    path.write_bytes(f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n{head}\r\n".encode() + content)
+    return path
+
+
+def cpu_s(session: int) -> float:
+    """What all processes of a session have spent, in user and kernel mode."""
+    return sum((int(fields[11]) + int(fields[12])) * TICK_S for _, fields in _of_session(session))
+
+
+def resident_mb(session: int) -> float:
+    """What all processes of a session hold in memory."""
+    return sum(int(fields[21]) * PAGE_MB for _, fields in _of_session(session))
+
+
+def peak_mb(session: int) -> float:
+    """The most that they ever held."""
+    found = [Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid, _ in _of_session(session)]
+    return sum(int(text.partition("VmHWM:")[2].split()[0]) / 1024 for text in found if "VmHWM:" in text)
+
+
+def _of_session(session: int) -> Iterator[tuple[int, list[str]]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+                if int(fields[3]) == session:
+                    yield int(entry.name), fields
+
+
+def answered(port: int, raw: Path, patience_s: float) -> float:
+    """Seconds until a request is answered with 200."""
+    began = time.monotonic()
+    head, _, body = raw.read_bytes().partition(b"\r\n\r\n")
+    lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", body, lines)
+    why: object = "nothing"
+    while time.monotonic() - began < patience_s:
+        try:
+            with urllib.request.urlopen(asked, timeout=5):
+                return time.monotonic() - began
+        except (OSError, urllib.error.URLError) as error:
+            why = error
+        time.sleep(0.005)
+    raise SystemExit(f"bench: no answer on port {port} within {patience_s:g} s: {why}")
+
+
+def asked_so_far(port: int = PROVIDER_PORT) -> int:
+    """How many requests the provider has had."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats", timeout=10) as answer:
+        return int(json.load(answer)["requests"])
+
+
+def measure(bench: Bench, peer: Peer, phase: str, session: int, start_s: float, port: int = PROVIDER_PORT) -> Measured:
+    """One phase of a contender that runs."""
+    raw = request_file(bench.folder / "request", peer.lines, phase == "streams")
+    numbers = {"streams": peer.stream_connections, "paced": 512, "open": OPEN, "shadow": SHADOWED}
+    connections = numbers.get(phase, CONNECTIONS)
+    bench.load(peer.port, raw, connections, PACED_PER_S if phase == "paced" else 0, 0.5)
+    asked, spent, began = asked_so_far(port), cpu_s(session), time.monotonic()
+    got = bench.load(peer.port, raw, connections, PACED_PER_S if phase == "paced" else 0, 0.0)
+    took_s = time.monotonic() - began
+    count = max(1, got["answers"])
+    return Measured(
+        peer.name,
+        phase,
+        got["answers"] / took_s,
+        (cpu_s(session) - spent) / count * 1e6,
+        got["answers"],
+        got["not_200"] + got["broken"],
+        (asked_so_far(port) - asked) / count,
+        resident_mb(session),
+        peak_mb(session),
+        got["p50_us"] / 1000,
+        got["p99_us"] / 1000,
+        got["ttfb_p50_us"] / 1000,
+        got["ttfb_p99_us"] / 1000,
+        start_s,
+        os.getloadavg()[0],
+        counts(peer.port) if peer.name.startswith("midshift") else {},
+    )
+
+
+def counts(port: int) -> dict[str, float]:
+    """What our gateway says of itself: what was lost, and what became of the unseen answers."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"authorization": f"Bearer {ours.KEY}"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    found: dict[str, float] = {}
+    for line in lines:
+        name, _, value = line.rpartition(" ")
+        if match := _COUNTED.match(name):
+            key = ", ".join(re.findall(r'(?:kind|fate|reason|end)="([^"]*)"', match[1])) or match[1]
+            found[key] = found.get(key, 0.0) + float(value)
+    return found
+
+
+def run_peer(bench: Bench, peer: Peer, phases: Sequence[str]) -> list[Measured]:
+    """Every phase of one contender, in one life of it."""
+    wanted = [phase for phase in phases if phase in peer.phases]
+    if not wanted:
+        return []
+    with bench.provider(), contextlib.suppress(ChildProcessError):
+        raw = request_file(bench.folder / "first", peer.lines, stream=False)
+        with bench.process(1, peer.command, peer.environment) as child:
+            start_s = answered(peer.port, raw, 90.0)
+            return [measure(bench, peer, phase, child.pid, start_s) for phase in wanted]
+    return []
+
+
+def run_ours(bench: Bench, phases: Sequence[str]) -> list[Measured]:
+    """Ours: with a canary at 25 %, with a full shadow, and in front of a provider that takes half a second."""
+    found = []
+    for name, wanted, texts, share, shadow_share, delay_ms in (
+        ("midshift", ("plain", "streams", "paced"), 5, 0.25, 0.0, 0),
+        ("midshift", ("shadow",), 100, 0.0, 1.0, 0),
+        ("midshift", ("open",), 5, 0.25, 0.0, 500),
+    ):
+        todo = [phase for phase in wanted if phase in phases]
+        if not todo:
+            continue
+        port = SLOW_PORT if delay_ms else PROVIDER_PORT
+        product = Path(tempfile.mkdtemp(dir=bench.folder))
+        with contextlib.redirect_stdout(sys.stderr):
+            ours.prepare(product, port, texts, share, shadow_share)
+        peer = Peer(name, ours.command(product, OUR_PORT), OUR_PORT, todo, environment=ours.environment())
+        raw = request_file(bench.folder / "first", {}, stream=False)
+        with bench.provider(port, delay_ms), bench.process(1, peer.command, peer.environment) as child:
+            start_s = answered(OUR_PORT, raw, 60.0) - delay_ms / 1000
+            found += [measure(bench, peer, phase, child.pid, start_s, port) for phase in todo]
+        shutil.rmtree(product)
+    return found
+
+
+def run_direct(bench: Bench) -> Measured:
+    """The provider alone, paced: what latencies are compared with."""
+    peer = Peer("direct", ("none",), PROVIDER_PORT, ("paced",))
+    with bench.provider() as child:
+        answered(PROVIDER_PORT, request_file(bench.folder / "first", {}, stream=False), 10.0)
+        return replace(measure(bench, peer, "paced", child.pid, 0.0), cpu_us=0.0)
+
+
+def show(found: Sequence[Measured], direct: Measured | None) -> None:
+    """A table for each phase; ratios are to the last one that is not ours, by what a core carries."""
+    for phase in PHASES:
+        rows = [one for one in found if one.phase == phase]
+        if not rows:
+            continue
+        reference = next((one for one in rows if one.name.startswith("envoy")), rows[0])
+        print(f"\n{phase:<14}{'per core':>10}{'seen /s':>9}{'CPU us':>9}{'x ' + reference.name:>15}", end="")
+        print(f"{'asked':>7}{'faults':>7}{'p50 ms':>9}{'p99 ms':>9}{'ttfb':>8}{'MB':>6}{'start s':>9}{'load':>6}")
+        for one in rows:
+            print(
+                f"{one.name:<14}{one.per_core:10.0f}{one.per_s:9.0f}{one.cpu_us:9.1f}"
+                f"{one.per_core / reference.per_core:15.2f}{one.asked:7.2f}{one.faults:7d}{one.p50_ms:9.2f}"
+                f"{one.p99_ms:9.2f}{one.ttfb_p50_ms:8.2f}{one.resident_mb:6.0f}{one.start_s:9.2f}{one.load_average:6.1f}"
+            )
+            if direct is not None and phase == "paced":
+                print(f"{'':<14}added p50 {one.p50_ms - direct.p50_ms:.2f} ms, p99 {one.p99_ms - direct.p99_ms:.2f} ms")
+            if one.said:
+                print(
+                    f"{'':<14}" + ", ".join(f"{name} {value:.0f}" for name, value in sorted(one.said.items()) if value)
+                )
+
+
+def floors(found: Sequence[Measured], direct: Measured | None) -> list[tuple[str, float, float, bool]]:
+    """Name, measured, floor, and whether it holds, of each that was measured."""
+    own = {one.phase: one for one in found if one.name == "midshift"}
+    values = {phase: one.per_core for phase, one in own.items()}
+    if direct is not None and "paced" in own:
+        values["added p50 ms"] = own["paced"].p50_ms - direct.p50_ms
+        values["added p99 ms"] = own["paced"].p99_ms - direct.p99_ms
+    if "plain" in own:
+        values |= {"resident MB": own["plain"].resident_mb, "start s": own["plain"].start_s}
+    return [
+        (name, values[name], floor, values[name] <= floor if kind == "at_most" else values[name] >= floor)
+        for name, (kind, floor) in FLOORS.items()
+        if name in values
+    ]
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--phases", default=",".join(PHASES))
+    parser.add_argument("--in-front", action="store_true")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    phases = [phase for phase in PHASES if phase in given.phases.split(",")]
+    only = [name for name in given.only.split(",") if name]
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name), given.seconds, given.in_front)
+        build(bench.folder)
+        direct = run_direct(bench) if "paced" in phases else None
+        found = run_ours(bench, phases) if not only or "midshift" in only else []
+        for peer in peers(bench.folder, PROVIDER_PORT):
+            if only and peer.name.partition(" ")[0] not in only:
+                continue
+            if not peer.command:
+                print(f"{peer.name}: not measured here (not found)")
+                continue
+            try:
+                found += run_peer(bench, peer, phases)
+            except SystemExit as failed:
+                print(f"{peer.name}: not measured here ({failed})")
+    show(([direct] if direct is not None else []) + found, direct)
+    print()
+    for what, value, floor, holds in floors(found, direct):
+        print(f"{what:<14}{value:10.2f}   floor {floor:<8g} {'holds' if holds else 'DOES NOT HOLD'}")
+    if given.json is not None:
+        given.json.write_text(json.dumps([{**asdict(one), "per_core": one.per_core} for one in found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
