@@ -142,7 +142,7 @@ def test_a_cheaper_and_worse_candidate_is_called_a_regression(
 
     out = " ".join(capsys.readouterr().out.split())
     assert "G7 sonnet-4.6: cost down and quality down: a regression" in out
-    assert "Type next: midshift upgrade status" in out
+    assert "is no finding before its prompt was tuned. Type next: midshift retune" in out
 
 
 def test_an_effort_sweep_finds_the_cheapest_that_clears_every_gate(

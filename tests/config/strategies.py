@@ -258,6 +258,7 @@ def definitions(draw: st.DrawFn) -> Definitions:
         {item.name: item for item in environments},
         retirements=draw(st.dictionaries(RETIRING, st.dates(date(2000, 1, 1), date(2099, 12, 31)), max_size=2)),
         providers=dict(sorted(defined.items())),
+        graders=draw(st.sampled_from([(), ("shop.graders:is_polite",), ("a:b", "a:c")])),
     )
 
 

@@ -37,6 +37,14 @@ def test_nothing_new_is_no_change() -> None:
     assert [] == words(dict(FILES), {**FILES, "midshift.yaml": f"# hello\n{BASE}"})
 
 
+def test_code_that_may_run_as_a_grader_is_a_change_that_is_said() -> None:
+    """Whoever applies a pull request must see that it lets code run."""
+    allowed = {**FILES, "midshift.yaml": f"{BASE}graders: ['shop.graders:is_polite']\n"}
+
+    assert ["graders: shop.graders:is_polite: may run"] == words(dict(FILES), allowed)
+    assert ["graders: shop.graders:is_polite: may run no more"] == words(allowed, dict(FILES))
+
+
 def test_a_first_apply_names_what_will_serve() -> None:
     """There is nothing to guard yet."""
     assert [f"support: new, served by variants/a.yaml [{id_of(dict(FILES))[:12]}]"] == words(None, dict(FILES))

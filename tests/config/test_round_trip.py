@@ -31,7 +31,8 @@ def test_definitions_are_read_back_as_they_were_written(written: Definitions) ->
 @settings(max_examples=30)
 def test_a_stored_content_gives_its_definition_back(written: Definitions) -> None:
     """An apply compares with what was applied months ago, from the store alone."""
-    restored = config.restored([*(config.content(item) for item in written), config.providers_content(written)])
+    others = [config.providers_content(written), config.graders_content(written)]
+    restored = config.restored([*(config.content(item) for item in written), *others])
 
     assert written.workloads == restored.workloads
     assert written.providers == restored.providers

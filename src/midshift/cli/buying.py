@@ -20,7 +20,7 @@ from midshift.domain.paid_call import CallKey, Ending, Purchase, Result
 from midshift.domain.variant import Variant
 from midshift.errors import MidshiftError, UsageError
 from midshift.evals import pairing, runner
-from midshift.evals.grading import Grading
+from midshift.evals.grading import Bench, Grading
 from midshift.evals.pairing import Pair, Plan
 from midshift.evals.requests import Line
 from midshift.evals.runner import Found, Progress
@@ -77,18 +77,14 @@ async def buy(plan: Plan, grading: Grading, shop: Shop, terms: Terms, show: Show
         UsageError: for a cap that cannot be kept, because a cost is unknown.
     """
     lines = [*plan.lines, *(bench.line for bench in grading.benches)]
-    desks = {
-        name: Desk(shop.transports[name], terms.limits, shop.clock, SystemRandom().random)
-        for name in {line.variant.provider for line in lines}
-    }
-    buyer = Buyer(shop.calls, desks, shop.till, Budget(terms.cap_usd), shop.clock, terms.on_unknown, shop.under_way)
+    buyer = _buyer(lines, shop, terms)
     found = runner.missing(plan, buyer)
     _require_decided(found.held, terms)
     if found.missing:
         require_bounded(lines, shop.till, terms)
     buyer.budget.spent_usd = found.spent_usd + found.open_usd
     progress = Progress(needed=plan.calls, done=plan.calls - len(found.missing))
-    concurrency = dict.fromkeys(desks, terms.limits.concurrency)
+    concurrency = dict.fromkeys(shop.transports, terms.limits.concurrency)
     with stoppable(progress), shown(progress, buyer.budget, show):
         await runner.run(found.missing, buyer, concurrency, progress)
         left = await _judges(plan, grading, buyer, concurrency, progress)
@@ -97,6 +93,39 @@ async def buy(plan: Plan, grading: Grading, shop: Shop, terms: Terms, show: Show
     _require_decided(left.held, terms)
     _require_whole(progress, terms)
     return progress
+
+
+async def buy_verdicts(
+    pairs: Sequence[Pair], benches: Sequence[Bench], shop: Shop, terms: Terms, show: Show | None = None
+) -> Progress:
+    """Ask judges about pairs whose answers are there: what the ledger lacks, each call once.
+
+    Raises:
+        Undecided, Unfinished, CapReached, UsageError: as `buy`.
+    """
+    lines = [bench.line for bench in benches]
+    buyer = _buyer(lines, shop, terms)
+    found = runner.unjudged(pairs, benches, buyer)
+    _require_decided(found.held, terms)
+    if found.missing:
+        require_bounded(lines, shop.till, terms)
+    buyer.budget.spent_usd = found.spent_usd + found.open_usd
+    progress = Progress(needed=len(found.missing) + found.finished, done=found.finished)
+    with stoppable(progress), shown(progress, buyer.budget, show):
+        await runner.run(found.missing, buyer, dict.fromkeys(shop.transports, terms.limits.concurrency), progress)
+    if progress.held:
+        left = [(job.key, one) for job in found.missing if (one := _unknown(shop.calls, job.key)) is not None]
+        _require_decided(left, terms)
+    _require_whole(progress, terms)
+    return progress
+
+
+def _buyer(lines: Sequence[Line], shop: Shop, terms: Terms) -> Buyer:
+    desks = {
+        name: Desk(shop.transports[name], terms.limits, shop.clock, SystemRandom().random)
+        for name in {line.variant.provider for line in lines}
+    }
+    return Buyer(shop.calls, desks, shop.till, Budget(terms.cap_usd), shop.clock, terms.on_unknown, shop.under_way)
 
 
 async def _judges(

@@ -8,16 +8,19 @@ Elsewhere: buying (buying), the verdicts (compare), cost and guards (domain.bake
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from midshift import config
-from midshift.cli import buying, prices
+from midshift.cli import buying, functions, judging, prices
 from midshift.cli.buying import Shop, Terms
 from midshift.cli.choosing import candidate_of, defined, require_suite
 from midshift.cli.egress import approved
@@ -26,10 +29,11 @@ from midshift.cli.pages import require_folder
 from midshift.cli.project import Target
 from midshift.cli.system import SystemClock
 from midshift.config import files, suite_files
+from midshift.domain.suite import SliceRole
 from midshift.domain.variant import Variant
 from midshift.errors import ConfigError, UsageError
 from midshift.evals import suite_file
-from midshift.evals.graders import BY_NAME, compiled
+from midshift.evals.graders import BY_NAME, Function, compiled
 from midshift.evals.grading import Bench, Grading, Judge
 from midshift.evals.judges import from_suite
 from midshift.evals.pairing import Plan
@@ -42,6 +46,10 @@ from midshift.providers.http.settings import Upstream
 from midshift.providers.paid.buyer import OnUnknown
 from midshift.providers.paid.pace import Limits
 from midshift.providers.paid.till import Till
+from midshift.reports.text import visible
+
+if TYPE_CHECKING:
+    from midshift.cli.eval_report import Wanted
 
 EVALS, LEDGER = "evals", "calls.sqlite"
 JUDGED = ("rubric", "pairwise")
@@ -69,6 +77,11 @@ class Options:
     offline_from: Path | None = None
     prices: Path | None = None
     approve_data: str | None = None
+    approved: frozenset[str] = frozenset()
+    """Providers that the upgrade holds an approval for."""
+    allow_floating: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Guards that a person stepped over: who and why, by code."""
     html: Path | None = None
     as_json: bool = False
 
@@ -113,17 +126,20 @@ def carried_out(target: Target, subject: Subject, options: Options, environment:
     judges = judges_of(target, subject, options, suite)
     asked = [*(one.variant for one in (subject.incumbent, *subject.candidates)), *(variant for _, variant in judges)]
     upstreams = upstreams_of(target, subject, asked, environment)
+    for said in stand_ins(subject.definitions, upstreams, environment):
+        sys.stderr.write(f"midshift: {visible(said)}\n")
     lines = tuple(lines_of(subject, asked, options, upstreams, environment))
     plan = Plan(suite.cases, options.trials, lines[: 1 + len(subject.candidates)])
     benches = tuple(Bench(judge, line) for (judge, _), line in zip(judges, lines[len(plan.lines) :], strict=True))
-    grading = grading_of(options, suite, benches)
+    grading = grading_of(options, suite, benches, functions_of(target, subject, suite))
     vendors = {name: provider.vendor for name, provider in subject.definitions.providers.items()}
     till = Till(prices.book(prices.Where(target, options.state, options.prices), vendors), clock.now())
     with opened(options) as calls:
         bought = 0
         if options.offline_from is None:
             bought = _bought(plan, grading, calls, till, terms, upstreams, environment)
-        return _judged(subject, options, plan, grading, calls, till.book_id, bought)
+        wanted = _wanted(target, subject, options, suite, [variant for _, variant in judges], bought)
+        return _judged(wanted, options, plan, grading, calls, till.book_id)
 
 
 def _named(target: Target, to: str) -> Named:
@@ -184,7 +200,12 @@ def suite_of(target: Target, subject: Subject, options: Options) -> Suite:
 
 
 def judges_of(target: Target, subject: Subject, options: Options, suite: Suite) -> list[tuple[Judge, Variant]]:
-    """The judges of the suite, each with the model that is asked: `judge` of its grader, or --judge in its place."""
+    """The judges of the suite, each with the model that is asked: `judge` of its grader, or --judge in its place.
+
+    Raises:
+        UsageError: for a judge without a model.
+        ConfigError: for one that may see no data, or may change under the eval.
+    """
     from midshift.cli.egress import approved
 
     if options.grader is not None:
@@ -200,12 +221,24 @@ def judges_of(target: Target, subject: Subject, options: Options, suite: Suite) 
                 "Type next: --judge VARIANT_FILE, or `judge: variants/NAME.yaml` at its grader"
             )
         variant = candidate_of(target, named)
-        approved(subject.definition, subject.definitions, variant, options.approve_data)
+        if variant.provider not in options.approved:
+            approved(subject.definition, subject.definitions, variant, options.approve_data)
+        judging.pin_of(variant, subject.definitions, options.allow_floating)
         found.append((judge, variant))
     return found
 
 
-def grading_of(options: Options, suite: Suite, benches: tuple[Bench, ...]) -> Grading:
+def functions_of(target: Target, subject: Subject, suite: Suite) -> dict[str, Function]:
+    """The Python functions that the suite grades with, of those that the definitions allow."""
+    return functions.functions(target.main.parent, subject.definitions.graders, suite)
+
+
+def grading_of(
+    options: Options,
+    suite: Suite,
+    benches: tuple[Bench, ...],
+    python: Mapping[str, Function] = MappingProxyType({}),
+) -> Grading:
     """The graders of the suite, or the one that was named; nothing is bought that nobody would judge."""
     if options.grader is not None:
         if options.grader not in BY_NAME:
@@ -218,7 +251,7 @@ def grading_of(options: Options, suite: Suite, benches: tuple[Bench, ...]) -> Gr
             f"{suite.name}: found no graders, expected some: answers would be bought that nobody judges. Type next: "
             f"--grader {next(iter(BY_NAME))}, or `graders` in the cases"
         )
-    return Grading(compiled(suite), benches)
+    return Grading(compiled(suite, python), benches)
 
 
 def upstreams_of(
@@ -229,6 +262,19 @@ def upstreams_of(
 
     names = {variant.provider for variant in asked}
     return upstreams(subject.definitions, names, (), environment, target.main.parent)
+
+
+def stand_ins(definitions: config.Definitions, asked: Iterable[str], environment: Mapping[str, str]) -> list[str]:
+    """What to say of vendors for whom a server of this machine answers: its figures are not theirs."""
+    from midshift.cli.upstreams import override, variable
+
+    found = {name: override(name, environment) for name in sorted(asked)}
+    vendors = {name: provider.vendor for name in found if (provider := definitions.provider(name)) is not None}
+    return [
+        f"STAND-IN: {url} answers for provider {name!r} ({variable(name)}_URL), not the vendor; every figure is its own"
+        for name, url in found.items()
+        if url is not None and vendors.get(name) != "simulated"
+    ]
 
 
 def lines_of(
@@ -300,22 +346,32 @@ def _bought(
     return uvloop.run(buy())
 
 
-def _judged(
-    subject: Subject, options: Options, plan: Plan, grading: Grading, calls: PaidCalls, book: str, bought: int
-) -> int:
+def _wanted(
+    target: Target, subject: Subject, options: Options, suite: Suite, judges: Sequence[Variant], bought: int
+) -> Wanted:
     """Only now are numerics loaded."""
     from midshift.cli import eval_report
 
-    clock = SystemClock()
     workload = subject.definition.workload
-    wanted = eval_report.Wanted(
+    known = {part.name for part in workload.slices}
+    watch = {name for name, note in suite.slices.items() if note.role is SliceRole.WATCH and name not in known}
+    return eval_report.Wanted(
         workload=workload,
         names=(subject.incumbent.name, *(one.name for one in subject.candidates)),
-        folder=eval_report.folder_of(options.state, workload.name, clock.now()),
+        folder=eval_report.folder_of(options.state, workload.name, SystemClock().now()),
         ledger=options.offline_from or options.state / EVALS / LEDGER,
         bought=bought,
         is_evidence=options.suite is None and options.limit is None and options.offline_from is None,
+        home=target.main.parent,
+        watch=frozenset(watch),
+        overrides=options.overrides,
+        pins={one.id: judging.pin_of(one, subject.definitions, options.allow_floating) for one in judges},
         html=options.html,
         as_json=options.as_json,
     )
-    return eval_report.judged(wanted, plan, grading, calls, book, clock, options.state)
+
+
+def _judged(wanted: Wanted, options: Options, plan: Plan, grading: Grading, calls: PaidCalls, book: str) -> int:
+    from midshift.cli import eval_report
+
+    return eval_report.judged(wanted, plan, grading, calls, book, SystemClock(), options.state)

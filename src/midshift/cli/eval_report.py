@@ -10,15 +10,15 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from midshift.cli import compare
+from midshift.cli import compare, findings, judging
 from midshift.cli.buying import Taken, write_pairs
 from midshift.cli.compare import EXIT_CODES
 from midshift.cli.project import write_whole
@@ -28,7 +28,7 @@ from midshift.domain.bakeoff import Contender, Economy
 from midshift.domain.cost import UnitPrices
 from midshift.domain.cost_split import CostSplit, Spend, spend, split
 from midshift.domain.evidence import EvalEvidence
-from midshift.domain.gate import Decision
+from midshift.domain.gate import Decision, decide
 from midshift.domain.paid_call import CallKey, PricedBy, Result
 from midshift.domain.suite import SliceRole
 from midshift.domain.variant import Variant
@@ -51,7 +51,11 @@ COMPARISON, CALLS = "eval.json", "calls.json"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to judge: the workload, the names of the incumbent and of each candidate, and where to put what."""
+    """What to judge: the workload, the names of the incumbent and of each candidate, and where to put what.
+
+    `home` is the user's repository. `watch` are slices that only the suite speaks of, `overrides` the guards that a
+    person stepped over, `pins` says of judges' variants, by id, whether they stay what they are.
+    """
 
     workload: Workload
     names: tuple[str, ...]
@@ -59,6 +63,10 @@ class Wanted:
     ledger: Path
     bought: int
     is_evidence: bool
+    home: Path
+    watch: frozenset[str] = frozenset()
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
     html: Path | None = None
     as_json: bool = False
 
@@ -67,7 +75,7 @@ def judged(wanted: Wanted, plan: Plan, grading: Grading, calls: PaidCalls, book:
     """Judge every candidate, write the run's files, report; gives the exit code of the best one."""
     _require_whole(plan, grading, calls)
     wanted.folder.mkdir(parents=True, exist_ok=True)
-    found = _bakeoff(wanted, plan, grading, calls, book, clock)
+    found = _with_findings(wanted, _bakeoff(wanted, plan, grading, calls, book, clock, state), clock)
     _write(wanted, found, plan, grading, calls, book)
     kept = [StateFolder(state, clock).write_eval(evidence(one)) for one in found.candidates if wanted.is_evidence]
     _show(wanted, found, kept)
@@ -116,13 +124,20 @@ def _all_keys(plan: Plan, grading: Grading, calls: PaidCalls) -> Iterator[tuple[
     yield from judge_keys(plan, grading, calls)
 
 
-def _bakeoff(wanted: Wanted, plan: Plan, grading: Grading, calls: PaidCalls, book: str, clock: Clock) -> Bakeoff:
+def _bakeoff(
+    wanted: Wanted, plan: Plan, grading: Grading, calls: PaidCalls, book: str, clock: Clock, state: Path
+) -> Bakeoff:
     candidates, first, comparison = [], None, None
+    billed = judging.bills(plan, grading, calls)
     for name, line in zip(wanted.names[1:], plan.lines[1:], strict=True):
         file = wanted.folder / f"{_slug(name)}.jsonl"
         names = wanted.names[0], name
         taken = write_pairs(plan, line, calls, grading, file, names)
-        comparison = compare.compare(_options(file, names, wanted.workload), clock)
+        comparison = replace(
+            compare.compare(_options(file, names, wanted), clock),
+            judges=judging.notes(plan, line, grading, calls, billed, wanted.pins, state),
+        )
+        comparison = _after_stage_two(wanted, comparison, line.variant)
         first = first or taken[0]
         candidates.append(_candidate(comparison, taken, (plan.incumbent.variant, line.variant), name, wanted))
     assert first is not None and comparison is not None
@@ -141,6 +156,27 @@ def _bakeoff(wanted: Wanted, plan: Plan, grading: Grading, calls: PaidCalls, boo
     )
 
 
+def _after_stage_two(wanted: Wanted, comparison: Comparison, candidate: Variant) -> Comparison:
+    """The same verdicts, and a ruling that knows whether re-tuning is still an answer."""
+    tried = findings.stage_two(wanted.home, wanted.workload.name, candidate)
+    if tried is None or not comparison.scores:
+        return comparison
+    return replace(comparison, ruling=decide(comparison.scores, tried.retuning))
+
+
+def _with_findings(wanted: Wanted, found: Bakeoff, clock: Clock) -> Bakeoff:
+    """The same, with a finding on record for every candidate that is worse and has been through stage two."""
+    made = []
+    for one in found.candidates:
+        if wanted.is_evidence and one.comparison.ruling.decision is Decision.STOP:
+            name, day = wanted.workload.name, clock.now().date()
+            tried = findings.stage_two(wanted.home, name, one.variant)
+            path = findings.record(wanted.home, one, name, day, tried, found.spent_usd)
+            one = replace(one, finding=path)
+        made.append(one)
+    return replace(found, candidates=made)
+
+
 def _candidate(
     comparison: Comparison, taken: tuple[Taken, Taken], variants: tuple[Variant, Variant], name: str, wanted: Wanted
 ) -> Candidate:
@@ -152,14 +188,15 @@ def _candidate(
         report.quality(comparison, True),
         economies[1],
         ruling.decision,
-        bakeoff.guards(ruling.decision, is_worse, variants, economies),
+        bakeoff.overridden(bakeoff.guards(ruling.decision, is_worse, variants, economies), wanted.overrides),
         bakeoff.over_budget(wanted.workload.budgets, economies[1]),
     )
     return Candidate(contender, variants[1], comparison, _split(taken), comparison.file)
 
 
-def _options(file: Path, names: tuple[str, str], workload: Workload) -> compare.Options:
-    watched = tuple(part.name for part in workload.slices if part.role is SliceRole.WATCH)
+def _options(file: Path, names: tuple[str, str], wanted: Wanted) -> compare.Options:
+    workload = wanted.workload
+    watched = tuple(part.name for part in workload.slices if part.role is SliceRole.WATCH) + tuple(wanted.watch)
     return compare.Options(file, *names, margin=str(workload.margin), watch=_present(watched, file))
 
 
@@ -247,6 +284,9 @@ def _show(wanted: Wanted, found: Bakeoff, kept: Sequence[Path]) -> None:
     sys.stdout.write(f"pairs, comparison and calls: {visible(str(wanted.folder))}\n")
     for path in kept:
         sys.stdout.write(f"kept for the controller: {visible(str(path))}\n")
+    for one in found.candidates:
+        if one.finding is not None:
+            sys.stdout.write(f"finding: {visible(str(wanted.home / one.finding))}\n")
     sys.stdout.write(_next(found) + "\n")
 
 
@@ -257,7 +297,13 @@ def _next(found: Bakeoff) -> str:
         f"midshift compare {_quoted(first.pairs)} --incumbent {_quoted(first.comparison.incumbent)} "
         f"--candidate {_quoted(first.comparison.candidate)}"
     )
-    return f"Type next: midshift upgrade status {visible(found.workload)}, or to judge the same pairs again: {pairs}"
+    again = f"or to judge the same pairs again: {pairs}"
+    if best is None and first.comparison.ruling.decision is Decision.RETUNE:
+        return (
+            "That the new model is worse is no finding before its prompt was tuned. Type next: midshift retune "
+            f"{visible(found.workload)} --to VARIANT_FILE --reflection PROVIDER/MODEL --max-usd X, {again}"
+        )
+    return f"Type next: midshift upgrade status {visible(found.workload)}, {again}"
 
 
 def _quoted(text: str) -> str:

@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as leaving:
         return int(leaving.exit_code)
     except typer.TyperException as error:
-        return _complain(f"{error.format_message().rstrip('.')}. Type next: midshift --help", 2)
+        return _complain(f"{error.format_message().rstrip('.')}. Type next: {_help_for(error)}", 2)
     except (typer.Abort, KeyboardInterrupt):
         return _complain("interrupted", 4)
     except BrokenPipeError:
@@ -56,12 +56,33 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         if error.filename is None:
             return _complain(f"{error.strerror or error}", 4)
-        return _complain(f"{error.filename}: {error.strerror}", 2)
+        return _complain(_of_file(error), 2)
     except Exception as error:  # noqa: BLE001 - the fence: Python's exit code for a crash is 1, which means "retune"
         for line in "".join(traceback.format_exception(error)).splitlines():
             _complain(line, 4)
         return _complain("this is a fault of midshift, not of your files: please report the lines above", 4)
     return result if isinstance(result, int) else 0
+
+
+def _help_for(error: typer.TyperException) -> str:
+    """The help of the command that was typed, or of midshift."""
+    names, context = list[str](), getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        names, context = [str(context.info_name), *names], context.parent
+    return " ".join(["midshift", *names, "--help"])
+
+
+def _of_file(error: OSError) -> str:
+    path = Path(str(error.filename))
+    match error:
+        case FileNotFoundError():
+            return f"{path}: found no such file or folder, expected one that is there. Type next: ls {path.parent}"
+        case IsADirectoryError():
+            return f"{path} is a folder, expected a file. Type next: ls {path}"
+        case PermissionError():
+            return f"{path}: {error.strerror}, expected to be let in. Type next: ls -ld {path}"
+        case _:
+            return f"{path}: {error.strerror}"
 
 
 def _complain(message: str, exit_code: int) -> int:
@@ -85,6 +106,8 @@ prices_app = typer.Typer(help="What models cost, and who says so.", no_args_is_h
 app.add_typer(prices_app, name="prices")
 models_app = typer.Typer(help="What kind of id each model has, and the pin to use.", invoke_without_command=True)
 app.add_typer(models_app, name="models")
+judge_app = typer.Typer(help="Hold judges against people.", no_args_is_help=True)
+app.add_typer(judge_app, name="judge")
 suite_app = typer.Typer(help="Build, check and exchange the suites that upgrades are judged by.", no_args_is_help=True)
 app.add_typer(suite_app, name="suite")
 
@@ -115,6 +138,11 @@ AllowFloating = Annotated[
 ApproveData = Annotated[
     str | None,
     typer.Option(metavar="WHY", help="Let the data go to a vendor or region outside its list, by --who and for this."),
+]
+
+FloatingJudge = Annotated[
+    str | None,
+    typer.Option("--allow-floating", metavar="WHY", help="Ask a judge whose model may change under it, for this."),
 ]
 
 CONFIG = Path("midshift.yaml")
@@ -401,7 +429,10 @@ def preflight(
     to: Annotated[str | None, typer.Option(metavar="VARIANT_FILE", help="The candidate.")] = None,
     requests: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Recorded requests, one a line: trace lines, bare bodies, paired outputs."),
+        typer.Option(
+            metavar="FILE|DIR|record",
+            help="Recorded requests, one a line; or what gateways captured: a state folder, or 'record' for --state.",
+        ),
     ] = None,
     overrides: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What you know better about models and fields, as YAML.")
@@ -472,6 +503,7 @@ def evaluate(
         Path | None, typer.Option(metavar="LEDGER", help="Ask nobody: judge what this ledger holds.")
     ] = None,
     approve_data: ApproveData = None,
+    allow_floating: FloatingJudge = None,
     config: Config = CONFIG,
     state: State = STATE,
     prices: Annotated[
@@ -505,6 +537,7 @@ def evaluate(
         offline_from=offline_from,
         prices=prices,
         approve_data=approve_data,
+        allow_floating=allow_floating,
         html=html,
         as_json=as_json,
     )
@@ -618,6 +651,15 @@ def upgrade_eval(
     grader: Annotated[
         str | None, typer.Option(metavar="NAME", help="exact or contains, for a suite that names no graders.")
     ] = None,
+    judge: Annotated[
+        str | None, typer.Option(metavar="VARIANT_FILE", help="Who judges, in place of the suite's own judges.")
+    ] = None,
+    allow_floating: FloatingJudge = None,
+    override: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="G7|G8 WHY", help="Step over a guard of the eval; --who and this stay on record."),
+    ] = None,
+    who: Annotated[str | None, typer.Option(metavar="NAME", help="Who steps over it.")] = None,
     config: Config = CONFIG,
     env: Env = None,
     store: Store = None,
@@ -639,8 +681,14 @@ def upgrade_eval(
     """Run the suite on both variants, at their providers, and keep the result for the controller."""
     from midshift.cli import project, upgrade
 
-    terms = {"max_usd": max_usd, "rebuy_unknown": rebuy_unknown, "skip_unknown": skip_unknown}
-    options = upgrade.EvalOptions(workload, grader, state, html, as_json, terms)
+    terms = {
+        "max_usd": max_usd,
+        "rebuy_unknown": rebuy_unknown,
+        "skip_unknown": skip_unknown,
+        "judge": judge,
+        "allow_floating": allow_floating,
+    }
+    options = upgrade.EvalOptions(workload, grader, state, html, as_json, override, who, terms)
     raise typer.Exit(upgrade.evaluate(project.Target(config, env, store), options))
 
 
@@ -762,6 +810,38 @@ def upgrade_resume(workload: Workload, who: Who, config: Config = CONFIG, env: E
     from midshift.cli import project, upgrade
 
     raise typer.Exit(upgrade.resume(project.Target(config, env, store), workload, who))
+
+
+@judge_app.command("calibrate")
+def judge_calibrate(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite's file, or the workload that has it.")],
+    labels: Annotated[
+        Path, typer.Option(metavar="FILE", help="Answers with people's grades: {id, text, score, label} a line.")
+    ],
+    judge: Annotated[
+        str | None, typer.Option(metavar="VARIANT_FILE", help="Who judges, in place of the suite's own judges.")
+    ] = None,
+    workload: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose data the suite holds, where its file does not say.")
+    ] = None,
+    max_usd: Annotated[
+        str | None, typer.Option(metavar="X", help="The most it may cost in all; kept before each call, not after.")
+    ] = None,
+    approve_data: ApproveData = None,
+    allow_floating: FloatingJudge = None,
+    config: Config = CONFIG,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a judge about answers that people have graded; every later eval prints how far they agree."""
+    from midshift.cli import calibrating, project
+    from midshift.cli.eval import Options
+
+    options = Options(
+        state, judge=judge, max_usd=max_usd, approve_data=approve_data, allow_floating=allow_floating, as_json=as_json
+    )
+    wanted = calibrating.Wanted(suite, labels, options, workload)
+    raise typer.Exit(calibrating.run(project.Target(config), wanted))
 
 
 @serve_app.command("controller")

@@ -436,6 +436,9 @@ def _record(
         records.append(
             Definition(config.PROVIDERS, config.digest(config.PROVIDERS, content), content, now, who, commit)
         )
+    if definitions.graders or old.graders:
+        content = config.graders_content(definitions)
+        records.append(Definition(config.GRADERS, config.digest(config.GRADERS, content), content, now, who, commit))
     # A new workload always brings its row, so that the store refuses one that came back with another incumbent.
     first = [
         Route(item.name, item.incumbent.variant.id, 1)

@@ -20,6 +20,7 @@ from midshift.cli.choosing import candidate_of, defined, require_suite
 from midshift.cli.egress import approved, require_approved, waiver_of
 from midshift.cli.project import Target, applied, applied_one, named, say
 from midshift.cli.system import SystemClock
+from midshift.domain.bakeoff import G7, G8
 from midshift.domain.upgrade import (
     CANARY_PINS,
     FLOATING,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from midshift.reports.status import Position
     from midshift.store.sql import SqlStore
 
+OVERRIDABLE = (G7, G8)
 _PEOPLE = "person"
 _TRIES = 5
 _REDRAW_S = 1.0
@@ -316,10 +318,10 @@ def _require_waivable(store: SqlStore, upgrade: Upgrade, what: str, state: Path)
     names |= {*found.unproven, *found.regressed} if found is not None else set()
     kind = what.split(":")[1] if what.startswith("drift:") else ""
     names |= {CANARY_PINS} if upgrade.is_waived(FLOATING) else set()
-    if what not in {"shadow", "coverage", *names} and kind not in tuple(DriftKind):
+    if what not in {"shadow", "coverage", *OVERRIDABLE, *names} and kind not in tuple(DriftKind):
         raise UsageError(
             f"{what!r} is nothing that can be waived, expected a slice ({', '.join(sorted(names))}), coverage, shadow, "
-            f"or drift:KIND[:METRIC] with a kind of {', '.join(DriftKind)}. "
+            f"{', '.join(OVERRIDABLE)}, or drift:KIND[:METRIC] with a kind of {', '.join(DriftKind)}. "
             f"Type next: midshift upgrade status {upgrade.workload}"
         )
 
@@ -466,6 +468,8 @@ class EvalOptions:
     state: Path
     html: Path | None = None
     as_json: bool = False
+    override: tuple[str, str] | None = None
+    who: str | None = None
     terms: Mapping[str, Any] = field(default_factory=dict)
     """Further options of `midshift eval`, by name."""
 
@@ -475,36 +479,34 @@ def evaluate(target: Target, options: EvalOptions, environment: Mapping[str, str
     from midshift.cli import eval as command
 
     with target.open_store() as store:
-        upgrade = _active(store, options.workload)
+        upgrade = _overridden(store, options)
         definition, definitions = applied_one(store, options.workload), applied(store)
         incumbent, candidate = (
             command.Named(named(store, one), store.variant(one)) for one in (upgrade.incumbent, upgrade.candidate)
         )
         require_approved(definition, definitions, upgrade, candidate.variant)
     subject = command.Subject(definition, definitions, incumbent, (candidate,))
-    asked = command.Options(options.state, grader=options.grader, html=options.html, as_json=options.as_json)
+    asked = command.Options(
+        options.state,
+        grader=options.grader,
+        html=options.html,
+        as_json=options.as_json,
+        overrides={one.what: f"{one.who}: {one.why}" for one in upgrade.waivers if one.what in OVERRIDABLE},
+        approved=frozenset(one.what.removeprefix("data:") for one in upgrade.waivers if one.what.startswith("data:")),
+    )
     return command.carried_out(target, subject, replace(asked, **options.terms), environment)
 
 
-def suite_lines(target: Target, definition: config.Definition) -> Path:
-    """The file of JSON lines that holds the cases: the suite itself, or the one that its YAML names."""
-    if definition.suite_path is None:
-        raise ConfigError(
-            f"workload {definition.name!r} has no suite, expected one. Type next: "
-            f"suite: suites/{definition.name}.jsonl, in midshift.yaml"
+def _overridden(store: SqlStore, options: EvalOptions) -> Upgrade:
+    """The upgrade, with the guard that a person steps over now on its record."""
+    upgrade = _active(store, options.workload)
+    if options.override is None:
+        return upgrade
+    code, why = options.override
+    if code not in OVERRIDABLE:
+        raise UsageError(
+            f"--override {code!r}: expected a guard of the eval, {' or '.join(OVERRIDABLE)}. "
+            f"Type next: --override {OVERRIDABLE[0]} 'WHY' --who NAME"
         )
-    path = target.main.parent / definition.suite_path
-    if path.suffix not in (".yaml", ".yml"):
-        return path
-    from midshift.config import tree
-    from midshift.config.problems import Report
-    from midshift.config.tree import Fields, Scalar
-
-    root = tree.read(definition.suite_path, path.read_text(encoding="utf-8-sig"), Report())
-    cases = root.get("cases") if isinstance(root, Fields) else None
-    if not isinstance(cases, Scalar):
-        raise ConfigError(
-            f"{definition.suite_path}: found cases that are written in it, expected the name of a file of JSON lines. "
-            "Type next: cases: NAME.jsonl"
-        )
-    return path.parent / cases.text
+    _require_who(Event(Kind.WAIVED, upgrade.entered, options.who or "", why, code))
+    return _say_to(store, options.workload, lambda at, _: Event(Kind.WAIVED, at, options.who or "", why, code))

@@ -30,14 +30,15 @@ from midshift.config.definitions import (
     Unreadable,
     VariantFile,
 )
-from midshift.config.dumping import content, dump, providers_content, restored
+from midshift.config.dumping import content, dump, graders_content, providers_content, restored
 from midshift.config.editors import schema, variant_schema
-from midshift.config.entries import PROVIDERS, PROVIDERS_FORMAT, digest
+from midshift.config.entries import GRADERS, PROVIDERS, PROVIDERS_FORMAT, digest
 from midshift.config.files import load, load_variant
 from midshift.config.problems import InvalidConfig, Place, Problem
 from midshift.config.shelf import decoded
 
 __all__ = [
+    "GRADERS",
     "MAIN",
     "PROVIDERS",
     "PROVIDERS_FORMAT",
@@ -64,6 +65,7 @@ __all__ = [
     "decoded",
     "difference",
     "dump",
+    "graders_content",
     "guard",
     "load",
     "load_variant",

@@ -124,6 +124,7 @@ def _definitions(shelf: Shelf, main: str) -> Definitions | None:
         MappingProxyType(environments),
         retirements=MappingProxyType(retirements),
         providers=MappingProxyType(defined),
+        graders=tuple(sorted(set(document.graders))),
     )
 
 

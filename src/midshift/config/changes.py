@@ -79,7 +79,8 @@ def difference(
         for name in names
         for change in _of_workload(before.workloads.get(name), new.workloads.get(name), serving.get(name))
     ]
-    return Difference((*found, *_moved(before, new, serving), *_provider_changes(before, new)))
+    others = (*_moved(before, new, serving), *_provider_changes(before, new), *_grader_changes(before, new))
+    return Difference((*found, *others))
 
 
 def guard(found: Difference, bypass: Bypass | None = None) -> None:
@@ -174,6 +175,13 @@ def _provider_changes(old: Definitions, new: Definitions) -> Iterator[Change]:
         served = [item for item in new if item.incumbent.variant.provider == name and item.name in old.workloads]
         refusal = _other_vendor(served[0], before, after) if served and before.vendor != after.vendor else None
         yield Change("providers", f"{name}: {words}", refusal)
+
+
+def _grader_changes(old: Definitions, new: Definitions) -> Iterator[Change]:
+    """Which code may run as a grader: whoever applies it should see it."""
+    for name in sorted({*old.graders, *new.graders}):
+        if name not in old.graders or name not in new.graders:
+            yield Change("graders", f"{name}: {'may run' if name in new.graders else 'may run no more'}")
 
 
 def _said(provider: Provider) -> Plain:

@@ -127,13 +127,15 @@ class Definition:
 class Definitions:
     """Everything that a product's files define: definitions by workload, environments and providers by name.
 
-    `retirements` are shutdown dates that the user knows, by model.
+    `retirements` are shutdown dates that the user knows, by model. `graders` are the Python functions that suites may
+    name, in the order of their names.
     """
 
     workloads: Mapping[str, Definition]
     environments: Mapping[str, Environment] = field(default_factory=dict)
     retirements: Mapping[ModelName, date] = field(default_factory=dict)
     providers: Mapping[str, Provider] = field(default_factory=dict)
+    graders: tuple[str, ...] = ()
 
     def provider(self, name: str) -> Provider | None:
         """A provider that is defined, or the known vendor of that name; None if it is neither."""

@@ -20,6 +20,7 @@ from midshift.config.values import (
     Document,
     Duration,
     FilePath,
+    FunctionName,
     HeaderName,
     Language,
     ModelId,
@@ -330,6 +331,17 @@ class Midshift(Document, frozen=True, kw_only=True):
             examples=[{"anthropic/claude-sonnet-4-6": "2027-01-31"}],
         ),
     ] = {}
+    graders: Annotated[
+        tuple[FunctionName, ...],
+        Meta(
+            max_length=100,
+            description=(
+                "Python functions that suites may grade with (`type: python`), as MODULE:FUNCTION. They run with your "
+                "rights, so no suite can name another one."
+            ),
+            examples=[["shop.graders:is_polite"]],
+        ),
+    ] = ()
 
 
 class Prompt(Document, frozen=True, kw_only=True):

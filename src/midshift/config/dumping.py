@@ -24,7 +24,7 @@ from midshift.config.definitions import (
     VariantFile,
     relative,
 )
-from midshift.config.entries import FORMAT, PROVIDERS_FORMAT, Plain, given
+from midshift.config.entries import FORMAT, GRADERS_FORMAT, PROVIDERS_FORMAT, Plain, given
 from midshift.config.problems import Place, refuse
 from midshift.config.tree import Scalar, resolve
 from midshift.domain.variant import Json, Prompt, PromptMode, Variant
@@ -40,6 +40,8 @@ def dump(definitions: Definitions) -> dict[str, str]:
         main["providers"] = {name: entries.provider(item) for name, item in definitions.providers.items()}
     if definitions.retirements:
         main["retirements"] = {str(name): day.isoformat() for name, day in sorted(definitions.retirements.items())}
+    if definitions.graders:
+        main["graders"] = list(definitions.graders)
     files = {MAIN: _yaml(main)}
     for item in definitions:
         for file in item.variants:
@@ -67,14 +69,20 @@ def providers_content(definitions: Definitions) -> Plain:
     return {"format": PROVIDERS_FORMAT, "providers": listed}
 
 
+def graders_content(definitions: Definitions) -> Plain:
+    """The functions for graders as plain JSON: what a store keeps under `entries.GRADERS`, and `restored` reads."""
+    return {"format": GRADERS_FORMAT, "graders": list(definitions.graders)}
+
+
 def restored(contents: Iterable[Mapping[str, object]]) -> Definitions:
-    """The definitions that `content` and `providers_content` made these of; environments are no part of them.
+    """The definitions that these contents were made of; environments are no part of them.
 
     Raises:
         InvalidConfig: for a content that this midshift cannot read.
     """
     found: dict[str, Definition] = {}
     providers: Mapping[str, Provider] = {}
+    graders: tuple[str, ...] = ()
     for item in contents:
         match item:
             case {
@@ -89,6 +97,8 @@ def restored(contents: Iterable[Mapping[str, object]]) -> Definitions:
                 found[name] = replace(stored.workloads[name], places=MappingProxyType({}))
             case {"format": str(form), "providers": Mapping() as listed} if form == PROVIDERS_FORMAT:
                 providers = stored_providers(_yaml({"providers": dict(listed)}))
+            case {"format": str(form), "graders": [*listed]} if form == GRADERS_FORMAT:
+                graders = tuple(map(str, listed))
             case _:
                 refuse(
                     Place("stored definition"),
@@ -96,7 +106,9 @@ def restored(contents: Iterable[Mapping[str, object]]) -> Definitions:
                     f"{FORMAT!r}",
                     "midshift apply   (with the midshift that this store is of)",
                 )
-    return Definitions(MappingProxyType(dict(sorted(found.items()))), providers=MappingProxyType(dict(providers)))
+    return Definitions(
+        MappingProxyType(dict(sorted(found.items()))), providers=MappingProxyType(dict(providers)), graders=graders
+    )
 
 
 def _environment(environment: Environment) -> Plain:

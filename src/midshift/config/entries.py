@@ -22,6 +22,10 @@ PROVIDERS_FORMAT = "midshift.providers/1"
 PROVIDERS = ":providers"
 """Under which name a store keeps the providers; no workload can be called so."""
 
+GRADERS_FORMAT = "midshift.graders/1"
+GRADERS = ":graders"
+"""Under which name a store keeps the functions that suites may grade with."""
+
 Plain: TypeAlias = dict[str, object]
 
 

@@ -99,6 +99,14 @@ Day: TypeAlias = Annotated[
         examples=["2027-01-31"],
     ),
 ]
+FunctionName: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,20}:[A-Za-z_][A-Za-z0-9_]*$",
+        title="a Python function as MODULE:FUNCTION",
+        examples=["shop.graders:is_polite"],
+    ),
+]
 Amount: TypeAlias = Annotated[float, Meta(gt=0, title="a number above 0", examples=[9000])]
 SecretReference: TypeAlias = Annotated[
     str,

@@ -222,21 +222,21 @@ def questions(bench: Bench, pair: Pair) -> Sequence[Question]:
 
 
 def _graded(raw: Sequence[Pair], grading: Grading, calls: PaidCalls) -> Iterator[Pair]:
-    said = [_said(bench, raw, calls) for bench in grading.benches]
+    said = [replies(bench, raw, calls) for bench in grading.benches]
     for number, pair in enumerate(raw):
         scores: dict[Side, dict[str, float]] = {side: {} for side in Side}
         for side, answer in pair.answers.items():
             if answer.failure in _GRADABLE:
                 scores[side] |= grading.grade(pair.case, answer, side)
-        for bench, replies in zip(grading.benches, said, strict=True):
-            for side, found in bench.judge.scores(pair.case, pair.answers, replies[number]).items():
+        for bench, given in zip(grading.benches, said, strict=True):
+            for side, found in bench.judge.scores(pair.case, pair.answers, given[number]).items():
                 scores[side] |= found
         sides = (_scored(pair.reply(side), scores[side]) for side in Side)
         yield Pair(pair.case, pair.trial, *sides)
 
 
-def _said(bench: Bench, raw: Sequence[Pair], calls: PaidCalls) -> list[list[str | None]]:
-    """A judge's replies about each pair."""
+def replies(bench: Bench, raw: Sequence[Pair], calls: PaidCalls) -> list[list[str | None]]:
+    """A judge's replies about each pair, in the order of its questions; None for one that never came."""
     keys = [[bench.asked(pair.case, question)[0] for question in questions(bench, pair)] for pair in raw]
     found = dict(calls.results(key for asked in keys for key in asked))
     return [[None if (reply := found[key]) is None else reply.text for key in asked] for asked in keys]

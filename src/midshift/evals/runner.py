@@ -163,7 +163,7 @@ async def run_judges(
         for part in in_parts(pairs(plan, candidate, buyer.calls, _ungraded(grading)), AT_ONCE):
             if progress.stopped:
                 return left
-            found = _judged(part, grading.benches, buyer)
+            found = unjudged(part, grading.benches, buyer)
             progress.needed += len(found.missing)
             await run(found.missing, buyer, concurrency, progress)
             left.held += found.held
@@ -174,7 +174,8 @@ def _ungraded(grading: Grading) -> Grading:
     return Grading(lambda case, answer, side: {})
 
 
-def _judged(part: Sequence[Pair], benches: Iterable[Bench], buyer: Buyer) -> Found:
+def unjudged(part: Sequence[Pair], benches: Iterable[Bench], buyer: Buyer) -> Found:
+    """What has to be asked of judges about these pairs; each key once."""
     found = Found()
     for bench in benches:
         asked = {key: (bench.line, case) for key, case in _asked(part, bench)}

@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from midshift.domain.bakeoff import Contender, cheapest_clear, frontier
+from midshift.domain.bakeoff import Contender, Guarded, cheapest_clear, frontier
 from midshift.domain.cost_split import CostSplit
 from midshift.domain.suite import ScoreRole
 from midshift.domain.variant import Variant
@@ -35,6 +35,8 @@ class Candidate:
     comparison: Comparison
     split: CostSplit
     pairs: str
+    finding: str | None = None
+    """Where it is written that the candidate is worse, if that was found."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +92,7 @@ def as_document(found: Bakeoff) -> dict[str, Any]:
                 **_named(candidate.variant),
                 "cost_split": asdict(candidate.split),
                 "pairs": candidate.pairs,
+                "finding": candidate.finding,
                 "comparison": document(candidate.comparison),
             }
             for candidate in found.candidates
@@ -161,7 +164,7 @@ def _lines(found: Bakeoff) -> Iterator[Text]:
     for candidate in found.candidates:
         one = candidate.contender
         for guard in one.guards:
-            yield Text(f"✖ {guard.code} {visible(one.name, 60)}: {guard.words}", "bold red")
+            yield _guard(one, guard)
         for said in one.over:
             yield Text(f"✖ {visible(one.name, 60)}: {said}", "red")
         yield Text(f"{visible(one.name, 60)}: {_why_cost(candidate.split)}", "dim")
@@ -174,6 +177,13 @@ def _lines(found: Bakeoff) -> Iterator[Text]:
         yield Text(f"the cheapest that clears every gate: {visible(best.name, 60)}", "bold")
     spent = "unknown" if found.spent_usd is None else f"{found.spent_usd:.4f} USD"
     yield Text(f"{found.calls:,} calls, {found.bought:,} of them bought now; cost in all: {spent}", "dim")
+
+
+def _guard(one: Contender, guard: Guarded) -> Text:
+    said = f"{guard.code} {visible(one.name, 60)}: {guard.words}"
+    if guard.blocks:
+        return Text(f"✖ {said}", "bold red")
+    return Text(f"⚠ {said}; overridden by {visible(guard.overridden, 400)}", "yellow")
 
 
 def _why_cost(split: CostSplit) -> str:

@@ -16,6 +16,8 @@ from midshift.domain.gate import Ruling, ScoreVerdict
 from midshift.domain.suite import AGGREGATE, Margin, Score
 from midshift.domain.verdict import Outcome, Verdict
 from midshift.evals.rows import Ledger
+from midshift.reports import judging
+from midshift.reports.judging import JudgeNote
 from midshift.shadow.drift import Finding
 from midshift.stats.looks import Look
 
@@ -42,6 +44,7 @@ class Comparison:
     look: Look
     weighted: bool
     made_at: datetime
+    judges: Sequence[JudgeNote] = ()
 
     @property
     def is_simulated(self) -> bool:
@@ -119,6 +122,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
             }
             for score in comparison.scores
         ],
+        "judges": judging.documents(comparison.judges),
         "slices": [_verdict(row, comparison.margin) for row in rows(comparison)],
         "drift": [finding_record(finding) for finding in comparison.findings],
     }

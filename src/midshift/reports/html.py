@@ -19,7 +19,7 @@ from midshift import __version__
 from midshift.domain.gate import Decision, ScoreVerdict
 from midshift.domain.suite import AGGREGATE, ScoreRole, SliceRole
 from midshift.domain.verdict import MIN_CLUSTERS, Outcome, Verdict
-from midshift.reports import words
+from midshift.reports import judging, words
 from midshift.reports.comparison import FORMAT, Comparison, Row, rows
 from midshift.reports.text import visible
 from midshift.shadow.drift import ALPHA as DRIFT_ALPHA
@@ -195,6 +195,7 @@ def render(comparison: Comparison) -> str:
         margin_label=f"{words.MINUS}{comparison.margin.points:g}",
         margin_at=axis.at(-comparison.margin.points),
         groups=[_group(score, axis, comparison) for score in comparison.scores],
+        judges=[visible(judging.words(note), 800) for note in comparison.judges],
         kinds=_kinds(comparison.findings),
         panels=_panels(comparison.findings),
         flagged=len(comparison.flagged),

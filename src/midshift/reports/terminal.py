@@ -12,7 +12,7 @@ from rich.text import Text
 from midshift.domain.gate import Decision
 from midshift.domain.suite import AGGREGATE, Margin, ScoreRole
 from midshift.domain.verdict import Outcome
-from midshift.reports import words
+from midshift.reports import judging, words
 from midshift.reports.comparison import Comparison, Row, rows
 from midshift.reports.text import visible
 from midshift.shadow.drift import Finding
@@ -242,5 +242,6 @@ def _footnotes(comparison: Comparison, full: bool) -> Text:
         f"slices: Holm for FAIL; {weighted}",
         f"{AGGREGATE} is all cases; {len(comparison.flagged)} of {len(comparison.findings)} drift comparisons flagged"
         + ("" if full or not quiet else "; --full shows every slice of everything"),
+        *(visible(judging.words(note), 800) for note in comparison.judges),
     ]
     return Text("\n".join(lines), "dim")
