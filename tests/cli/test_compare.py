@@ -390,13 +390,15 @@ def test_without_a_command_the_help_is_printed_and_nothing_is_decided(capsys: py
 def test_a_wrong_command_line_is_one_line_on_stderr(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And no traceback."""
+    """And no traceback; the help is that of the command that was typed, if there is one."""
+    command = "compare --help" if arguments[0] == "compare" else "--help"
+
     code = main.run(arguments)
 
     out, err = capsys.readouterr()
     assert (2, "") == (code, out)
     assert err.startswith(f"midshift: {message}")
-    assert err.endswith("Type next: midshift --help\n")
+    assert err.endswith(f"Type next: midshift {command}\n")
     assert 1 == err.count("\n")
 
 
