@@ -253,13 +253,23 @@ def definitions(draw: st.DrawFn) -> Definitions:
     names = sorted(draw(st.sets(NAMES, min_size=1, max_size=2)))
     environments = draw(st.lists(ENVIRONMENTS, max_size=2, unique_by=lambda item: item.name))
     defined = {item.name: item for item in draw(st.lists(providers(), max_size=3, unique_by=lambda item: item.name))}
+    keyless = {name for name, provider in defined.items() if provider.auth is Auth.NONE}
     return Definitions(
         {name: draw(workloads(name, number, sorted(defined))) for number, name in enumerate(names)},
-        {item.name: item for item in environments},
+        {item.name: _without_keys(item, keyless) for item in environments},
         retirements=draw(st.dictionaries(RETIRING, st.dates(date(2000, 1, 1), date(2099, 12, 31)), max_size=2)),
         providers=dict(sorted(defined.items())),
         graders=draw(st.sampled_from([(), ("shop.graders:is_polite",), ("a:b", "a:c")])),
     )
+
+
+def _without_keys(environment: Environment, keyless: set[str]) -> Environment:
+    """An environment gives no key to a provider that shows none."""
+    here = {
+        name: ProviderHere(found.base_url) if name in keyless else found
+        for name, found in environment.providers.items()
+    }
+    return replace(environment, providers=here)
 
 
 def _file(variant: Variant, path: str, prompt_path: str) -> VariantFile:
