@@ -228,7 +228,21 @@ def test_an_eval_of_the_own_suite_is_what_the_controller_reads(
     kept = sources.eval_of(upgrade)
     assert kept is not None
     assert Decision.RETUNE is kept.decision
-    assert kept.reason.startswith("G7: cost down and quality down: a regression")
+    assert kept.reason.startswith(
+        "simulated: a stand-in answered for sim; G7: cost down and quality down: a regression"
+    )
+
+
+def test_answers_of_a_stand_in_are_named_so_wherever_their_numbers_are(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A forgotten address of this machine must not pass for the vendor whose name it takes."""
+    (candidate,) = found(product, provider[0], capsys)[1]["candidates"]
+
+    evaluated(product, provider[0])
+
+    assert (True, ["sim"]) == (candidate["comparison"]["simulated"], candidate["comparison"]["stand_ins"])
+    assert "SIMULATED: a stand-in answered for sim" in capsys.readouterr().out
 
 
 def _upgrade(product: Path, candidate: str) -> Upgrade:

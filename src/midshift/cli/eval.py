@@ -8,7 +8,6 @@ Elsewhere: buying (buying), the verdicts (compare), cost and guards (domain.bake
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -46,12 +45,12 @@ from midshift.providers.http.settings import Upstream
 from midshift.providers.paid.buyer import OnUnknown
 from midshift.providers.paid.pace import Limits
 from midshift.providers.paid.till import Till
-from midshift.reports.text import visible
 
 if TYPE_CHECKING:
     from midshift.cli.eval_report import Wanted
 
 EVALS, LEDGER = "evals", "calls.sqlite"
+SIMULATED_VENDOR = "simulated"
 JUDGED = ("rubric", "pairwise")
 
 
@@ -126,8 +125,6 @@ def carried_out(target: Target, subject: Subject, options: Options, environment:
     judges = judges_of(target, subject, options, suite)
     asked = [*(one.variant for one in (subject.incumbent, *subject.candidates)), *(variant for _, variant in judges)]
     upstreams = upstreams_of(target, subject, asked, environment)
-    for said in stand_ins(subject.definitions, upstreams, environment):
-        sys.stderr.write(f"midshift: {visible(said)}\n")
     lines = tuple(lines_of(subject, asked, options, upstreams, environment))
     plan = Plan(suite.cases, options.trials, lines[: 1 + len(subject.candidates)])
     benches = tuple(Bench(judge, line) for (judge, _), line in zip(judges, lines[len(plan.lines) :], strict=True))
@@ -139,6 +136,7 @@ def carried_out(target: Target, subject: Subject, options: Options, environment:
         if options.offline_from is None:
             bought = _bought(plan, grading, calls, till, terms, upstreams, environment)
         wanted = _wanted(target, subject, options, suite, [variant for _, variant in judges], bought)
+        wanted = replace(wanted, stand_ins=stand_ins(subject.definitions, upstreams, environment))
         return _judged(wanted, options, plan, grading, calls, till.book_id)
 
 
@@ -264,17 +262,17 @@ def upstreams_of(
     return upstreams(subject.definitions, names, (), environment, target.main.parent)
 
 
-def stand_ins(definitions: config.Definitions, asked: Iterable[str], environment: Mapping[str, str]) -> list[str]:
-    """What to say of vendors for whom a server of this machine answers: its figures are not theirs."""
-    from midshift.cli.upstreams import override, variable
+def stand_ins(definitions: config.Definitions, asked: Iterable[str], environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The providers that are simulated, and those for whom the environment puts a server of this machine."""
+    from midshift.cli.upstreams import override
 
-    found = {name: override(name, environment) for name in sorted(asked)}
-    vendors = {name: provider.vendor for name in found if (provider := definitions.provider(name)) is not None}
-    return [
-        f"STAND-IN: {url} answers for provider {name!r} ({variable(name)}_URL), not the vendor; every figure is its own"
-        for name, url in found.items()
-        if url is not None and vendors.get(name) != "simulated"
-    ]
+    found = []
+    for name in sorted(asked):
+        provider = definitions.provider(name)
+        is_simulated = provider is not None and provider.vendor == SIMULATED_VENDOR
+        if is_simulated or override(name, environment) is not None:
+            found.append(name)
+    return tuple(found)
 
 
 def lines_of(

@@ -54,7 +54,8 @@ class Wanted:
     """What to judge: the workload, the names of the incumbent and of each candidate, and where to put what.
 
     `home` is the user's repository. `watch` are slices that only the suite speaks of, `overrides` the guards that a
-    person stepped over, `pins` says of judges' variants, by id, whether they stay what they are.
+    person stepped over, `pins` says of judges' variants, by id, whether they stay what they are. `stand_ins` are the
+    providers whose answers are not a vendor's.
     """
 
     workload: Workload
@@ -67,6 +68,7 @@ class Wanted:
     watch: frozenset[str] = frozenset()
     overrides: Mapping[str, str] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
+    stand_ins: tuple[str, ...] = ()
     html: Path | None = None
     as_json: bool = False
 
@@ -89,10 +91,16 @@ def evidence(found: Candidate) -> EvalEvidence:
     return EvalEvidence(
         candidate=found.variant.id,
         decision=Decision.COLLECT_MORE if is_blocked else ruling.decision,
-        reason="; ".join([*(f"{guard.code}: {guard.words}" for guard in blocking), ruling.reason]),
+        reason="; ".join([*_simulated(found), *(f"{guard.code}: {guard.words}" for guard in blocking), ruling.reason]),
         unproven=tuple(sorted({name for _, name in ruling.unproven})),
         regressed=tuple(sorted({name for _, name in ruling.regressed})),
     )
+
+
+def _simulated(found: Candidate) -> list[str]:
+    """Whoever reads the upgrade's status must see that no vendor has answered."""
+    names = found.comparison.stand_ins
+    return [f"simulated: a stand-in answered for {', '.join(names)}"] if names else []
 
 
 def _require_whole(plan: Plan, grading: Grading, calls: PaidCalls) -> None:
@@ -136,6 +144,7 @@ def _bakeoff(
         comparison = replace(
             compare.compare(_options(file, names, wanted), clock),
             judges=judging.notes(plan, line, grading, calls, billed, wanted.pins, state),
+            stand_ins=wanted.stand_ins,
         )
         comparison = _after_stage_two(wanted, comparison, line.variant)
         first = first or taken[0]

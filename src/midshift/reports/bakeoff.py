@@ -128,7 +128,9 @@ def show(found: Bakeoff, console: Console) -> None:
 
 def render(found: Bakeoff) -> RenderableType:
     """The bake-off as one renderable."""
-    return Group(_table(found), *_lines(found))
+    simulated = [one.comparison for one in found.candidates if one.comparison.is_simulated][:1]
+    notes = [Text(visible(words.simulated_note(one), 400), "bold magenta") for one in simulated]
+    return Group(*notes, _table(found), *_lines(found))
 
 
 def _table(found: Bakeoff) -> Table:

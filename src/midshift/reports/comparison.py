@@ -28,7 +28,10 @@ SIMULATED = "sim/"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Everything that a report of one comparison shows."""
+    """Everything that a report of one comparison shows.
+
+    `stand_ins` are providers that are simulated, or for whom a server of this machine answered.
+    """
 
     file: str
     incumbent: str
@@ -45,11 +48,12 @@ class Comparison:
     weighted: bool
     made_at: datetime
     judges: Sequence[JudgeNote] = ()
+    stand_ins: Sequence[str] = ()
 
     @property
     def is_simulated(self) -> bool:
         """Whether a simulated model takes part."""
-        return self.incumbent.startswith(SIMULATED) or self.candidate.startswith(SIMULATED)
+        return bool(self.stand_ins) or self.incumbent.startswith(SIMULATED) or self.candidate.startswith(SIMULATED)
 
     @property
     def flagged(self) -> list[Finding]:
@@ -82,6 +86,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "file": comparison.file,
         "made_at": comparison.made_at.isoformat(),
         "simulated": comparison.is_simulated,
+        "stand_ins": list(comparison.stand_ins),
         "incumbent": comparison.incumbent,
         "candidate": comparison.candidate,
         "decision": comparison.ruling.decision.value,

@@ -181,7 +181,7 @@ def render(comparison: Comparison) -> str:
         regressed=_regressed(comparison),
         unproven=_by_score(comparison.ruling.unproven),
         simulated=comparison.is_simulated,
-        simulated_note=words.SIMULATED_NOTE,
+        simulated_note=visible(words.simulated_note(comparison), 400),
         incumbent=visible(comparison.incumbent),
         candidate=visible(comparison.candidate),
         file=visible(comparison.file, 400),

@@ -61,7 +61,7 @@ def _opening(comparison: Comparison) -> RenderableType:
     )
     lines = [first]
     if comparison.is_simulated:
-        lines.append(Text(words.SIMULATED_NOTE, "bold magenta"))
+        lines.append(Text(visible(words.simulated_note(comparison), 400), "bold magenta"))
     lines.append(Text(f"{visible(comparison.incumbent)} → {visible(comparison.candidate)}", "bold"))
     lines.append(Text(f"{visible(comparison.file)}: {visible(words.rows_read(comparison), 600)}", "dim"))
     troubles = words.troubles(comparison)

@@ -15,6 +15,15 @@ MINUS = "\u2212"
 UNKNOWN = "unknown"
 SIMULATED_NOTE = "SIMULATED: no provider was called; the figures are measured on made-up answers"
 
+
+def simulated_note(comparison: Comparison) -> str:
+    """What to say where figures are not a provider's."""
+    if not comparison.stand_ins:
+        return SIMULATED_NOTE
+    names = ", ".join(comparison.stand_ins)
+    return f"SIMULATED: a stand-in answered for {names}, no vendor; every figure is its own"
+
+
 TITLES = {
     Decision.PROCEED: "PROCEED",
     Decision.PROCEED_WITH_CAUTION: "PROCEED WITH CAUTION",
