@@ -130,6 +130,25 @@ Who = Annotated[str, typer.Option("--who", metavar="NAME", envvar="MIDSHIFT_WHO"
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the log.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
+MaxUsd = Annotated[
+    str | None, typer.Option(metavar="X", help="The most it may cost in all; kept before each call, not after.")
+]
+GraderName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="How an answer is held to its reference: exact, contains.")
+]
+AllowUnknownCost = Annotated[
+    bool, typer.Option("--allow-unknown-cost", help="With --max-usd: let calls through that nobody can bound.")
+]
+RebuyUnknown = Annotated[bool, typer.Option("--rebuy-unknown", help="Pay again for calls whose answer was lost.")]
+SkipUnknown = Annotated[bool, typer.Option("--skip-unknown", help="Judge without the calls whose answer was lost.")]
+Concurrency = Annotated[int, typer.Option(metavar="N", min=1, help="Calls at once, by provider.")]
+RequestsAMinute = Annotated[float | None, typer.Option(metavar="N", min=0.01, help="Requests a minute, by provider.")]
+TokensAMinute = Annotated[float | None, typer.Option(metavar="N", min=1, help="Tokens a minute, by provider.")]
+PriceFile = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="Your own prices; default: prices.yaml beside the main file."),
+]
+
 AllowFloating = Annotated[
     str | None,
     typer.Option(metavar="WHY", help="Go on with a model that may change under it, by --who and for this reason."),
@@ -471,9 +490,7 @@ def evaluate(
     sweep: Annotated[
         str | None, typer.Option(metavar="low,medium,high", help="Each candidate (or the incumbent) at each effort.")
     ] = None,
-    grader: Annotated[
-        str | None, typer.Option(metavar="NAME", help="How an answer is held to its reference: exact, contains.")
-    ] = None,
+    grader: GraderName = None,
     judge: Annotated[
         str | None, typer.Option(metavar="VARIANT_FILE", help="Who judges, in place of the suite's own judges.")
     ] = None,
@@ -484,21 +501,13 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The first N cases only; then it gates nothing.")
     ] = None,
-    max_usd: Annotated[
-        str | None, typer.Option(metavar="X", help="The most it may cost in all; kept before each call, not after.")
-    ] = None,
-    allow_unknown_cost: Annotated[
-        bool, typer.Option("--allow-unknown-cost", help="With --max-usd: let calls through that nobody can bound.")
-    ] = False,
-    rebuy_unknown: Annotated[
-        bool, typer.Option("--rebuy-unknown", help="Pay again for calls whose answer was lost.")
-    ] = False,
-    skip_unknown: Annotated[
-        bool, typer.Option("--skip-unknown", help="Judge without the calls whose answer was lost.")
-    ] = False,
-    concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Calls at once, by provider.")] = 16,
-    rpm: Annotated[float | None, typer.Option(metavar="N", min=0.01, help="Requests a minute, by provider.")] = None,
-    tpm: Annotated[float | None, typer.Option(metavar="N", min=1, help="Tokens a minute, by provider.")] = None,
+    max_usd: MaxUsd = None,
+    allow_unknown_cost: AllowUnknownCost = False,
+    rebuy_unknown: RebuyUnknown = False,
+    skip_unknown: SkipUnknown = False,
+    concurrency: Concurrency = 16,
+    rpm: RequestsAMinute = None,
+    tpm: TokensAMinute = None,
     offline_from: Annotated[
         Path | None, typer.Option(metavar="LEDGER", help="Ask nobody: judge what this ledger holds.")
     ] = None,
@@ -506,9 +515,7 @@ def evaluate(
     allow_floating: FloatingJudge = None,
     config: Config = CONFIG,
     state: State = STATE,
-    prices: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own prices; default: prices.yaml beside the main file.")
-    ] = None,
+    prices: PriceFile = None,
     html: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="Also write each report as one self-contained page.")
     ] = None,
@@ -552,9 +559,7 @@ def retune(
         str | None,
         typer.Option(metavar="VARIANT_FILE|PROVIDER/MODEL", help="The model that reads failures and proposes prompts."),
     ] = None,
-    max_usd: Annotated[
-        str | None, typer.Option(metavar="X", help="The most it may cost in all; kept before each call, not after.")
-    ] = None,
+    max_usd: MaxUsd = None,
     max_calls: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The most calls, those of the eval among them.")
     ] = None,
@@ -573,27 +578,19 @@ def retune(
     who: Annotated[
         str | None, typer.Option("--who", metavar="NAME", envvar="MIDSHIFT_WHO", help="With --unlock.")
     ] = None,
-    grader: Annotated[
-        str | None, typer.Option(metavar="NAME", help="How an answer is held to its reference: exact, contains.")
-    ] = None,
+    grader: GraderName = None,
     judge: Annotated[
         str | None, typer.Option(metavar="VARIANT_FILE", help="The model behind the suite's judges.")
     ] = None,
-    allow_unknown_cost: Annotated[
-        bool, typer.Option("--allow-unknown-cost", help="With --max-usd: let calls through that nobody can bound.")
-    ] = False,
-    rebuy_unknown: Annotated[
-        bool, typer.Option("--rebuy-unknown", help="Pay again for calls whose answer was lost.")
-    ] = False,
-    concurrency: Annotated[int, typer.Option(metavar="N", min=1, help="Calls at once, by provider.")] = 16,
-    rpm: Annotated[float | None, typer.Option(metavar="N", min=0.01, help="Requests a minute, by provider.")] = None,
-    tpm: Annotated[float | None, typer.Option(metavar="N", min=1, help="Tokens a minute, by provider.")] = None,
+    allow_unknown_cost: AllowUnknownCost = False,
+    rebuy_unknown: RebuyUnknown = False,
+    concurrency: Concurrency = 16,
+    rpm: RequestsAMinute = None,
+    tpm: TokensAMinute = None,
     approve_data: ApproveData = None,
     config: Config = CONFIG,
     state: State = STATE,
-    prices: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own prices; default: prices.yaml beside the main file.")
-    ] = None,
+    prices: PriceFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Find a prompt for the candidate that costs no slice its floor; judge it once on cases that nobody has seen."""
@@ -667,15 +664,9 @@ def upgrade_eval(
     html: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="Also write the report as one self-contained page.")
     ] = None,
-    max_usd: Annotated[
-        str | None, typer.Option(metavar="X", help="The most it may cost in all; kept before each call, not after.")
-    ] = None,
-    rebuy_unknown: Annotated[
-        bool, typer.Option("--rebuy-unknown", help="Pay again for calls whose answer was lost.")
-    ] = False,
-    skip_unknown: Annotated[
-        bool, typer.Option("--skip-unknown", help="Judge without the calls whose answer was lost.")
-    ] = False,
+    max_usd: MaxUsd = None,
+    rebuy_unknown: RebuyUnknown = False,
+    skip_unknown: SkipUnknown = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the suite on both variants, at their providers, and keep the result for the controller."""
@@ -824,9 +815,7 @@ def judge_calibrate(
     workload: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whose data the suite holds, where its file does not say.")
     ] = None,
-    max_usd: Annotated[
-        str | None, typer.Option(metavar="X", help="The most it may cost in all; kept before each call, not after.")
-    ] = None,
+    max_usd: MaxUsd = None,
     approve_data: ApproveData = None,
     allow_floating: FloatingJudge = None,
     config: Config = CONFIG,
@@ -883,12 +872,6 @@ def serve_gateway(
 
     options = serve.GatewayOptions(state, name, host, port, admin_port, shadow_budget)
     raise typer.Exit(serve.gateway(project.Target(config, env, store), options))
-
-
-PriceFile = Annotated[
-    Path | None,
-    typer.Option("--prices", metavar="FILE", help="Your own prices; default: prices.yaml beside the main file."),
-]
 
 
 @prices_app.command("show")
