@@ -634,6 +634,22 @@ async def test_a_server_that_stops_reading_is_an_idle_timeout() -> None:
         done.set()
 
 
+async def test_a_server_that_has_read_a_large_body_owes_its_first_byte_in_time() -> None:
+    """The time for it begins with the end of the body, even if that was longer in coming than it is."""
+    size, go_on = 16 << 20, asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asyncio.get_running_loop().call_later(2 * SHORT_S, go_on.set)
+        await go_on.wait()
+        await reader.readexactly(size)
+        await reader.read()  # until the other side has closed
+
+    async with a_server(mute, timeouts=Timeouts(first_byte_s=SHORT_S)) as pool:
+        with pytest.raises(CallFailed, match="first_byte_timeout"):
+            await ask(pool, bytes(size), streamed=True)
+
+
 @pytest.mark.parametrize("size", [1000, 64 << 20])
 async def test_a_refusal_before_the_end_of_the_body_is_heard_also_when_the_server_closes(size: int) -> None:
     """It says what is wrong: too large, no key."""

@@ -1,18 +1,20 @@
-"""One request on the wire and its answer: the connection pushes, one reader pulls, and the limits of time hold.
+"""One request on the wire and its answer: the connection pushes, one reader pulls or is handed the parts, in time.
 
 Contract. A body beyond 64 KB goes in slices of 256 KB that are not copied, each when the server has taken most of
 the one before; an answer that refuses it ends the sending. Of an answer at most 256 KB and one read of the socket
 wait for a slow reader: then the server waits as well, and its silence is not held against it.
-Elsewhere: reading the wire (connection), choosing the connection (pool).
+Elsewhere: reading the wire (connection), choosing the connection (pool), when limits are looked at (watching).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import CallFailed, Failure, Head
 from midshift.providers.http.settings import Timeouts
+from midshift.providers.http.watching import Watch
 
 HIGH_WATER = 256 * 1024
 LARGE = 64 * 1024
@@ -20,51 +22,66 @@ _SLICE = 256 * 1024
 
 
 class OpenCall:
-    """Implements `Call`, and the connection's `Receiver`."""
+    """Implements `Call`, the connection's `Receiver`, and the watch's `Watched`."""
 
     __slots__ = (
         "_begun",
         "_buffer",
         "_buffered",
         "_connection",
+        "_enough",
+        "_error",
         "_first_byte_at",
         "_first_byte_s",
         "_head",
         "_idle_s",
+        "_is_held",
         "_last_at",
         "_loop",
         "_over",
         "_reading_paused",
-        "_timer",
+        "_take",
         "_total_at",
         "_waiter",
+        "_watch",
         "_why",
         "has_body",
         "is_written",
     )
 
     def __init__(
-        self, connection: Connection, timeouts: Timeouts, first_byte_s: float, total_at: float, has_body: bool
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: Connection,
+        watch: Watch,
+        timeouts: Timeouts,
+        first_byte_s: float,
+        total_at: float,
+        has_body: bool,
     ) -> None:
-        self._loop = loop = asyncio.get_running_loop()
+        self._loop = loop
         self._connection = connection
+        self._watch = watch
         self._buffer: list[bytes] = []
         self._buffered = 0
+        self._enough = 0  # bytes that may wait before the reader is woken
         self._head: Head | None = None
         self._begun = False
         self._over = False
         self._why: Failure | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._is_held = False
+        self._error: Exception | None = None
         self._reading_paused = False
         self.is_written = False
         self.has_body = has_body
         self._total_at = total_at
         self._first_byte_s = first_byte_s
         self._idle_s = timeouts.idle_s
-        self._last_at = loop.time()
-        self._first_byte_at = self._last_at + first_byte_s
-        # It looks at least every `idle_s`, so that no progress has to move it.
-        self._timer = loop.call_at(min(self._first_byte_at, total_at, self._last_at + self._idle_s), self._look)
+        self._last_at = now = loop.time()
+        self._first_byte_at = now + first_byte_s
+        watch.begin(self, min(self._first_byte_at, total_at, now + timeouts.idle_s))
         connection.call = self
 
     def write(self, request: bytes) -> None:
@@ -96,7 +113,8 @@ class OpenCall:
             self._last_at = self._loop.time()
         self.is_written = True
         self._first_byte_at = self._last_at + self._first_byte_s
-        self._look()
+        if not self._over:
+            self._watch.begin(self, self._first_byte_at)
 
     async def head(self) -> Head:
         """See `Call`."""
@@ -118,16 +136,38 @@ class OpenCall:
 
     async def read(self, limit: int) -> bytes:
         """See `Call`."""
-        if not self._over and self._declared() > limit:
-            raise self._given_up(Failure.TOO_LARGE)
-        chunks = []
-        size = 0
-        while taken := await self.chunk():
-            chunks.append(taken)
-            size += len(taken)
-            if size > limit:
+        if not self._over:
+            if self._declared() > limit:
                 raise self._given_up(Failure.TOO_LARGE)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            await self._all_up_to(limit)
+        if self._buffered > limit:
+            raise self._given_up(Failure.TOO_LARGE)
+        if self._why is not None:
+            raise CallFailed(self._why)
+        return self._taken() if self._buffer else b""
+
+    async def forward(self, take: Callable[[bytes], bool]) -> None:
+        """See `Call`."""
+        self._take = take
+        try:
+            if self._buffer:
+                self._hand(take, self._taken())
+            while self._buffer or not self._over:
+                await self._pushed()
+        finally:
+            self._take, self._is_held = None, False
+        if self._error is not None:
+            raise self._error
+        if self._why is not None:
+            raise CallFailed(self._why)
+
+    def resume(self) -> None:
+        """See `Call`."""
+        if self._is_held and self._take is not None:
+            self._is_held = False
+            if self._buffer:
+                self._hand(self._take, self._taken())
+                self._wake()
 
     def close(self) -> None:
         """See `Call`."""
@@ -142,19 +182,22 @@ class OpenCall:
 
     def more(self, data: bytes) -> None:
         """See `Receiver`."""
-        self._buffer.append(data)
-        self._buffered += len(data)
         self._last_at = self._loop.time()
         self._begun = True
-        if self._buffered > HIGH_WATER and not self._reading_paused and self._connection.transport is not None:
-            self._reading_paused = True
-            self._connection.transport.pause_reading()
-        self._wake()
+        if self._take is not None and not self._is_held:
+            self._hand(self._take, data)
+            return
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered > self._enough:
+            self._wake()
+            if self._buffered > HIGH_WATER:
+                self._pause_reading()
 
     def completed(self) -> None:
         """See `Receiver`."""
         self._over = True
-        self._timer.cancel()
+        self._watch.end(self)
         self._resume_reading()
         self._wake()
 
@@ -167,6 +210,16 @@ class OpenCall:
         """See `Receiver`."""
         self._wake()
 
+    def look_at(self, now: float) -> float:
+        """See `Watched`. At least every `idle_s`, so that no progress has to say that it was made."""
+        limit_at, _ = self._limit()
+        return min(limit_at, self._total_at, now + self._idle_s)
+
+    def expire(self, now: float) -> None:
+        """See `Watched`."""
+        _, why = self._limit()
+        self._given_up(Failure.TOTAL_TIMEOUT if now >= self._total_at else why)
+
     def _is_refused(self) -> bool:
         """Over, or answered with something that makes the rest of the body needless: an error, a redirect."""
         return self._over or (self._head is not None and self._head.status >= 300)
@@ -174,6 +227,24 @@ class OpenCall:
     def _declared(self) -> int:
         """How long the answer says that it is, if it does; the parser has read it as a number before."""
         return int(self._head.value(b"content-length") or 0) if self._head is not None else 0
+
+    async def _all_up_to(self, limit: int) -> None:
+        """Wait until the answer is over or beyond the limit, which is all of it that may wait here meanwhile."""
+        self._enough = limit
+        self._resume_reading()
+        try:
+            while not self._over and self._buffered <= limit:
+                await self._pushed()
+        finally:
+            self._enough = 0
+
+    def _hand(self, take: Callable[[bytes], bool], data: bytes) -> None:
+        """Give a part to whoever takes."""
+        try:
+            self._is_held = not take(data)
+        except Exception as error:  # noqa: BLE001 - the parser would take it for the server's; `forward` raises it
+            self._error = error
+            self.close()
 
     def _taken(self) -> bytes:
         taken = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
@@ -193,6 +264,11 @@ class OpenCall:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _pause_reading(self) -> None:
+        if not self._reading_paused and self._connection.transport is not None:
+            self._reading_paused = True
+            self._connection.transport.pause_reading()
+
     def _resume_reading(self) -> None:
         if self._reading_paused:
             self._reading_paused = False
@@ -209,16 +285,6 @@ class OpenCall:
         if self._reading_paused:  # it is our reader that is slow
             return self._total_at, Failure.TOTAL_TIMEOUT
         return self._last_at + self._idle_s, Failure.IDLE_TIMEOUT
-
-    def _look(self) -> None:
-        """One timer for all limits: it looks which of them is over, and else comes again."""
-        now = self._loop.time()
-        limit_at, why = self._limit()
-        if now < min(limit_at, self._total_at):
-            self._timer.cancel()
-            self._timer = self._loop.call_at(min(limit_at, self._total_at, now + self._idle_s), self._look)
-            return
-        self._given_up(Failure.TOTAL_TIMEOUT if now >= self._total_at else why)
 
     def _given_up(self, why: Failure) -> CallFailed:
         self._connection.owner.failed(why)

@@ -5,7 +5,7 @@ Elsewhere: limits and addresses (settings), what keeps these promises over socke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -73,7 +73,7 @@ class Head:
 
 
 class Call(Protocol):
-    """One request that is on the wire, and its answer as it comes. All but `close` raise CallFailed."""
+    """One request that is on the wire, and its answer as it comes. What is awaited may raise CallFailed."""
 
     async def head(self) -> Head:
         """Status and headers, as soon as they are there."""
@@ -81,6 +81,19 @@ class Call(Protocol):
 
     async def chunk(self) -> bytes:
         """What has come since the last time, at least one byte; nothing at the end."""
+        ...
+
+    async def forward(self, take: Callable[[bytes], bool]) -> None:
+        """Hand over each part as it comes, the first at once if it is there; `take` says whether it wants more now.
+
+        After False, `resume` goes on; meanwhile parts wait as they do for `chunk`. `take` is called where the bytes
+        are read, without a task in between: what it does is short, and what it raises is raised here, and ends the
+        call. Returns at the end of the answer, when all of it was handed over.
+        """
+        ...
+
+    def resume(self) -> None:
+        """Go on to hand over, after `take` wanted no more; nothing otherwise."""
         ...
 
     async def read(self, limit: int) -> bytes:

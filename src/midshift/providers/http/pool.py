@@ -7,7 +7,7 @@ sent again, since nobody can tell whether it was served. Calls beyond the limit 
 come, first served, for `connect_s` at most; calls beyond the line are told BUSY at once. Both sides are slowed down by
 the other: a slow reader stops the server, a slow server stops the writer.
 Elsewhere: which request to which provider (gateway), limits and addresses (settings), bytes (connection, call),
-sockets (dial).
+sockets (dial), when limits of time are looked at (watching).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from midshift.providers.http.messages import Call, CallFailed, Failure, Request
 from midshift.providers.http.proxies import proxy_for
 from midshift.providers.http.settings import Timeouts, Upstream
 from midshift.providers.http.tls import client_context
+from midshift.providers.http.watching import Watch
 from midshift.providers.http.writing import Writer
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -76,6 +77,7 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._taken = 0  # places: connections that are open, being opened, or promised to somebody in line
         self._line: deque[asyncio.Future[Connection | None]] = deque()
+        self._watch = Watch()
         self._is_closed = False
         self._opened = 0
         self._reused = 0
@@ -85,11 +87,13 @@ class Pool:
     async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
         """See `Transport`."""
         limits = timeouts or self._timeouts
-        total_at = asyncio.get_running_loop().time() + limits.total_s
         head = self._writer.head(request)
-        connection = self._pooled() or await self._connected(limits)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        connection = self._pooled(now) or await self._connected(limits)
         first_byte_s = limits.first_byte_s if streamed else limits.total_s
-        call = OpenCall(connection, limits, first_byte_s, total_at, request.method != "HEAD")
+        has_body = request.method != "HEAD"
+        call = OpenCall(loop, connection, self._watch, limits, first_byte_s, now + limits.total_s, has_body)
         try:
             if len(request.body) <= LARGE:
                 call.write(head + request.body)
@@ -103,6 +107,7 @@ class Pool:
     def close(self) -> None:
         """See `Transport`."""
         self._is_closed = True
+        self._watch.close()
         for connection in list(self._all):
             connection.abort()
 
@@ -150,11 +155,8 @@ class Pool:
         """See `Owner`."""
         self._aborted += 1
 
-    def _pooled(self) -> Connection | None:
+    def _pooled(self, now: float) -> Connection | None:
         """The connection that was used last and is still open; what the server has closed is dropped on the way."""
-        if not self._idle:
-            return None
-        now = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
             if now - connection.idle_since < self._keep_alive_s and not connection.is_stale():

@@ -1,0 +1,382 @@
+"""One answer, however it is cut, and whichever way it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midshift.providers.http.call import HIGH_WATER, OpenCall
+from midshift.providers.http.connection import Connection
+from midshift.providers.http.messages import Call, CallFailed, Failure, Head
+from midshift.providers.http.settings import Timeouts
+from midshift.providers.http.watching import Watch
+from tests.providers.http.test_connection import OTHERS, Keeper, Wire, cut, in_chunks
+
+LIMIT = 1 << 30
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
+SHORT_S = 0.02
+
+
+@dataclass
+class Line(Wire):
+    """A transport that goes nowhere, and says whether it is read."""
+
+    is_read: bool = True
+    keeper: Keeper = field(default_factory=Keeper)
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
+
+    def write(self, data: bytes) -> None:
+        """The request is of no interest."""
+
+
+@dataclass
+class Taker:
+    """Takes parts, as long as it wants more."""
+
+    wants_more: bool = True
+    parts: list[bytes] = field(default_factory=list)
+
+    def take(self, data: bytes) -> bool:
+        assert data
+        self.parts.append(data)
+        return self.wants_more
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.parts)
+
+
+@dataclass
+class Exchange:
+    """A call whose request is written, and the line on which its answer comes."""
+
+    line: Line
+    connection: Connection
+    call: OpenCall
+
+    def push(self, *pieces: bytes) -> None:
+        """Bytes from the server, as long as it is listened to."""
+        for piece in pieces:
+            if not self.line.is_aborted:
+                self.connection.data_received(piece)
+
+    def end(self) -> None:
+        """The server closes, if the answer is not over."""
+        if self.connection.call is not None:
+            self.connection.connection_lost(None)
+
+
+@asynccontextmanager
+async def an_exchange(timeouts: Timeouts | None = None) -> AsyncIterator[Exchange]:
+    """On a loop, as a pool makes it."""
+    limits = timeouts or Timeouts()
+    loop, watch, line = asyncio.get_running_loop(), Watch(), Line()
+    connection = Connection(line.keeper)
+    made: Any = line
+    connection.connection_made(made)
+    call = OpenCall(loop, connection, watch, limits, limits.first_byte_s, loop.time() + limits.total_s, True)
+    try:
+        call.write(b"GET / HTTP/1.1\r\n\r\n")
+        yield Exchange(line, connection, call)
+    finally:
+        watch.close()
+        line.close()
+
+
+async def by_chunks(call: Call) -> bytes:
+    """All that is left, pulled."""
+    parts = []
+    while part := await call.chunk():
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def at_once(call: Call) -> bytes:
+    """All that is left, as a whole."""
+    return await call.read(LIMIT)
+
+
+async def handed_over(call: Call) -> bytes:
+    """All that is left, as it is handed over."""
+    taker = Taker()
+    await call.forward(taker.take)
+    return taker.body
+
+
+async def with_holds(call: Call) -> bytes:
+    """As above, by somebody who wants no more after every part, and soon goes on."""
+    taker, loop = Taker(wants_more=False), asyncio.get_running_loop()
+
+    def take(data: bytes) -> bool:
+        loop.call_soon(call.resume)
+        return taker.take(data)
+
+    await call.forward(take)
+    return taker.body
+
+
+WAYS = [by_chunks, at_once, handed_over, with_holds]
+
+
+async def ended(waiting: Awaitable[object]) -> object:
+    """What comes of it, or why nothing does."""
+    try:
+        return await waiting
+    except CallFailed as failed:
+        return failed.failure
+    except ZeroDivisionError:
+        return "an error of ours"
+
+
+def heard(pieces: list[bytes], way: Callable[[Call], Awaitable[bytes]], pushed_before: int) -> object:
+    """What a reader makes of an answer in pieces, of which some are there before it begins to read."""
+
+    async def reading(call: Call) -> tuple[Head, bytes]:
+        return await call.head(), await way(call)
+
+    async def scenario() -> object:
+        async with an_exchange() as exchange:
+            exchange.push(*pieces[:pushed_before])
+            async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+                result = tasks.create_task(ended(reading(exchange.call)))
+                for piece in pieces[pushed_before:]:
+                    await asyncio.sleep(0)
+                    exchange.push(piece)
+                exchange.end()
+            return result.result()
+
+    return uvloop.run(scenario())
+
+
+@given(
+    body=st.binary(max_size=60),
+    size=st.integers(0, 30),
+    places=st.lists(st.integers(0, 400), max_size=8),
+    before=st.integers(0, 9),
+    way=st.sampled_from(WAYS),
+)
+def test_an_answer_is_the_same_however_it_is_cut_and_whichever_way_it_is_read(
+    body: bytes, size: int, places: list[int], before: int, way: Callable[[Call], Awaitable[bytes]]
+) -> None:
+    """An app must not see which of them served it. Size 0 is a body of a known length."""
+    whole = CHUNKED + in_chunks(body, size) if size else OK + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    line = (b"transfer-encoding", b"chunked") if size else (b"content-length", b"%d" % len(body))
+
+    assert (Head(200, [line]), body) == heard(cut(whole, places), way, before)
+
+
+@given(
+    sent=st.sampled_from(OTHERS),
+    places=st.lists(st.integers(0, 200), max_size=8),
+    before=st.integers(0, 9),
+    way=st.sampled_from(WAYS),
+)
+def test_other_answers_are_the_same_whichever_way_they_are_read(
+    sent: bytes, places: list[int], before: int, way: Callable[[Call], Awaitable[bytes]]
+) -> None:
+    """Half an answer must never look like a whole one."""
+    assert heard([sent], by_chunks, 0) == heard(cut(sent, places), way, before)
+
+
+async def test_after_take_wanted_no_more_nothing_is_handed_over_until_it_goes_on() -> None:
+    """An app whose socket is full would fill the memory; then the server waits as well."""
+    taker, piece = Taker(), bytes(65536)
+    framed = b"10000\r\n%b\r\n" % piece
+
+    def seen() -> tuple[int, bool]:
+        return len(taker.body) // len(piece), exchange.line.is_read
+
+    async with an_exchange() as exchange, asyncio.TaskGroup() as tasks:
+        forwarding = tasks.create_task(exchange.call.forward(taker.take))
+        await asyncio.sleep(0)
+        exchange.push(CHUNKED, framed)
+        assert (1, True) == seen()
+
+        taker.wants_more = False
+        exchange.push(framed, *[framed] * (HIGH_WATER // len(piece)))
+        assert (2, True) == seen()
+        exchange.push(framed)
+        assert (2, False) == seen()
+
+        exchange.call.resume()
+        assert (7, True) == seen()
+        exchange.push(framed, b"0\r\n\r\n")
+        await asyncio.sleep(0)
+        assert ((7, True), False) == (seen(), forwarding.done())
+
+        exchange.call.resume()
+        await forwarding
+        assert (8, True) == seen()
+
+
+async def test_what_came_before_an_answer_broke_off_is_handed_over_first() -> None:
+    """Also to somebody who wanted no more at that moment."""
+    taker = Taker(wants_more=False)
+    async with an_exchange() as exchange, asyncio.TaskGroup() as tasks:
+        exchange.push(CHUNKED + b"3\r\nabc\r\n")
+        forwarding = tasks.create_task(ended(exchange.call.forward(taker.take)))
+        await asyncio.sleep(0)
+        assert b"abc" == taker.body
+        exchange.push(b"3\r\ndef\r\n")
+        exchange.end()
+        exchange.call.resume()
+
+        assert (Failure.BROKEN, b"abcdef") == (await forwarding, taker.body)
+
+
+@pytest.mark.parametrize("when", ["there already", "as it comes", "after a hold"])
+async def test_an_error_of_whoever_takes_is_theirs_and_ends_the_call(when: str) -> None:
+    """As an answer that broke off it would be held against the provider."""
+    taken: list[bytes] = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        if when != "after a hold" or len(taken) == 2:
+            raise ZeroDivisionError
+        return False
+
+    async with an_exchange() as exchange, asyncio.TaskGroup() as tasks:
+        exchange.push(CHUNKED, *[b"1\r\na\r\n"] * (when == "there already"))
+        forwarding = tasks.create_task(ended(exchange.call.forward(take)))
+        await asyncio.sleep(0)
+        exchange.push(b"1\r\na\r\n", b"1\r\nb\r\n1\r\nc\r\n")
+        exchange.call.resume()
+
+        assert "an error of ours" == await forwarding
+        assert (True, []) == (exchange.line.is_aborted, exchange.line.keeper.failures)
+        assert (2 if when == "after a hold" else 1) == len(taken)
+
+
+async def test_who_goes_on_before_the_next_part_has_come_is_handed_it() -> None:
+    """The app has read all that there was, and the model is still thinking."""
+    taker = Taker(wants_more=False)
+    async with an_exchange() as exchange, asyncio.TaskGroup() as tasks:
+        forwarding = tasks.create_task(exchange.call.forward(taker.take))
+        await asyncio.sleep(0)
+        exchange.push(CHUNKED, b"1\r\na\r\n")
+        exchange.call.resume()
+        exchange.push(b"1\r\nb\r\n", b"0\r\n\r\n")
+
+        await forwarding
+        assert [b"a", b"b"] == taker.parts
+
+
+@pytest.mark.parametrize("wants_more", [True, False])
+async def test_one_way_of_reading_may_be_given_up_and_gone_on_with_in_another(wants_more: bool) -> None:
+    """Nothing is lost in between."""
+    taker, other = Taker(wants_more), Taker()
+    async with an_exchange() as exchange:
+        exchange.push(CHUNKED, b"1\r\na\r\n")
+        for way in (exchange.call.forward(taker.take), exchange.call.read(LIMIT)):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await way
+            exchange.push(b"1\r\nb\r\n")
+            exchange.call.resume()
+        assert (b"a", b"bb") == (taker.body, await exchange.call.chunk())
+
+        async with asyncio.TaskGroup() as tasks:
+            chunk = tasks.create_task(exchange.call.chunk())
+            await asyncio.sleep(0)
+            exchange.push(b"1\r\nc\r\n")
+            assert b"c" == await chunk
+            forwarding = tasks.create_task(exchange.call.forward(other.take))
+            await asyncio.sleep(0)
+            exchange.push(b"1\r\nd\r\n0\r\n\r\n")
+            await forwarding
+            assert b"d" == other.body
+
+
+async def test_closing_ends_the_forwarding() -> None:
+    """Whoever takes may find out in that moment that its app has gone."""
+    taken = []
+
+    def take(data: bytes) -> bool:
+        taken.append(data)
+        exchange.call.close()
+        return True
+
+    async with an_exchange() as exchange, asyncio.TaskGroup() as tasks:
+        forwarding = tasks.create_task(ended(exchange.call.forward(take)))
+        await asyncio.sleep(0)
+        exchange.push(CHUNKED + b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n")
+
+        assert Failure.BROKEN is await forwarding
+        assert ([b"a"], True) == (taken, exchange.line.is_aborted)
+
+
+async def test_a_part_that_is_handed_over_is_progress() -> None:
+    """A stream that goes on is not idle, whichever way it is read."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async with an_exchange(Timeouts(idle_s=2 * SHORT_S)) as exchange:
+        for turn in range(4):
+            loop.call_later(turn * SHORT_S, exchange.push, (b"" if turn else CHUNKED) + b"1\r\na\r\n")
+
+        assert Failure.IDLE_TIMEOUT is await ended(exchange.call.forward(Taker().take))
+        assert 4.9 * SHORT_S < loop.time() - begun
+        assert [Failure.IDLE_TIMEOUT] == exchange.line.keeper.failures
+
+
+async def test_a_stream_that_begins_late_and_stalls_is_idle() -> None:
+    """It may be late for long, and has less time from its first byte on."""
+    loop = asyncio.get_running_loop()
+    async with an_exchange(Timeouts(idle_s=2 * SHORT_S)) as exchange:
+        loop.call_later(3 * SHORT_S, exchange.push, CHUNKED + b"1\r\na\r\n")
+
+        assert Failure.IDLE_TIMEOUT is await ended(exchange.call.forward(Taker().take))
+
+
+async def test_a_whole_answer_is_late_no_more() -> None:
+    """However long its reader leaves it there."""
+    limits = Timeouts(idle_s=SHORT_S, total_s=SHORT_S)
+    async with an_exchange(limits) as exchange, an_exchange(Timeouts(total_s=2 * SHORT_S)) as other:
+        exchange.push(CHUNKED, b"1\r\na\r\n0\r\n\r\n")
+        assert Failure.TOTAL_TIMEOUT is await ended(other.call.chunk())  # so that time has passed here
+
+        assert (b"a", []) == (await exchange.call.read(1), exchange.line.keeper.failures)
+
+
+async def test_a_whole_answer_wakes_its_reader_once() -> None:
+    """A task that is woken for every part costs more than reading them."""
+    async with an_exchange() as exchange:
+        reading = exchange.call.read(LIMIT).__await__()
+        exchange.push(OK + b"content-length: 4\r\n\r\n")
+        waited_for = reading.send(None)
+        for piece in (b"a", b"b", b"c"):
+            exchange.push(piece)
+            assert not waited_for.done()
+        exchange.push(b"d")
+
+        assert waited_for.done()
+        with pytest.raises(StopIteration) as returned:
+            reading.send(None)
+        assert b"abcd" == returned.value.value
+
+
+async def test_a_whole_answer_beyond_what_may_wait_is_read_without_a_pause() -> None:
+    """Whoever wants all of it is not slow; but its limit holds while it comes."""
+    async with an_exchange() as exchange, asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(ended(exchange.call.read(3 * HIGH_WATER)))
+        await asyncio.sleep(0)
+        exchange.push(CHUNKED)
+        for _ in range(6):
+            exchange.push(b"20000\r\n%b\r\n" % bytes(0x20000))
+        assert exchange.line.is_read
+        exchange.push(b"1\r\na\r\n")
+
+        assert (Failure.TOO_LARGE, True) == (await reading, exchange.line.is_aborted)
