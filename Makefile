@@ -11,7 +11,7 @@ CODE   := $(wildcard src tests tools bench)
 
 # The vendors' own clients, which the tests send against a gateway: each in an environment of its own.
 FOREIGN := $(patsubst requirements/foreign-%.txt,%,$(wildcard requirements/foreign-*.txt))
-LARGE   := $(filter litellm inspect,$(FOREIGN))
+LARGE   := $(filter litellm inspect datasets,$(FOREIGN))
 LIGHT   := $(filter-out $(LARGE),$(FOREIGN))
 NPM     ?= npm
 

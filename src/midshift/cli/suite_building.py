@@ -22,11 +22,12 @@ from midshift.cli.progress import reading as with_progress
 from midshift.cli.project import Target, say
 from midshift.domain.capture import unit_paths
 from midshift.domain.redaction import redacted, redacted_json
-from midshift.domain.workload import BodyEquals, HeaderEquals, When, Workload
+from midshift.domain.workload import Workload
 from midshift.errors import InputError, UsageError
+from midshift.evals import slicing
 from midshift.evals.building import Observed, build
 from midshift.evals.importers.result import Basket
-from midshift.evals.importers.row_cases import at, slices_of
+from midshift.evals.importers.row_cases import slices_of
 from midshift.providers import requests
 from midshift.store.segments import Kind, lines_of, segments
 from midshift.wire.openai_chat import PATH
@@ -60,6 +61,7 @@ class _Reader:
     workload: Workload
     met: requests.Reading
     left_out: dict[str, int]
+    not_told: int = 0
 
     def leave(self, reason: str) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
@@ -81,9 +83,9 @@ def run(target: Target, options: Options) -> int:
     built = type(built)(built.cases, built.seen, {**reader.met.unusable, **reader.left_out, **built.left_out})
     suite.write(out, built.cases, options.force)
     if options.as_json:
-        say(json.dumps(suite_report.built_document(str(out), built), indent=2))
+        say(json.dumps(suite_report.built_document(str(out), built, _notes(reader)), indent=2))
     else:
-        suite_report.show_built(str(out), built)
+        suite_report.show_built(str(out), built, _notes(reader))
     return 0
 
 
@@ -138,7 +140,7 @@ def _one(request: Any, row: Mapping[str, Any], reader: _Reader) -> Observed | No
     return Observed(
         id=name,
         body=redacted_json(body, kinds, units),
-        slices=_slices(row, reader),
+        slices=_slices(row, body, reader),
         cluster=_cluster(row),
         answer=None if answer is None else redacted(answer, kinds),
         source={"system": "midshift" if "workload" in row else "trace", "wire": request.wire.value, "request_id": name},
@@ -163,26 +165,27 @@ def _path(wire: WireName, model: str) -> str:
     return f"/v1beta/models/{model or 'model'}:generateContent" if wire is WireName.GEMINI else PATH
 
 
-def _slices(row: Mapping[str, Any], reader: _Reader) -> tuple[str, ...]:
-    """What the line says, and what the workload's rules say of its headers and body."""
+def _slices(row: Mapping[str, Any], chat: Mapping[str, Any], reader: _Reader) -> tuple[str, ...]:
+    """What the line says, and what the workload's rules say of its headers, its body and its user's language."""
     said = slices_of(row.get("slices", row.get("slice")), "the trace", Basket())
     headers = row.get("headers")
     lowered = {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, Mapping) else {}
-    body = row.get("body", row)
-    by_rule = [rule.slice for rule in reader.workload.rules if _holds(rule.when, lowered, body)]
-    known = [part.name for part in reader.workload.slices]
-    return tuple(dict.fromkeys([*(name for name in known if name in by_rule), *said]))
+    language = None
+    if slicing.asks_language(reader.workload):
+        language = slicing.language_of_user(chat.get("messages") or ())
+        reader.not_told += language is None
+    return slicing.slices_of(reader.workload, slicing.Recorded(lowered, row.get("body", row), language), said)
 
 
-def _holds(when: When, headers: Mapping[str, Any], body: Any) -> bool:
-    match when:
-        case HeaderEquals(header=header, equals=equals):
-            return headers.get(header.lower()) == equals
-        case BodyEquals(body=path, equals=equals):
-            found = at(body, path)
-            return type(found) is type(equals) and found == equals
-        case _:
-            return False
+def _notes(reader: _Reader) -> list[str]:
+    """What a person should know of rules on the language."""
+    never = [
+        f"the rule {{language: {tag}}} of slice {name!r} was not applied: that language cannot be told from a text"
+        for name, tag in slicing.never_told(reader.workload)
+    ]
+    if reader.not_told:
+        never.append(f"language not told for {reader.not_told:,} requests: they are in no slice by language")
+    return never
 
 
 def _cluster(row: Mapping[str, Any]) -> str | None:

@@ -150,7 +150,7 @@ def losses(not_carried: Sequence[Loss]) -> list[str]:
     return head + lines
 
 
-def built_document(out: str, built: Built) -> dict[str, Any]:
+def built_document(out: str, built: Built, notes: Sequence[str] = ()) -> dict[str, Any]:
     """A build as JSON."""
     return {
         "format": FORMAT,
@@ -160,10 +160,11 @@ def built_document(out: str, built: Built) -> dict[str, Any]:
         "requests_by_slice": dict(built.seen),
         "left_out": dict(built.left_out),
         "draft_references": sum(case.draft is not None for case in built.cases),
+        "notes": list(notes),
     }
 
 
-def show_built(out: str, built: Built) -> None:
+def show_built(out: str, built: Built, notes: Sequence[str] = ()) -> None:
     """A build for a person."""
     taken = _taken(built)
     say(f"{len(built.cases):,} cases -> {visible(out)}", "")
@@ -171,6 +172,7 @@ def show_built(out: str, built: Built) -> None:
         label = visible(name, 40) if name != NO_SLICE else "(no slice)"
         say(f"  {label:<24} {taken.get(name, 0):>7,} of {count:,} requests")
     say("", *(f"left out {count:,}: {reason}" for reason, count in built.left_out.items()))
+    say(*(f"note: {visible(note, 200)}" for note in notes))
     drafts = sum(case.draft is not None for case in built.cases)
     say(
         f"{drafts:,} have the incumbent's answer as a draft reference. No grader uses it before you have confirmed it.",

@@ -52,12 +52,25 @@ LM_EVAL = {
     "doc_hash": "h",
 }
 INSPECT = {"input": CHAT, "target": ["Paris"], "id": 7, "metadata": {"slice": "geo", "by": "ann"}}
+OPENAI_RUN = {
+    "id": "outputitem_1",
+    "object": "eval.run.output_item",
+    "created_at": 1,
+    "eval_id": "eval_1",
+    "run_id": "evalrun_1",
+    "status": "pass",
+    "datasource_item_id": 3,
+    "datasource_item": {"country": "France", "ground_truth": "Paris", "topic": "geo"},
+    "results": [{"name": "match", "passed": True, "score": 1.0}],
+    "sample": {"input": CHAT, "output": [{"role": "assistant", "content": "Paris"}], "model": "m"},
+}
 TABLE = {"question": "Capital of France?", "answer": "Paris", "category": "geo", "level": "easy"}
 EVERY: dict[Source, dict[str, Any]] = {
     Source.BRAINTRUST: BRAINTRUST,
     Source.LANGFUSE: LANGFUSE,
     Source.LANGSMITH: LANGSMITH,
     Source.OPENAI_EVALS: OPENAI,
+    Source.OPENAI_EVALS_RUN: OPENAI_RUN,
     Source.OPENAI_FINE_TUNING: TRAINING,
     Source.LM_EVAL: LM_EVAL,
     Source.INSPECT: INSPECT,

@@ -73,7 +73,7 @@ def test_a_log_likelihood_is_no_request() -> None:
     found = imported("x.jsonl", lines(LM_EVAL, {**LM_EVAL, "filter": "strict"}, row), slice="doc.subject")
 
     assert [("3", ("geo",))] == [(case.id, case.slices) for case in found.cases]
-    assert {"the sample", "temperature", "the task's metrics and filters"} == lost(found)
+    assert {"the sample", "temperature", "until", "the task's metrics and filters"} == lost(found)
 
 
 def test_fields_are_named_by_path_also_within_json_in_a_cell() -> None:

@@ -9,6 +9,7 @@ Elsewhere: the way back (importers.promptfoo_config).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -16,6 +17,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from midshift.evals.exporters.kept import Exported, rest_of
+from midshift.evals.importers.promptfoo_tests import is_reserved
 from midshift.evals.importers.result import Basket
 from midshift.evals.suite_file import EvalCase, Suite
 
@@ -47,6 +49,22 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """A text; one with a line break of Unicode in it stands in double quotes, where it is not folded."""
+    style = '"' if any(mark in text for mark in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)
+
+# What YAML 1.2 takes for a number and the writer's YAML 1.1 does not, so that such a text is quoted.
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+)$"),
+    list("-+.0123456789"),
+)
+
+
 def _test(suite: Suite, case: EvalCase, basket: Basket) -> dict[str, Any]:
     place = f"case {case.id!r}"
     messages = json.dumps([dict(message) for message in case.messages], ensure_ascii=False)
@@ -67,12 +85,18 @@ def _test(suite: Suite, case: EvalCase, basket: Basket) -> dict[str, Any]:
         "vars": {"messages": messages},
         "assert": asserts,
         "metadata": {
-            **case.metadata,
+            **{name: value for name, value in case.metadata.items() if not is_reserved(name)},
             "id": case.id,
             **({"slice": case.slices[0] if len(case.slices) == 1 else list(case.slices)} if case.slices else {}),
-            "midshift": {"variables": {}, **rest_of(case, _SPOKEN)},
+            "midshift": {"variables": {}, **rest_of(case, _SPOKEN), **_hidden(case)},
         },
     }
+
+
+def _hidden(case: EvalCase) -> dict[str, Any]:
+    """Notes whose names mean something else in the metadata of a test."""
+    found = {name: value for name, value in case.metadata.items() if is_reserved(name)}
+    return {"metadata": found} if found else {}
 
 
 class _NoWords(ValueError):
@@ -86,16 +110,37 @@ def _assertion(grader: Mapping[str, Any], case: EvalCase) -> Assertion:
     if grader.get("threshold") is not None and grader["type"] != "rubric":
         raise _NoWords("promptfoo's assertion has no threshold")
     made = make(grader, case)
+    if _means_more(made.get("value")):
+        raise _NoWords("promptfoo would take a text in it for a template, or for the name of a file")
     turned = {"type": f"not-{made['type']}"} if grader.get("not") else {}
     name = {"metric": grader["name"]} if grader.get("name") else {}
     weight = {"weight": grader["weight"]} if grader.get("weight") is not None else {}
     return {**made, **turned, **name, **weight}
 
 
+def _means_more(value: Any) -> bool:
+    """Whether promptfoo does something with a text in a value, before it compares anything with it."""
+    match value:
+        case str():
+            return value.startswith("file://") or any(sign in value for sign in _LIKE_A_TEMPLATE)
+        case dict():
+            return any(_means_more(one) for pair in value.items() for one in pair)
+        case list():
+            return any(map(_means_more, value))
+        case _:
+            return False
+
+
 def _value(grader: Mapping[str, Any], case: EvalCase) -> Any:
     value = grader.get("value", case.reference)
     if value is None:
         raise _NoWords("it has no value, and the case no confirmed reference")
+    return value
+
+
+def _only_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _NoWords("it compares with a reference that is no text")
     return value
 
 
@@ -111,13 +156,15 @@ def _contains(grader: Mapping[str, Any], case: EvalCase) -> Assertion:
     if "values" in grader:
         return {"type": f"{prefix}contains-{grader.get('mode', 'all')}", "value": list(grader["values"])}
     value = _value(grader, case)
-    return {"type": f"{prefix}contains-all" if isinstance(value, list) else f"{prefix}contains", "value": value}
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return {"type": f"{prefix}contains-all", "value": value}
+    return {"type": f"{prefix}contains", "value": _only_text(value)}
 
 
 def _starts_with(grader: Mapping[str, Any], case: EvalCase) -> Assertion:
     if grader.get("ignore_case"):
         raise _NoWords("promptfoo's starts-with compares every character")
-    return {"type": "starts-with", "value": _value(grader, case)}
+    return {"type": "starts-with", "value": _only_text(_value(grader, case))}
 
 
 def _regex(grader: Mapping[str, Any], case: EvalCase) -> Assertion:
@@ -135,7 +182,7 @@ def _json_equal(grader: Mapping[str, Any], case: EvalCase) -> Assertion:
 
 def _length(grader: Mapping[str, Any], case: EvalCase) -> Assertion:
     least, most = grader.get("min_words"), grader.get("max_words")
-    if least is None and most is None:
+    if (least is None and most is None) or grader.keys() & {"min_chars", "max_chars"}:
         raise _NoWords("promptfoo counts words, not characters")
     if least == most:
         return {"type": "word-count", "value": least}

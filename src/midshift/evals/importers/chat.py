@@ -2,7 +2,8 @@
 
 Understood: a text; a list of messages of OpenAI's chat API; LangChain's messages (`{"type": "human", "data": {...}}`,
 and the constructor form with `lc`, `id`, `kwargs`); Inspect's messages (content parts `text` and `image`, tool calls
-with `function` and `arguments`). Sources: OpenAI chat completions reference; langchain-core `messages_to_dict`;
+with `function` and `arguments`); parts of OpenAI's Responses (`input_text`, `output_text`, `input_image`).
+Sources: OpenAI chat completions and responses reference; langchain-core `messages_to_dict`;
 inspect_ai `ChatMessage`.
 Elsewhere: which field of a row holds them (row_cases).
 """
@@ -10,7 +11,7 @@ Elsewhere: which field of a row holds them (row_cases).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _ROLE_OF = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "chat": "user"}
@@ -77,6 +78,29 @@ def chat_in(text: str) -> list[Any] | None:
     return found if is_chat(found) else None
 
 
+def not_carried(value: Any) -> list[str]:
+    """Names of what messages have and a chat request has not, such as a model's thoughts or the tokens it took."""
+    if isinstance(value, str):
+        value = chat_in(value)
+    if isinstance(value, Mapping) and "messages" in value:
+        return not_carried(value["messages"])
+    items = value if isinstance(value, list) else [value]
+    inner = [one for item in items for one in (item if isinstance(item, list) else [item])]
+    return sorted({name for message in inner if isinstance(message, Mapping) for name in _beside(message)})
+
+
+def _beside(message: Mapping[str, Any]) -> Iterator[str]:
+    told = message.get("data", message.get("kwargs", message))
+    if not isinstance(told, Mapping):
+        return
+    for name, value in told.items():
+        if name not in (*_KEPT, "type", "data", "lc", "kwargs", "id") and value not in (None, "", [], {}, False):
+            yield str(name)
+    content = told.get("content")
+    if isinstance(content, list) and any(_is_thought(part) for part in content):
+        yield "thoughts"
+
+
 def answer_text(message: Any) -> str | None:
     """What a message says, if it is a message with words."""
     try:
@@ -120,6 +144,11 @@ def _message(item: Any) -> dict[str, Any]:
     if role not in _ROLES:
         raise NotMessages(f"a message of the role {str(role)[:40]!r}")
     message = {name: inner[name] for name in _KEPT if inner.get(name) is not None} | {"role": role}
+    earlier = inner.get("additional_kwargs")
+    if not message.get("tool_calls") and isinstance(earlier, Mapping) and earlier.get("tool_calls"):
+        message["tool_calls"] = earlier["tool_calls"]  # where LangChain had them before 0.2
+    if message.get("tool_calls") == []:
+        del message["tool_calls"]  # LangChain writes an empty list, and OpenAI refuses one
     if "content" in message:
         message["content"] = _content(message["content"])
     if "tool_calls" in message:
@@ -147,17 +176,26 @@ def _part(part: Any) -> dict[str, Any]:
     match part:
         case str():
             return {"type": "text", "text": part}
-        case {"type": "text", "text": str() as text}:
+        case {"type": "text" | "input_text" | "output_text", "text": str() as text}:
             return {"type": "text", "text": text}
         case {"type": "image", "image": str() as url}:
             detail = part.get("detail")
             return {"type": "image_url", "image_url": {"url": url, **({"detail": detail} if detail else {})}}
+        case {"type": "input_image", "image_url": str() as url}:
+            return {"type": "image_url", "image_url": {"url": url}}
         case {"type": "image_url" | "input_audio" | "file" | "refusal"}:
-            return dict(part)
+            return {name: _said(inner) for name, inner in part.items() if inner is not None}
         case {"type": kind}:
             raise NotMessages(f"a part of the type {str(kind)[:40]!r}")
         case _:
             raise NotMessages("a part that is no object with a type")
+
+
+def _said(value: Any) -> Any:
+    """A value without the fields that are null: tables have every field in every row, and providers refuse them."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: inner for name, inner in value.items() if inner is not None}
 
 
 def _tool_calls(calls: Any) -> list[dict[str, Any]]:
@@ -169,7 +207,7 @@ def _tool_calls(calls: Any) -> list[dict[str, Any]]:
 def _call(call: Any) -> dict[str, Any]:
     match call:
         case {"function": {"name": _}}:
-            return dict(call)
+            return {name: _said(inner) for name, inner in call.items() if inner is not None}
         case {"function": str() as name} | {"name": str() as name}:
             arguments = call.get("arguments", call.get("args", {}))
             written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)

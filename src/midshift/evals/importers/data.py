@@ -1,4 +1,4 @@
-"""Foreign bytes to plain values, with bounds: JSON, JSON lines, CSV, YAML and Parquet.
+"""Foreign bytes to plain values, with bounds: JSON, JSON lines, CSV, YAML, and whatever `parquet` reads.
 
 Every bound is on what a file costs after it is decoded: depth, rows, and what YAML's aliases unfold to. YAML is read
 as YAML 1.2 reads plain scalars (`yes` and `2026-01-01` are texts), as the tools that write these files do; no tag
@@ -18,12 +18,7 @@ import msgspec
 import yaml
 
 from midshift.errors import InputError
-
-try:
-    from pyarrow import ArrowException, BufferReader
-    from pyarrow import parquet as _parquet
-except ImportError:  # the extra `parquet`
-    _parquet = None
+from midshift.evals.importers import parquet
 
 LARGEST_FILE = 256 << 20
 MOST_ROWS = 1_000_000
@@ -70,8 +65,8 @@ def rows_of(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     Raises:
         InputError: for what is none of these.
     """
-    if data.startswith(b"PAR1"):
-        return _bounded(_parquet_rows(data, name), name)
+    if data.startswith(parquet.MAGIC):
+        return _bounded(parquet.rows(data, name, DEEPEST), name)
     if name.lower().endswith((".csv", ".tsv")):
         return _bounded(_csv_rows(data, name), name)
     head = data.removeprefix(UTF8_MARK).lstrip()[:1]
@@ -135,20 +130,6 @@ def _csv_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]
             yield reader.line_num, {key.strip(): value for key, value in row.items() if value is not None}
     except csv.Error as error:
         raise InputError(f"{name}:{reader.line_num}: {error}, expected CSV with a header line") from None
-
-
-def _parquet_rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    if _parquet is None:
-        raise InputError(f"{name} is Parquet, and pyarrow is not installed. Type next: pip install 'midshift[parquet]'")
-    try:
-        file = _parquet.ParquetFile(BufferReader(data))
-        number = 0
-        for batch in file.iter_batches(batch_size=1000):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
-    except (ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{name}: not a Parquet file that can be read: {error}") from None
 
 
 def _bounded(rows: Iterator[tuple[int, Mapping[str, Any]]], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

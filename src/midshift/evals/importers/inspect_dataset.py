@@ -107,7 +107,8 @@ def _said(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
 def _words(content: Any) -> list[str]:
     if isinstance(content, str):
         return [content] if content else []
-    return [part["text"] for part in content or () if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
+    texts = [part.get("text") for part in content or () if isinstance(part, Mapping)]
+    return [text for text in texts if isinstance(text, str) and text]
 
 
 def _fields(row: Mapping[str, Any], options: Options) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """Samples of lm-evaluation-harness (`--log_samples`): the prompts that it made, with their targets.
 
-Only requests that generate are carried: a log likelihood of a given text is nothing that a chat API can be asked for.
-`arguments` is a list of lists, or an object `gen_args_0` of `arg_0`, `arg_1` (from 0.4.5 on); a sample that several
-filters read is there once for each. Field names: github.com/EleutherAI/lm-evaluation-harness, `EvaluationTracker`.
+Only requests that generate are carried: the log likelihood of a given text, or of all of a text, is nothing that a chat
+API can be asked for. `arguments` is an object of `gen_args_0` with `arg_0` (the prompt) and `arg_1` (how to generate);
+before 0.4.5 it was a list of lists. With `--apply_chat_template` and an API's model, `arg_0` is a list of one text, the
+JSON of the messages. A sample that several filters read is there once for each. Files of `lm_eval` 0.4.13 have been
+read, with the models `dummy` and `local-chat-completions`; the older list is read by documentation only.
+Field names: github.com/EleutherAI/lm-evaluation-harness, `EvaluationTracker.save_results_samples`.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from midshift.evals.importers.result import Basket, File, Imported, Options
 from midshift.evals.importers.row_cases import at, slices_of
 from midshift.evals.suite_file import EvalCase
 
+_OF_A_RUN = frozenset("resps filtered_resps filter metrics prompt_hash target_hash".split())
+_READ = frozenset("doc_id doc target arguments doc_hash".split())
+
 
 def read(file: File, options: Options) -> Imported:
     """The cases of a file of samples; `--field slice=doc.subject` names their slices.
@@ -23,17 +29,18 @@ def read(file: File, options: Options) -> Imported:
         InputError: if no sample generates.
     """
     basket = Basket()
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for number, row in data.rows_of(file.data, file.name):
         place = f"{file.name}:{number}"
-        prompt, how = _arguments(row.get("arguments"))
-        if isinstance(how, str):
+        prompt, how = _arguments(row.get("arguments"), basket, place)
+        if not isinstance(how, Mapping):
             basket.lose(place, "the sample", "a log likelihood of a given text, which is no request for an answer")
             continue
         name = str(row.get("doc_id", number))
-        if name in seen:
+        doc = (name, str(row.get("doc_hash")))
+        if doc in seen:
             continue  # another filter's reading of the same answer
-        seen.add(name)
+        seen.add(doc)
         _add(basket, row, prompt, how, name, place, number, options)
     basket.lose(file.name, "the task's metrics and filters", "they are in the task's YAML; name graders in the suite")
     return basket.done(file.name)
@@ -43,20 +50,21 @@ def _add(
     basket: Basket,
     row: Mapping[str, Any],
     prompt: Any,
-    how: Any,
+    how: Mapping[str, Any],
     name: str,
     place: str,
     number: int,
     options: Options,
 ) -> None:
     try:
-        messages = chat.messages_of(prompt)
+        messages = chat.messages_of(_unwrapped(prompt))
     except chat.NotMessages as error:
         basket.lose(place, "the sample", f"its arguments hold no prompt: {error}")
         return
-    for field in sorted(how) if isinstance(how, Mapping) else ():
-        if field not in ("until", "do_sample"):
-            basket.lose(place, field, "how to sample is the variant's to say")
+    if isinstance(prompt, str):
+        basket.note("a prompt that is a text to be continued is asked as one message of a user")
+    for field in sorted(how):
+        basket.lose(place, field, "how to sample, and where to stop, is the variant's to say")
     doc = row.get("doc")
     slices = at(row, options.fields["slice"]) if "slice" in options.fields else None
     basket.add(
@@ -66,27 +74,41 @@ def _add(
             messages=messages,
             slices=slices_of(slices, place, basket),
             reference=row.get("target") if row.get("target") != "" else None,
-            variables=dict(doc) if isinstance(doc, Mapping) else {},
+            variables=dict(doc) if isinstance(doc, Mapping) else {} if doc is None else {"doc": doc},
             source={"system": "lm-eval", **_hash(row)},
         ),
         place,
     )
+    for field in sorted(set(row) - _READ - _OF_A_RUN - _metrics(row)):
+        basket.lose(place, field, "no part of a case")
+
+
+def _metrics(row: Mapping[str, Any]) -> set[str]:
+    """The names under which a sample has its scores."""
+    named = row.get("metrics")
+    return {one for one in named if isinstance(one, str)} if isinstance(named, list) else set()
 
 
 def _hash(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"doc_hash": row["doc_hash"]} if isinstance(row.get("doc_hash"), str) else {}
 
 
-def _arguments(found: Any) -> tuple[Any, Any]:
-    """The prompt, and how an answer is asked for: an object where it generates, a text where it only scores one."""
+def _unwrapped(prompt: Any) -> Any:
+    """The text of a chat that a tuple with a name was, before it became JSON."""
+    return prompt[0] if isinstance(prompt, list) and len(prompt) == 1 and isinstance(prompt[0], str) else prompt
+
+
+def _arguments(found: Any, basket: Basket, place: str) -> tuple[Any, Any]:
+    """The prompt, and how an answer is asked for: an object where it generates, anything else where it does not."""
     match found:
-        case {"gen_args_0": {"arg_0": prompt, **rest}}:
-            return prompt, rest.get("arg_1")
-        case [[prompt, how, *_], *_]:
-            return prompt, how
-        case [[prompt], *_]:
-            return prompt, None
-        case [str() as prompt, Mapping() as how]:
-            return prompt, how
+        case {"gen_args_0": {"arg_0": prompt, **first}, **rest}:
+            how, more = first.pop("arg_1", None), [*first, *rest]
+        case [[prompt, how, *left], *others]:
+            more = [*left, *others]
+        case [prompt, Mapping() as how]:
+            more = []
         case _:
             return None, None
+    if more and isinstance(how, Mapping):
+        basket.lose(place, "further arguments", "images, and requests beside the first")
+    return prompt, how

@@ -75,11 +75,16 @@ def add_case(
             tools=tuple(listed(own.get("tools"))),
             params=mapping(own.get("params")),
             variables=mapping(own["variables"]) if "variables" in own else variables,
-            metadata=metadata,
+            metadata={**metadata, **mapping(own.get("metadata"))},
             source=mapping(own.get("source")) if own else {"system": "promptfoo"},
         ),
         place,
     )
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name in a test's metadata is no note: it is read as something else, or written by promptfoo."""
+    return name in ("id", "slice", "category", "midshift") or name.startswith("_promptfoo")
 
 
 def _graders(

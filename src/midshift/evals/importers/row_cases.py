@@ -58,7 +58,7 @@ class Form:
     system: str
     fields: Mapping[str, Sequence[str]] = field(default_factory=lambda: GUESSES)
     bookkeeping: Collection[str] = ()
-    source: Mapping[str, str] = field(default_factory=dict)
+    source: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def paths(form: Form, options: Options) -> dict[str, tuple[str, ...]]:
@@ -88,10 +88,11 @@ def add(basket: Basket, row: Mapping[str, Any], place: str, number: int, form: F
         fields = ", ".join(map(str, list(row)[:8]))
         basket.lose(place, "the row", f"its input is no request: {error}. Say --field input=PATH, one of {fields}")
         return
+    for name in chat.not_carried(_chat_of(found["input"])):
+        basket.lose(place, f"{name} of a message", "a chat request has no such field")
+    if found["tools"] is None and variables.get("tools") and _are_tools(variables["tools"]):
+        found["tools"] = variables.pop("tools")
     metadata = _metadata(row, found["metadata"], used, form)
-    if (draft := _odd_weight(found["weight"])) is not None:
-        basket.lose(place, "weight", draft)
-        found["weight"] = None
     if found["tools"] is not None and not _are_tools(found["tools"]):
         basket.lose(place, "tools", "expected a list of objects")
         found["tools"] = None
@@ -101,7 +102,7 @@ def add(basket: Basket, row: Mapping[str, Any], place: str, number: int, form: F
         messages=messages,
         slices=slices_of(found["slice"], place, basket),
         cluster=_name(found["cluster"]),
-        weight=1.0 if found["weight"] is None else float(found["weight"]),
+        weight=weight_of(found["weight"], place, basket),
         reference=found["reference"] if found["reference"] != "" else None,
         tools=tuple(found["tools"] or ()),
         variables=variables,
@@ -148,22 +149,34 @@ def slices_of(found: Any, place: str, basket: Basket) -> tuple[str, ...]:
 
 
 def _first(row: Mapping[str, Any], tried: Sequence[str], used: set[str]) -> Any:
-    for path in tried:
-        value = at(row, path)
-        if value is not None:
-            used.add(path if path in row else path.partition(".")[0])
-            return value
+    there = [(path, value) for path in tried if (value := at(row, path)) is not None]
+    for path, value in [*(one for one in there if one[1] != ""), *there][:1]:
+        used.add(path)
+        return value
     return None
 
 
-def _asked(value: Any, system: Any) -> tuple[tuple[dict[str, Any], ...], Mapping[str, Any]]:
+def _key(value: Any) -> str | None:
+    """Which field of an object of inputs is the question; None for what is a message itself, or has none."""
+    if not isinstance(value, Mapping) or {"role", "lc"} & value.keys() or {"type", "data"} <= value.keys():
+        return None
+    key = next((name for name in _IN_AN_OBJECT if value.get(name)), None)
+    texts = [str(name) for name, inner in value.items() if isinstance(inner, str)]
+    return texts[0] if key is None and len(value) == 1 and texts else key
+
+
+def _chat_of(value: Any) -> Any:
+    value = opened(value)
+    key = _key(value)
+    return value if key is None else opened(value[key])
+
+
+def _asked(value: Any, system: Any) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
     """Messages, and what an object of inputs had beside them."""
     value = opened(value)
-    variables: Mapping[str, Any] = {}
+    variables: dict[str, Any] = {}
     if isinstance(value, Mapping) and not ({"role", "lc"} & value.keys() or {"type", "data"} <= value.keys()):
-        key = next((name for name in _IN_AN_OBJECT if value.get(name)), None)
-        texts = [name for name, inner in value.items() if isinstance(inner, str)]
-        key = texts[0] if key is None and len(value) == 1 and texts else key
+        key = _key(value)
         if key is None:
             raise chat.NotMessages(f"an object with {', '.join(map(repr, list(value)[:6])) or 'no fields'}")
         variables = {name: inner for name, inner in value.items() if name != key}
@@ -174,29 +187,49 @@ def _asked(value: Any, system: Any) -> tuple[tuple[dict[str, Any], ...], Mapping
 
 
 def _metadata(row: Mapping[str, Any], found: Any, used: set[str], form: Form) -> dict[str, Any]:
+    """What a row says of itself, and every field that is nothing else."""
     own = opened(found)
     rest = {
-        name: value
+        str(name): left
         for name, value in row.items()
-        if name not in used and name not in form.bookkeeping and value not in (None, "", [], {})
+        if name not in used and name not in form.bookkeeping
+        if (left := _without(value, [path.partition(".")[2] for path in used if path.startswith(f"{name}.")]))
+        not in (None, "", [], {})
     }
-    return {**(own if isinstance(own, dict) else {} if own in (None, "") else {"metadata": own}), **rest}
+    own = own if isinstance(own, dict) else {} if own in (None, "") else {"metadata": own}
+    return own | {f"row.{name}" if name in own else name: value for name, value in rest.items()}
+
+
+def _without(value: Any, paths: Sequence[str]) -> Any:
+    """An object without what was taken out of it by path."""
+    if not paths or not isinstance(inner := opened(value), Mapping):
+        return value
+    return {
+        name: _without(one, [path.partition(".")[2] for path in paths if path.startswith(f"{name}.")])
+        for name, one in inner.items()
+        if name not in paths
+    }
 
 
 def _source(row: Mapping[str, Any], form: Form) -> dict[str, Any]:
-    inside = {name: row[path] for name, path in form.source.items() if row.get(path) not in (None, "")}
-    return {"system": form.system, **inside}
+    found = {name: next((row[path] for path in tried if row.get(path)), None) for name, tried in form.source.items()}
+    return {"system": form.system, **{name: value for name, value in found.items() if value is not None}}
 
 
 def _are_tools(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(tool, Mapping) for tool in value)
 
 
-def _odd_weight(value: Any) -> str | None:
+def weight_of(found: Any, place: str, basket: Basket) -> float:
+    """How much a case counts; what cannot be one is a loss."""
     try:
-        return None if value is None or 0.0 < float(value) < 1e12 else "expected a number above 0"
+        weight = 1.0 if found in (None, "") else float(found)
     except (TypeError, ValueError, OverflowError):
-        return "expected a number above 0"
+        weight = 0.0
+    if 0.0 < weight < 1e12:
+        return weight
+    basket.lose(place, "weight", "expected a number above 0")
+    return 1.0
 
 
 def _name(value: Any) -> str | None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from midshift.errors import InputError
+from midshift.errors import InputError, UsageError
 from midshift.evals.importers import (
     chat,
     data,
@@ -15,13 +15,14 @@ from midshift.evals.importers import (
     inspect_dataset,
     inspect_log,
     lm_eval,
+    openai_runs,
+    parquet,
     promptfoo_config,
     promptfoo_results,
     tables,
 )
 from midshift.evals.importers.result import File, Imported, Importer, Options
-
-_OF_TRAINING = frozenset({"messages", "tools", "functions", "parallel_tool_calls"})
+from midshift.evals.importers.row_cases import OURS
 
 
 class Source(StrEnum):
@@ -32,6 +33,7 @@ class Source(StrEnum):
     INSPECT = "inspect"
     INSPECT_LOG = "inspect-log"
     OPENAI_EVALS = "openai-evals"
+    OPENAI_EVALS_RUN = "openai-evals-run"
     OPENAI_FINE_TUNING = "openai-fine-tuning"
     BRAINTRUST = "braintrust"
     LANGFUSE = "langfuse"
@@ -47,6 +49,7 @@ IMPORTERS: Mapping[Source, Importer] = MappingProxyType(
         Source.INSPECT: inspect_dataset.read,
         Source.INSPECT_LOG: inspect_log.read,
         Source.OPENAI_EVALS: tables.read_openai_evals,
+        Source.OPENAI_EVALS_RUN: openai_runs.read,
         Source.OPENAI_FINE_TUNING: fine_tuning.read,
         Source.BRAINTRUST: tables.read_braintrust,
         Source.LANGFUSE: tables.read_langfuse,
@@ -55,6 +58,22 @@ IMPORTERS: Mapping[Source, Importer] = MappingProxyType(
         Source.TABLE: tables.read_plain,
     }
 )
+
+
+_FIELDS: Mapping[Source, frozenset[str]] = MappingProxyType(
+    {
+        Source.PROMPTFOO: frozenset(),
+        Source.PROMPTFOO_RESULTS: frozenset(),
+        Source.OPENAI_FINE_TUNING: frozenset(),
+        Source.OPENAI_EVALS_RUN: frozenset({"id", "input", "reference", "slice", "cluster", "weight"}),
+        Source.INSPECT: frozenset({"id", "input", "reference", "slice", "metadata"}),
+        Source.INSPECT_LOG: frozenset({"id", "input", "reference", "slice", "metadata"}),
+        Source.LM_EVAL: frozenset({"slice"}),
+    }
+)
+"""What can be mapped with --field, where that is not all of a case."""
+
+_WITH_PROMPTS = frozenset({Source.PROMPTFOO, Source.PROMPTFOO_RESULTS})
 
 
 def import_file(file: File, source: Source | None, options: Options) -> tuple[Source, Imported]:
@@ -69,7 +88,23 @@ def import_file(file: File, source: Source | None, options: Options) -> tuple[So
     if not file.data.strip():
         raise InputError(f"{file.name} is empty, expected a suite of another tool")
     found = sniffed(file) if source is None else source
+    _require_use(found, options)
     return found, IMPORTERS[found](file, options)
+
+
+def _require_use(source: Source, options: Options) -> None:
+    """What a person says about a file must have an effect."""
+    allowed = _FIELDS.get(source, frozenset(OURS))
+    for name in options.fields:
+        if name not in allowed:
+            known = (
+                f"expected one of {', '.join(one for one in OURS if one in allowed)}" if allowed else "expected none"
+            )
+            raise UsageError(f"--field {name}=...: {known} for {source.value}. Type next: leave it out")
+    if options.prompt is not None and source not in _WITH_PROMPTS:
+        raise UsageError(
+            f"--prompt: only promptfoo has prompts to choose from, not {source.value}. Type next: leave it out"
+        )
 
 
 def sniffed(file: File) -> Source:
@@ -80,8 +115,8 @@ def sniffed(file: File) -> Source:
     """
     if file.data.startswith(b"PK\x03\x04"):
         return Source.INSPECT_LOG
-    if file.data.startswith(b"PAR1"):
-        return Source.TABLE
+    if file.data.startswith(parquet.MAGIC):
+        return _by_fields(next((row for _, row in data.rows_of(file.data, file.name)), {}))
     if file.name.lower().endswith((".yaml", ".yml")):
         return Source.PROMPTFOO
     if file.name.lower().endswith((".csv", ".tsv")):
@@ -136,6 +171,8 @@ def _by_fields(row: Mapping[str, Any]) -> Source:
         raise InputError("tests of promptfoo without their prompts, expected promptfooconfig.yaml beside them")
     if {"arguments", "doc_id"} <= names:
         return Source.LM_EVAL
+    if {"datasource_item", "sample"} <= names:
+        return Source.OPENAI_EVALS_RUN
     if {"input", "ideal"} <= names:
         return Source.OPENAI_EVALS
     if "expectedOutput" in names or {"expected_output", "source_trace_id"} <= names:
