@@ -9,8 +9,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
-from midshift.domain.exposure import Exposure, Fate, Sum, SumKey
+from midshift.domain.exposure import Exposure, Fate
 from midshift.domain.routing import Arm, Route
+from midshift.domain.sums import Sums
 from midshift.domain.upgrade import Kind as Event
 from midshift.store.recorder import SegmentWriter
 from midshift.store.segments import Kind, Reading, exposures, segments
@@ -21,7 +22,6 @@ EXPOSURES = 200_000
 POLL_S = 0.05
 FLIPS = 40
 GATEWAYS = 4
-KEY = SumKey("support", "up-1", 1, Arm.CANDIDATE, "*", "error", 0)
 EXPOSURE = Exposure(
     request_id="r-000000000001",
     workload="support",
@@ -77,11 +77,14 @@ def measure_records(folder: Path) -> None:
 
 def measure_store(store: SqlStore) -> None:
     """Calls of each kind."""
-    sums = {replace(KEY, slice=part, block=block): Sum(1, 1.0, 1.0) for part in "abcdefgh" for block in range(256)}
+    sums = Sums()
+    for block in range(256):
+        sums.add(replace(EXPOSURE, slices=tuple("abcdefg"), block=block))
+    number = len(sums.by_key)
     sequences = iter(range(1000))
-    merge = _seconds(lambda: store.merge_sums("g1", next(sequences), sums))
-    print(f"{len(sums) / merge:10,.0f} /s   sums merged, in batches of {len(sums)}")
-    print(f"{_seconds(lambda: store.sums('up-1')) * 1000:10.1f} ms   all {len(sums)} sums of an upgrade read")
+    merge = _seconds(lambda: store.merge_sums("g1", next(sequences), sums.by_key, sums.histograms))
+    print(f"{number / merge:10,.0f} /s   sums merged, in batches of {number}")
+    print(f"{_seconds(lambda: store.sums('up-1')) * 1000:10.1f} ms   all {number} sums of an upgrade read")
     run = Run.begun(store)
     run.walk(Event.EVAL_CLEARED, Event.SHADOW_COMPLETED)
     decide = _seconds(lambda: run.step(Event.HALTED if run.upgrade.share else Event.RESUMED), times=50)
@@ -139,10 +142,12 @@ def measure_rollbacks(store: SqlStore, url: str) -> None:
 
 def catch_up(url: str, told: Connection, gateway: str) -> None:
     """Merge until killed; tell after a few batches."""
-    sums = {replace(KEY, slice=part, block=block): Sum(1, 1.0, 1.0) for part in "abcd" for block in range(256)}
+    sums = Sums()
+    for block in range(256):
+        sums.add(replace(EXPOSURE, slices=tuple("abcdefg"), block=block))
     with SqlStore.open(url) as store:
         for sequence in range(1_000_000):
-            store.merge_sums(gateway, sequence, sums)
+            store.merge_sums(gateway, sequence, sums.by_key, sums.histograms)
             if sequence == 3:
                 told.send("busy")
 

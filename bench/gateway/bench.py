@@ -1,14 +1,14 @@
 """What a gateway costs and carries on one core, ours beside others, with one mock and one load in one run.
 
-    python -m bench.gateway.bench [--seconds 4] [--only midshift,envoy] [--phases plain,shadow,streams,paced,open]
+    python -m bench.gateway.bench [--seconds 4] [--only midshift,envoy] [--phases plain,tls,shadow,streams,paced,open]
                                   [--in-front] [--json FILE]                                  # make bench-gateway
 
 A gateway has the last core to itself, as far as the machine's other tenants leave it; mock and load have the first.
 The figure to trust is CPU per answer, and what one core carries by it (`per core`): it hardly moves when others use
 the machine, as the answers a second that were seen do. `--in-front` lets the measured processes go before all others
 (it needs root, and is rude on a shared machine): the latencies mean little without it where others are busy.
-Elsewhere: our gateway and what it does (ours), the others (peers), the provider (mock.c), the clients (load.c), what
-was measured where (docs/why/gateway-speed.md).
+Elsewhere: our gateway and what it does (ours), the others (peers), TLS (tls), the provider (mock.c), the clients
+(load.c), what the system says of processes (processes), what was measured where (docs/why/gateway-speed.md).
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.gateway import ours
+from bench.gateway import ours, tls
 from bench.gateway.peers import Peer, peers
+from bench.gateway.processes import cpu_s, peak_mb, resident_mb
 
 HERE = Path(__file__).parent
-PROVIDER_PORT, SLOW_PORT, OUR_PORT = 9000, 9001, 8001
-PHASES = ("plain", "shadow", "streams", "paced", "open")
+PROVIDER_PORT, SLOW_PORT, TLS_PORT, OUR_PORT = 9000, 9001, 9002, 8001
+PHASES = ("plain", "tls", "shadow", "streams", "paced", "open")
 CONNECTIONS, PACED_PER_S = 64, 200
-OPEN = 2900
-"""Requests open at once: a gateway takes 4,000 and a workload 3,000 unless it is told otherwise."""
+OPEN, SLOW_MS = 4000, 5000
+"""Requests open at once: as many as are due while a provider takes that long for each."""
+
+ROOM = ("--max-in-flight", "4200", "--max-in-flight-per-workload", "4200")
+"""For those and for the measure's own; a gateway takes 4,000 and a workload 3,000 unless it is told otherwise."""
 
 SHADOWED = 32
 """Connections where all is mirrored: a gateway mirrors 64 calls at once, and sheds what is beyond."""
-TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-PAGE_MB = os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 _COUNTED = re.compile(r"midshift_(?:lost_total|shadow_total|shadow_unpaired_total|requests_total)\{(.*)\}")
 FLOORS = {
     "plain": ("per_core", 10_000.0),
@@ -169,31 +171,6 @@ def request_file(path: Path, lines: Mapping[str, str], stream: bool) -> Path:
     return path
 
 
-def cpu_s(session: int) -> float:
-    """What all processes of a session have spent, in user and kernel mode."""
-    return sum((int(fields[11]) + int(fields[12])) * TICK_S for _, fields in _of_session(session))
-
-
-def resident_mb(session: int) -> float:
-    """What all processes of a session hold in memory."""
-    return sum(int(fields[21]) * PAGE_MB for _, fields in _of_session(session))
-
-
-def peak_mb(session: int) -> float:
-    """The most that they ever held."""
-    found = [Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid, _ in _of_session(session)]
-    return sum(int(text.partition("VmHWM:")[2].split()[0]) / 1024 for text in found if "VmHWM:" in text)
-
-
-def _of_session(session: int) -> Iterator[tuple[int, list[str]]]:
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-                if int(fields[3]) == session:
-                    yield int(entry.name), fields
-
-
 def answered(port: int, raw: Path, patience_s: float) -> float:
     """Seconds until a request is answered with 200."""
     began = time.monotonic()
@@ -203,7 +180,7 @@ def answered(port: int, raw: Path, patience_s: float) -> float:
     why: object = "nothing"
     while time.monotonic() - began < patience_s:
         try:
-            with urllib.request.urlopen(asked, timeout=5):
+            with urllib.request.urlopen(asked, timeout=patience_s):
                 return time.monotonic() - began
         except (OSError, urllib.error.URLError) as error:
             why = error
@@ -222,9 +199,13 @@ def measure(bench: Bench, peer: Peer, phase: str, session: int, start_s: float, 
     raw = request_file(bench.folder / "request", peer.lines, phase == "streams")
     numbers = {"streams": peer.stream_connections, "paced": 512, "open": OPEN, "shadow": SHADOWED}
     connections = numbers.get(phase, CONNECTIONS)
-    bench.load(peer.port, raw, connections, PACED_PER_S if phase == "paced" else 0, 0.5)
+    rate = {"paced": PACED_PER_S, "open": OPEN * 1000 / SLOW_MS}.get(phase, 0)
+    if phase == "open":  # rise, stay, fall
+        bench = replace(bench, seconds=max(bench.seconds, 3 * SLOW_MS / 1000))
+    else:
+        bench.load(peer.port, raw, connections, rate, 0.5)
     asked, spent, began = asked_so_far(port), cpu_s(session), time.monotonic()
-    got = bench.load(peer.port, raw, connections, PACED_PER_S if phase == "paced" else 0, 0.0)
+    got = bench.load(peer.port, raw, connections, rate, 0.0)
     took_s = time.monotonic() - began
     count = max(1, got["answers"])
     return Measured(
@@ -243,7 +224,7 @@ def measure(bench: Bench, peer: Peer, phase: str, session: int, start_s: float, 
         got["ttfb_p99_us"] / 1000,
         start_s,
         os.getloadavg()[0],
-        counts(peer.port) if peer.name.startswith("midshift") else {},
+        {"open at once": got["open"], **counts(peer.port)} if peer.name.startswith("midshift") else {},
     )
 
 
@@ -274,28 +255,61 @@ def run_peer(bench: Bench, peer: Peer, phases: Sequence[str]) -> list[Measured]:
     return []
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One life of ours: how much is captured, served by the candidate and mirrored, and what the provider is like."""
+
+    phases: Sequence[str]
+    texts_percent: int = 5
+    share: float = 0.25
+    shadow_share: float = 0.0
+    delay_ms: int = 0
+    is_encrypted: bool = False
+
+
+LIVES = (
+    Life(("plain", "streams", "paced")),
+    Life(("tls",), is_encrypted=True),
+    Life(("shadow",), texts_percent=100, share=0.0, shadow_share=1.0),
+    Life(("open",), delay_ms=SLOW_MS),
+)
+
+
 def run_ours(bench: Bench, phases: Sequence[str]) -> list[Measured]:
-    """Ours: with a canary at 25 %, with a full shadow, and in front of a provider that takes half a second."""
+    """Ours: with a canary at 25 %, over TLS, with a full shadow, and before a provider that takes seconds."""
     found = []
-    for name, wanted, texts, share, shadow_share, delay_ms in (
-        ("midshift", ("plain", "streams", "paced"), 5, 0.25, 0.0, 0),
-        ("midshift", ("shadow",), 100, 0.0, 1.0, 0),
-        ("midshift", ("open",), 5, 0.25, 0.0, 500),
-    ):
-        todo = [phase for phase in wanted if phase in phases]
-        if not todo:
-            continue
-        port = SLOW_PORT if delay_ms else PROVIDER_PORT
-        product = Path(tempfile.mkdtemp(dir=bench.folder))
-        with contextlib.redirect_stdout(sys.stderr):
-            ours.prepare(product, port, texts, share, shadow_share)
-        peer = Peer(name, ours.command(product, OUR_PORT), OUR_PORT, todo, environment=ours.environment())
-        raw = request_file(bench.folder / "first", {}, stream=False)
-        with bench.provider(port, delay_ms), bench.process(1, peer.command, peer.environment) as child:
-            start_s = answered(OUR_PORT, raw, 60.0) - delay_ms / 1000
-            found += [measure(bench, peer, phase, child.pid, start_s, port) for phase in todo]
-        shutil.rmtree(product)
+    for life in LIVES:
+        if todo := [phase for phase in life.phases if phase in phases]:
+            found += run_life(bench, life, todo)
     return found
+
+
+def run_life(bench: Bench, life: Life, phases: Sequence[str]) -> list[Measured]:
+    """The phases of one life."""
+    port = SLOW_PORT if life.delay_ms else PROVIDER_PORT
+    product = Path(tempfile.mkdtemp(dir=bench.folder))
+    raw = request_file(bench.folder / "first", {}, stream=False)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(bench.provider(port, life.delay_ms))
+            asked_port, ca_file = encrypted(bench, stack, port) if life.is_encrypted else (port, None)
+            with contextlib.redirect_stdout(sys.stderr):
+                ours.prepare(product, asked_port, life.texts_percent, life.share, life.shadow_share, ca_file)
+            command = ours.command(product, OUR_PORT, *ROOM)
+            child = stack.enter_context(bench.process(1, command, ours.environment()))
+            peer = Peer("midshift", command, OUR_PORT, phases, environment=ours.environment())
+            start_s = answered(OUR_PORT, raw, 60.0) - life.delay_ms / 1000
+            return [measure(bench, peer, phase, child.pid, start_s, port) for phase in phases]
+    finally:
+        shutil.rmtree(product)
+
+
+def encrypted(bench: Bench, stack: contextlib.ExitStack, provider_port: int) -> tuple[int, Path]:
+    """The port where the provider is encrypted, and whom to trust."""
+    who, command, ca_file = tls.terminator(bench.folder, TLS_PORT, provider_port)
+    print(f"tls: decrypted by {who}")
+    stack.enter_context(bench.process(0, command))
+    return TLS_PORT, ca_file
 
 
 def run_direct(bench: Bench) -> Measured:

@@ -177,7 +177,7 @@ int main(int count, char **given) {
             is_over = rate ? due >= total : 0;
         }
         for (int i = 0; i < connections; i++) busy |= lines[i].busy;
-        if (now > end + 5e6 || (is_over && (!busy || !rate))) break;
+        if (now > end + 30e6 || (is_over && (!busy || !rate))) break;
         double next_us = rate && due < total ? began + due * 1e6 / rate - now_us() : 1e4;
         struct timespec patience = {0, next_us < 0 ? 0 : (long)((next_us < 1e4 ? next_us : 1e4) * 1e3)};
         struct epoll_event found[256];

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench.gateway import bench as harness
 from bench.gateway import ours
+from bench.gateway.processes import resident_mb
 
 PARTS = 10
 MB_PER_MILLION = 4.0
@@ -51,14 +52,14 @@ def sizes(requests: int, shadow_share: float, tell: Callable[[str], None]) -> tu
         with contextlib.redirect_stdout(sys.stderr):
             ours.prepare(product, harness.PROVIDER_PORT, 5, 0.25, shadow_share)
         command, raw = ours.command(product, harness.OUR_PORT), harness.request_file(bench.folder / "raw", {}, False)
-        with bench.provider(), bench.process(1, command, ours.environment()) as child:
+        with bench.provider(harness.PROVIDER_PORT), bench.process(1, command, ours.environment()) as child:
             harness.answered(harness.OUR_PORT, raw, 60.0)
             while done[-1] < requests:
                 count, step = 0, requests // PARTS
                 while count < step:
                     count += int(bench.load(harness.OUR_PORT, raw, harness.CONNECTIONS, warm_s=0.0)["answers"])
                 done.append(done[-1] + count)
-                found.append(harness.resident_mb(child.pid))
+                found.append(resident_mb(child.pid))
                 tell(f"{done[-1]:>10} requests {found[-1]:7.1f} MB")
     return done[1:], found[1:]
 

@@ -7,12 +7,14 @@ provider: the process is `midshift serve gateway`.
 
 from __future__ import annotations
 
+import compileall
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import midshift
 from midshift.cli import main as cli
 from midshift.config import load_variant
 from midshift.domain.routing import Route
@@ -41,7 +43,7 @@ workloads:
       capture: {texts: TEXTS%, keep: 14d}
     runbook: oncall.md
 providers:
-  bench: {vendor: openai_compatible, base_url: "http://127.0.0.1:PORT/v1", region: eu, max_connections: 4000}
+  bench: {vendor: openai_compatible, ADDRESS, region: eu, max_connections: 4200}
 """
 _CANDIDATE = """\
 provider: bench
@@ -57,9 +59,16 @@ prices:
 """
 
 
-def prepare(folder: Path, provider_port: int, texts_percent: int, share: float, shadow_share: float) -> None:
-    """Write the files, apply them, and give the store the routing row that a controller would have written."""
-    _write(folder, _MAIN.replace("TEXTS", str(texts_percent)).replace("PORT", str(provider_port)))
+def prepare(
+    folder: Path, provider_port: int, texts_percent: int, share: float, shadow_share: float, ca_file: Path | None = None
+) -> None:
+    """Write the files, apply them, and give the store the routing row that a controller would have written.
+
+    The bytecode is written first, as an installation does: where PYTHONDONTWRITEBYTECODE is set, each start of a source
+    tree would compile all of it. With a `ca_file` the provider is spoken to encrypted.
+    """
+    compileall.compile_dir(Path(midshift.__file__).parent, quiet=1)
+    _write(folder, _MAIN.replace("TEXTS", str(texts_percent)).replace("ADDRESS", _address(provider_port, ca_file)))
     if cli.run(["apply", "--who", "bench", "--config", str(folder), "--store", _store(folder)]) != 0:
         raise SystemExit("bench: midshift apply refused the files of the benchmark, and says why above")
     candidate = load_variant(folder, "variants/new.yaml").variant
@@ -71,10 +80,10 @@ def prepare(folder: Path, provider_port: int, texts_percent: int, share: float, 
         store.put_route(route, before.epoch)
 
 
-def command(folder: Path, port: int) -> list[str]:
-    """The gateway of production."""
+def command(folder: Path, port: int, *limits: str) -> list[str]:
+    """The gateway of production; `limits` are options more."""
     options = ("--name", "gateway-1", "--port", str(port), "--config", str(folder), "--store", _store(folder))
-    return [sys.executable, "-m", "midshift", "serve", "gateway", *options, "--state", str(folder / "state")]
+    return [sys.executable, "-m", "midshift", "serve", "gateway", *options, "--state", str(folder / "state"), *limits]
 
 
 def environment() -> Mapping[str, str]:
@@ -84,6 +93,12 @@ def environment() -> Mapping[str, str]:
         "MIDSHIFT_CLIENT_KEYS": KEY,
         "BENCH_API_KEY": "a-provider-key",
     }
+
+
+def _address(port: int, ca_file: Path | None) -> str:
+    if ca_file is None:
+        return f'base_url: "http://127.0.0.1:{port}/v1"'
+    return f'base_url: "https://127.0.0.1:{port}/v1", ca_file: "{ca_file}"'
 
 
 def _route(before: Route, candidate: str, share: float, shadow_share: float) -> Route:

@@ -7,24 +7,29 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from midshift.cli import serve
+from midshift.cli.basis import Holding
+from midshift.cli.limits import SaidLimits
+from midshift.cli.project import Target, applied
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.exposure import Pair, ShadowAnswer
 from midshift.domain.gate import Decision
 from midshift.domain.unseen import PairKind
 from midshift.domain.upgrade import Kind, Stage, Upgrade
 from midshift.errors import ConfigError, UsageError
-from midshift.gateway.settings import GatewaySettings
+from midshift.gateway.settings import GatewaySettings, Limits
 from midshift.store.recorder import SegmentWriter
 from midshift.testing import ManualClock
+from tests.cli.kept import kept
 from tests.cli.test_project import OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
 
 LATER = timedelta(days=1)
@@ -34,6 +39,7 @@ format: midshift.prices/1
 prices:
   - {provider: sim, model: sonnet-3.7, per_million_tokens: {input: 3, output: 15}, source: made up, date: 2026-01-01}
 """
+HEAVY = {"sqlalchemy", "alembic", "genai_prices", "pydantic", "jsonschema", "numpy", "scipy", "duckdb"}
 KNOWN = {"MIDSHIFT_UNIT_KEY": UNIT_KEY, "MIDSHIFT_PROVIDER_SIM_URL": "http://127.0.0.1:9/v1"}
 
 
@@ -49,7 +55,7 @@ def settings(product: Path, environment: Mapping[str, str], host: str = "127.0.0
     """What a gateway would be told."""
     options = serve.GatewayOptions(product / "state", "gateway-1", host, 0)
     with store_of(product) as store:
-        return serve.gateway_settings(store, options, environment)
+        return serve.gateway_settings(store, applied(store), options, environment)
 
 
 def test_a_gateway_is_told_what_was_applied(product: Path) -> None:
@@ -129,9 +135,11 @@ def test_an_eval_comes_back_as_it_was_written(product: Path) -> None:
     folder = serve.StateFolder(product / "state", ManualClock())
     assert folder.eval_of(upgrade) is None
 
-    path = folder.write_eval(evidence)
+    path = kept(product, upgrade, evidence)
 
-    assert evidence == folder.eval_of(upgrade)
+    found = folder.eval_of(upgrade)
+    assert found is not None
+    assert (evidence, WORKLOAD) == (replace(found, basis=None), found.basis and found.basis.workload)
     assert f"{upgrade.candidate}.json" == path.name
 
 
@@ -140,9 +148,78 @@ def test_an_eval_that_cannot_be_read_is_no_eval(product: Path, content: bytes) -
     """Missing evidence is never success, and no reason to stop looking at other upgrades."""
     upgrade = walked(product)
     folder = serve.StateFolder(product / "state", ManualClock())
-    folder.write_eval(EvalEvidence(upgrade.candidate, Decision.PROCEED, "so")).write_bytes(content)
+    kept(product, upgrade, EvalEvidence(upgrade.candidate, Decision.PROCEED, "so")).write_bytes(content)
 
     assert folder.eval_of(upgrade) is None
+    assert f"counts as none. Type next: midshift upgrade eval {WORKLOAD}" in folder.eval_trouble(upgrade)
+
+
+def test_an_eval_of_an_earlier_form_is_none_and_says_so(product: Path) -> None:
+    """It does not say which cases, graders and margins it rests on, so nobody knows what it proves."""
+    upgrade = walked(product)
+    folder = serve.StateFolder(product / "state", ManualClock())
+    assert "" == folder.eval_trouble(upgrade)
+    (product / "state" / "evals").mkdir(parents=True)
+    (product / "state" / "evals" / f"{upgrade.candidate}.json").write_text("{}")
+
+    assert folder.eval_of(upgrade) is None
+    assert "of an earlier form" in folder.eval_trouble(upgrade)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "part"),
+    [
+        ("suites/support_reply.jsonl", "messages", "messages", ""),
+        ("suites/support_reply.jsonl", '"role": "user", "content": "', '"role": "user", "content": "x', "other cases"),
+        ("midshift.yaml", "margin: 2pt ", "margin: 1pt ", "margins (* 2pt"),
+    ],
+    ids=["nothing", "cases", "margin"],
+)
+def test_an_eval_that_rests_on_something_else_counts_as_none(
+    product: Path, name: str, old: str, new: str, part: str
+) -> None:
+    """And whoever waits for it hears which part differs, and what to type."""
+    upgrade = walked(product)
+    kept(product, upgrade, EvalEvidence(upgrade.candidate, Decision.PROCEED, "so"))
+    file = product / name.replace("support_reply", WORKLOAD)
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    assert 0 == run(product, "apply", "--who", "ada")
+
+    with store_of(product) as store:
+        target, clock = Target(product, store="file:store.txt"), ManualClock()
+        folder = serve.StateFolder(product / "state", clock, Holding(target, store, clock))
+
+        assert (part == "") == (folder.eval_of(upgrade) is not None)
+        assert part in folder.eval_trouble(upgrade)
+
+
+@pytest.mark.parametrize("part", ["workload", "incumbent"])
+def test_an_eval_of_another_workload_or_incumbent_counts_as_none(product: Path, part: str) -> None:
+    """Two workloads may have one candidate: what is shown for one is not shown for the other."""
+    upgrade = walked(product)
+    path = kept(product, upgrade, EvalEvidence(upgrade.candidate, Decision.PROCEED, "so"))
+    content = json.loads(path.read_text())
+    content["evidence"]["basis"][part] = "another"
+    path.write_text(json.dumps(content))
+    folder = serve.StateFolder(product / "state", ManualClock())
+
+    assert folder.eval_of(upgrade) is None
+    assert f"rests on other {part}: it counts as none" in folder.eval_trouble(upgrade)
+
+
+def test_two_workloads_with_one_candidate_have_an_eval_each(product: Path) -> None:
+    upgrade = walked(product)
+    evidence = EvalEvidence(upgrade.candidate, Decision.PROCEED, "so")
+    path = kept(product, upgrade, evidence)
+    basis = serve.StateFolder(product / "state", ManualClock()).eval_of(upgrade)
+    assert basis is not None and basis.basis is not None
+
+    other = replace(evidence, basis=replace(basis.basis, workload="another"))
+
+    assert path != serve.StateFolder(product / "state", ManualClock()).write_eval(other)
+    assert basis == serve.StateFolder(product / "state", ManualClock()).eval_of(upgrade)
 
 
 def a_pair(upgrade: Upgrade, number: int, text: str) -> Pair:
@@ -228,7 +305,17 @@ def test_a_gateway_is_told_its_shadow_budget(product: Path) -> None:
     with store_of(product) as store:
         for budget in (None, 20.0):
             options = serve.GatewayOptions(product / "state", "g", "127.0.0.1", 0, None, budget)
-            assert budget == serve.gateway_settings(store, options, KNOWN).shadow.budget_usd_per_day
+            found = serve.gateway_settings(store, applied(store), options, KNOWN)
+            assert budget == found.shadow.budget_usd_per_day
+
+
+def test_a_gateway_is_told_its_limits(product: Path) -> None:
+    """What is typed reaches the process that refuses by it."""
+    with store_of(product) as store:
+        options = serve.GatewayOptions(product / "state", "g", "127.0.0.1", 0, limits=SaidLimits(max_in_flight=5000))
+        found = serve.gateway_settings(store, applied(store), options, KNOWN)
+
+    assert Limits(max_in_flight=5000) == found.limits
 
 
 def test_drift_is_computed_again_when_there_is_more(product: Path) -> None:
@@ -251,9 +338,9 @@ def test_drift_is_computed_again_when_there_is_more(product: Path) -> None:
 
 
 @contextmanager
-def process(product: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`midshift serve …` as a process of its own; gives it once it has said its first line."""
-    command = [sys.executable, "-m", "midshift", "serve", *arguments, "--config", str(product)]
+def process(product: Path, *arguments: str, python: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
+    """`midshift serve …` as a process of its own; `python` is what the interpreter is told."""
+    command = [sys.executable, *python, "-m", "midshift", "serve", *arguments, "--config", str(product)]
     state = ["--store", "file:store.txt", "--state", str(product / "state")]
     environment = {**os.environ, **KNOWN}
     with subprocess.Popen(
@@ -275,10 +362,9 @@ def line_of(running: subprocess.Popen[str]) -> str:
 def test_a_controller_decides_and_another_goes_on_after_it_was_killed(product: Path) -> None:
     """Whatever happens to the process, what was decided stays, and the next one takes over where it was."""
     upgrade = walked(product)
-    folder = serve.StateFolder(product / "state", ManualClock())
     with process(product, "controller", "--every", "50ms") as first:
         assert "looks every 0.05 s" in line_of(first)
-        folder.write_eval(EvalEvidence(upgrade.candidate, Decision.PROCEED, "it is fine"))
+        kept(product, upgrade, EvalEvidence(upgrade.candidate, Decision.PROCEED, "it is fine"))
         assert "eval_cleared: eval → shadow" in line_of(first)
         first.send_signal(signal.SIGKILL)
         assert -signal.SIGKILL == first.wait(30)
@@ -319,6 +405,18 @@ def test_a_gateway_answers_until_it_is_told_to_end(product: Path) -> None:
 @pytest.mark.slow
 def test_a_gateway_says_whose_cost_nobody_will_know(product: Path) -> None:
     """A budget over unknown costs holds nothing: whoever starts it should know on the first day."""
+    (product / "prices.yaml").unlink(missing_ok=True)
     with process(product, "gateway", "--name", "gateway-1", "--port", "0") as running:
-        assert "no price for 'sonnet-3.7' at 'sim'" in line_of(running)
         assert "listens on" in line_of(running)
+        assert "no price for 'sonnet-3.7' at 'sim'" in line_of(running)
+
+
+@pytest.mark.slow
+def test_a_gateway_listens_before_it_loads_what_is_heavy(product: Path) -> None:
+    """A gateway that restarts is missed for so long: what it can do without, or has time for, does not come first."""
+    with process(product, "gateway", "--name", "gateway-1", "--port", "0", python=("-X", "importtime")) as running:
+        before = list(takewhile(lambda line: "listens on" not in line, iter(lambda: line_of(running), "")))
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in before}
+
+    assert {"midshift", "uvloop"} <= loaded
+    assert set() == HEAVY & loaded

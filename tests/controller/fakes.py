@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from midshift.controller.decide import decide
 from midshift.controller.evidence import Taken, from_record
 from midshift.domain.evidence import EvalEvidence
-from midshift.domain.exposure import Exposure, HistogramKey, Sum, SumKey, Sums
+from midshift.domain.exposure import Exposure, HistogramKey, Sum, SumKey
 from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
+from midshift.domain.sums import Sums
 from midshift.domain.upgrade import Event, Upgrade
 from midshift.errors import Fenced
 from midshift.ports import Lease, Standing
@@ -114,6 +115,9 @@ class FakeSources:
 
     def eval_of(self, upgrade: Upgrade) -> EvalEvidence | None:
         return replace(self.found, candidate=upgrade.candidate)
+
+    def eval_trouble(self, upgrade: Upgrade) -> str:
+        return ""
 
     def flagged_drift(self, upgrade: Upgrade) -> tuple[str, ...]:
         return self.flagged

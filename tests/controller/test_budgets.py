@@ -9,10 +9,11 @@ from midshift.controller.decide import decide
 from midshift.controller.evidence import Taken, from_record, gather, taken_by, to_record
 from midshift.domain import gate
 from midshift.domain.evidence import EvalEvidence, Evidence, Guard, Promise, ShadowEvidence
-from midshift.domain.exposure import Exposure, Fate, ShadowAnswer, Sums
+from midshift.domain.exposure import Exposure, Fate, ShadowAnswer
 from midshift.domain.move import Answer
 from midshift.domain.plan import Plan
 from midshift.domain.routing import Arm
+from midshift.domain.sums import Sums
 from midshift.domain.upgrade import Event, Kind, Upgrade, apply, begin, replay
 from midshift.domain.workload import Budgets
 

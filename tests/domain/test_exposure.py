@@ -13,11 +13,11 @@ from midshift.domain.exposure import (
     HistogramKey,
     Sum,
     SumKey,
-    Sums,
     contributions,
     feedback_sums,
 )
 from midshift.domain.routing import Arm
+from midshift.domain.sums import Sums
 
 
 def an_exposure(**fields: Any) -> Exposure:

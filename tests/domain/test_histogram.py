@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midshift.domain.histogram import LEAST, RELATIVE_ERROR, Histogram
+from midshift.domain.histogram import LEAST, RELATIVE_ERROR, SPAN, Histogram
 
 LATENCIES = st.lists(st.floats(min_value=1e-6, max_value=1e5), min_size=1, max_size=200)
 
@@ -36,6 +36,20 @@ def test_merging_is_the_same_as_having_seen_all(first: list[float], second: list
 
     assert Histogram.of(first + second) == merged == other_way
     assert len(first) + len(second) == merged.n
+
+
+@given(LATENCIES | st.just([]))
+def test_spans_hold_every_bucket_once(values: list[float]) -> None:
+    """Also those below a second, whose numbers are negative."""
+    whole, again = Histogram.of(values), Histogram()
+    spans = whole.spans()
+    for span, counts in spans.items():
+        again.merge_span(span, counts)
+
+    assert whole == again
+    assert sorted(whole.buckets) == sorted(again.buckets)
+    assert sorted(spans) == list(spans)
+    assert {SPAN} >= {len(counts) for counts in spans.values()}
 
 
 def test_no_numbers_have_no_quantile() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midshift.domain import redaction
 from midshift.domain.redaction import redacted, redacted_json
 from midshift.domain.workload import Redaction
 
@@ -120,13 +122,66 @@ def test_redacting_twice_changes_nothing_more(text: str, kinds: set[Redaction]) 
     assert once == redacted(once, kinds)
 
 
+PIECES = st.sampled_from(
+    [
+        *(
+            "::",
+            "::1",
+            "2001:db8::1",
+            "1.2.3.4",
+            "::ffff:1.2.3.4",
+            "a:b:c:d:e:f:1:2",
+            "12:30:45",
+            "ab:cd",
+            "10.0.0.256",
+        ),
+        *(":", ".", "a", "f", "0", "Z", " ", "\n", "\u2019", "\u0661\u0662\u0663\u0664\u0665\u0666\u0667", "\ud800"),
+        *("+49 170 1234567", "(030) 1234567", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "2026-11-22T14"),
+        *("sk-" + "a" * 20, "risk_" + "a" * 20, "pk_" + "1" * 16, "rk_live_" + "1" * 20, "AKIA" + "A1" * 8),
+        *("ASIA" + "B2" * 8, "ghp_" + "a" * 24, "github_pat_" + "x" * 22, "xoxb-" + "1" * 12, "AIza" + "_" * 32),
+        *(
+            "hf_" + "q" * 22,
+            "eyJhbGciOi.eyJzdWIiOi.x-x",
+            "Bearer abcdefghijklmnop1234",
+            "a@b.de",
+            "-----BEGIN PRIVATE KEY",
+        ),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=8).map("".join), st.sets(st.sampled_from(Redaction)))
+def test_what_is_looked_for_first_hides_nothing(text: str, kinds: set[Redaction]) -> None:
+    """A look for single signs spares most texts the search: it may never spare one that holds something."""
+    assert searched_in_full(text, kinds) == redacted(text, kinds)
+
+
+def searched_in_full(text: str, kinds: set[Redaction]) -> str:
+    """Every pattern, everywhere."""
+    for _, pattern in redaction._KEYS:
+        text = pattern.sub("[key]", text)
+    for kind in redaction._ORDER:
+        if kind is Redaction.IP and kind in kinds:
+            text = ANY_IPV6.sub(redaction._ip, redaction._IPV4.sub(redaction._ip, text))
+        elif kind in kinds:
+            text = redaction._without(kind, text)
+    return text
+
+
+ANY_IPV6 = re.compile(r"[0-9A-Fa-f:](?<![\w.:].)[0-9A-Fa-f:]{1,40}(?:(?:\.\d{1,3}){3})?", re.DOTALL)
+
+
 @pytest.mark.parametrize(
-    "part", ["a", "1", "1 ", "a.", "'", "@", "a@", ":", "1.", "+1", "DE12", "DE12 ", "-", "eyJ", "0:", "(", "sk-"]
+    "part",
+    [
+        *("a", "1", "1 ", "a.", "'", "@", "a@", ":", "1.", "+1", "DE12", "DE12 ", "-", "eyJ", "0:", "(", "sk-"),
+        *("a:", "::", "1:2 "),
+    ],
 )
 def test_no_text_takes_long(part: str) -> None:
     """A user who writes a megabyte of one sign must not stop the record of everybody else."""
     text = part * (100_000 // len(part))
-    started_s = time.perf_counter()  # noqa: TID251 - what is tested is how long it takes
+    started_s = time.thread_time()  # what is tested is how long it works, not how busy the machine is
     redacted(text, ALL)
 
-    assert time.perf_counter() - started_s < 2.0  # noqa: TID251
+    assert time.thread_time() - started_s < 5.0

@@ -421,3 +421,36 @@ async def a_stage(
 def hashed_unit(name: str) -> str:
     """A unit as it is stored: HMAC-SHA-256 under the deployment's key, 128 bits of it."""
     return hmac.digest(UNIT_KEY, b"unit:" + name.encode(), "sha256").hex()[:32]
+
+
+class FakeConnection:
+    """Implements `exchange.Connection`: keeps what was written."""
+
+    def __init__(self) -> None:
+        self.is_write_paused = False
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        """Keep it."""
+        self.written += data
+
+    async def drained(self) -> None:
+        """At once."""
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self) -> None:
+        """Nothing is read."""
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return self.is_closed
+
+    def close(self) -> None:
+        """Close."""
+        self.is_closed = True
+
+    def ended(self) -> None:
+        """There is no next request."""

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PosixPath
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,7 @@ from midshift.domain.usage import UNKNOWN
 from midshift.domain.workload import UnitSource
 from midshift.gateway import lastknown
 from midshift.gateway.admin import AdminPort
+from midshift.gateway.exchange import Exchange as GatewayExchange
 from midshift.gateway.feedback import PATH
 from midshift.gateway.headers import to_provider
 from midshift.gateway.settings import Breaker
@@ -32,6 +32,7 @@ from midshift.wire.wires import WIRES
 from tests.gateway.fakes import (
     CLAIM,
     Exchange,
+    FakeConnection,
     FakeSink,
     a_question,
     a_route,
@@ -134,15 +135,13 @@ async def test_a_flip_that_breaks_off_flips_nothing() -> None:
         port = AdminPort(stage.gateway, ADMIN, stage.clock)
         port._nonces = {nonce: 1e9}
         lines = [(SHOWN[0].encode(), SHOWN[1].encode()), (b"x-midshift-nonce", nonce.encode())]
-        scope = {"type": "http", "method": "POST", "path": "/-/force-incumbent", "headers": lines}
+        exchange = GatewayExchange(
+            FakeConnection(), "POST", b"/-/force-incumbent", lines, keeps_alive=True, is_old=False
+        )
+        exchange.feed(b'{"workload": "sup')
+        exchange.lost()
 
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.disconnect"}
-
-        async def send(_: Mapping[str, Any]) -> None:
-            return None
-
-        await port(scope, receive, send)
+        await port(exchange)
 
         assert "new" == (await stage.app.chat()).text
 

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from midshift.domain.exposure import Fate, ShadowFate
-from tests.gateway.fakes import CLAIM, Script, a_question, a_route, a_stage, answering, silent
+from midshift.gateway.exchange import Exchange as GatewayExchange
+from midshift.gateway.job import Outcome
+from midshift.gateway.presence import WhileClientStays
+from tests.gateway.fakes import CLAIM, FakeConnection, Script, a_question, a_route, a_stage, answering, silent
 from tests.gateway.test_opening import CONTENTS, OPENINGS, PATHS, UPSTREAM, question, sending
 
 GEMINI_WHOLE = f"/v1beta/models/{CLAIM}:generateContent"
@@ -53,19 +56,15 @@ async def test_an_app_that_leaves_ends_the_call_of_whoever_was_asked(wire: str, 
 async def test_a_call_ends_in_the_turn_in_which_its_app_has_left(stream: bool) -> None:
     """A gateway that looks twice a second pays for half a second of every answer that somebody stops."""
     async with a_stage(silent, route=a_route(share=0.0)) as stage, asyncio.TaskGroup() as tasks:
-        leaving: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        events = [{"type": "http.request", "body": json.dumps(a_question(stream=stream)).encode()}]
-
-        async def receive() -> dict[str, Any]:
-            return events.pop() if events else await leaving
-
-        async def send(_event: dict[str, Any]) -> None:
-            raise AssertionError("nobody is there")
-
-        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "headers": []}
-        serving = tasks.create_task(stage.gateway(scope, receive, send))
+        lines = [(b"host", b"x")]
+        exchange = GatewayExchange(
+            FakeConnection(), "POST", b"/v1/chat/completions", lines, keeps_alive=True, is_old=False
+        )
+        exchange.feed(json.dumps(a_question(stream=stream)).encode())
+        exchange.complete()
+        serving = tasks.create_task(stage.gateway(exchange))
         await stage.old.asked.wait()
-        leaving.set_result({"type": "http.disconnect"})
+        exchange.lost()
         await asyncio.sleep(0)  # in which the gateway hears of it
         await asyncio.sleep(0)  # and the one in which the call is closed
 
@@ -86,3 +85,18 @@ async def test_the_unseen_answer_goes_on_by_its_own_deadline() -> None:
         assert 1 == len(stage.new.seen)
         assert ShadowFate.FAILED is stage.exposures[0].shadow
         assert stage.gateway.counters.reconciles
+
+
+async def test_an_app_whose_end_is_heard_twice_has_left_once() -> None:
+    """A connection that closes is seen by whoever begins to watch it, and says so itself a moment later; a second
+    cancellation would be nobody's, and end as an error in the log."""
+    connection, outcome = FakeConnection(), Outcome()
+    connection.close()
+    exchange = GatewayExchange(connection, "POST", b"/", [(b"host", b"x")], keeps_alive=True, is_old=False)
+    with WhileClientStays(exchange, outcome):
+        asyncio.get_running_loop().call_soon(exchange.lost)
+        await asyncio.Event().wait()
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert (True, 0) == (outcome.left, task.cancelling())

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from midshift.domain.exposure import Exposure, Fate, Pair, ShadowAnswer, Sums
+from midshift.domain.exposure import Exposure, Fate, Pair, ShadowAnswer
 from midshift.domain.routing import Arm
+from midshift.domain.sums import Sums
 from midshift.errors import StoreError
 from midshift.gateway.recorder import RecordQueue
 from midshift.gateway.settings import Queues
@@ -60,7 +61,7 @@ def test_exposures_pairs_and_sums_are_handed_over() -> None:
     queue.hand_over()
 
     assert ([an_exposure(1)], [a_pair()]) == (sink.exposures, sink.pairs)
-    assert [("gateway-1", 1, sums_of(an_exposure(1)).by_key)] == sink.batches
+    assert [("gateway-1", 1, dict(sums_of(an_exposure(1)).by_key))] == sink.batches
 
 
 def test_a_restarted_gateway_goes_on_with_its_numbers() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -101,6 +102,40 @@ async def test_an_answer_that_takes_longer_than_the_drain_is_ended_with_an_error
     assert 503 == found.status
     assert (found.upgrade is None) == (found.fate is Fate.REFUSED)
     await asking.__aexit__(None, None, None)
+
+
+async def test_a_gateway_that_stops_waits_until_its_answers_were_taken() -> None:
+    """What the gateway has sent the app does not have yet: of a large answer over a thin line it is half."""
+    text = "x" * 8_000_000
+    async with asyncio.TaskGroup() as tasks:
+        async with a_stage(answering(text), drain_s=5.0) as stage:
+            asking = stage.app.sent(a_question())
+            reader, writer = await asking.__aenter__()
+            cast("asyncio.ReadTransport", writer.transport).pause_reading()
+            while not stage.gateway.counters.received or stage.gateway.counters.in_flight:  # noqa: ASYNC110 - numbers
+                await asyncio.sleep(0)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(cast("asyncio.ReadTransport", writer.transport).resume_reading)  # when leaving has begun
+            reading = tasks.create_task(reader.readexactly(len(text)))
+
+    assert len(text) == len(reading.result())
+    await asking.__aexit__(None, None, None)
+
+
+async def test_a_body_that_does_not_come_in_time_before_the_end_is_asked_for_again() -> None:
+    """The request was never served: another gateway can."""
+    async with a_stage(drain_s=0.02) as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf")
+        while not stage.gateway.load.in_flight:  # noqa: ASYNC110 - a plain number
+            await asyncio.sleep(0)
+
+    found = await reader.read()
+    writer.close()
+    assert found.startswith(b"HTTP/1.1 503 ")
+    assert b"gateway_stopped" in found
+    assert stage.gateway.counters.reconciles
+    assert {("", "stopped"): 1} == stage.gateway.counters.refused
 
 
 async def test_a_gateway_that_stops_is_not_ready() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +37,20 @@ def issued(**fields: Any) -> Issued:
     return Issued(Credit(**given), 12_345, AT)
 
 
+def made_by(tokens: token.Tokens, nonce: bytes, credit: Credit, epoch: int) -> str:
+    """A token for the same by what prepares them."""
+    about = (credit.workload, credit.upgrade, credit.step, credit.arm, credit.slices, credit.block)
+    return tokens.make(nonce, AT.timestamp(), epoch, *about)
+
+
+def outcome(make: Callable[[], str]) -> str:
+    """The token, or why there is none."""
+    try:
+        return make()
+    except ValueError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("fields", [{}, {"upgrade": None, "step": 0}, {"arm": Arm.INCUMBENT}, {"slices": ()}])
 def test_a_token_says_what_the_request_was_served_as(fields: dict[str, Any]) -> None:
     """So that any gateway can credit feedback that comes days later, without looking anything up."""
@@ -64,6 +80,35 @@ def test_of_many_slices_the_first_are_credited() -> None:
 def test_two_requests_have_two_tokens() -> None:
     """Feedback is counted once for each."""
     assert token.make(KEY, NONCE, issued()) != token.make(KEY, NONCE[::-1], issued())
+
+
+def test_a_token_is_spelt_as_it_always_was() -> None:
+    """Tokens that apps keep are read by later versions, and a fleet in the middle of a roll-out makes them alike."""
+    expected = "req_AQABAgMEBQYHCAkKC2lWYcEAAAAAMDkAAwP_kEA8DQK3reQNyrVzdXBwb3J0LTE3ZU8tclz7OmrevmkZVg9nTg"
+
+    assert expected == token.make(KEY, NONCE, issued())
+
+
+@given(
+    st.builds(
+        Credit,
+        st.sampled_from(["support", "other"]),
+        st.none() | st.text(max_size=80),
+        st.integers(-1, 70_000),
+        st.sampled_from(Arm),
+        st.lists(st.text(max_size=3), max_size=10).map(tuple),
+        st.integers(-1, 300),
+    ),
+    st.integers(-1, 1 << 49),
+    st.binary(min_size=12, max_size=12),
+)
+def test_a_prepared_token_is_the_same_token(credit: Credit, epoch: int, nonce: bytes) -> None:
+    """What many requests have in common is prepared; with room for one, it is prepared again each time."""
+    for tokens in (token.Tokens(KEY), token.Tokens(KEY, most=1)):
+        for number in (0, 1, 0):
+            one = replace(credit, block=credit.block + number)
+            expected = outcome(lambda: token.make(KEY, nonce, Issued(one, epoch, AT)))  # noqa: B023
+            assert expected == outcome(lambda: made_by(tokens, nonce, one, epoch))  # noqa: B023
 
 
 @given(st.data())

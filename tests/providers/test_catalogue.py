@@ -89,3 +89,11 @@ def test_a_broken_catalogue_in_the_state_folder_is_named(tmp_path: Path) -> None
 
     with pytest.raises(InputError, match=r"catalogue\.json.*Type next"):
         catalogue.load(tmp_path)
+
+
+def test_models_that_are_none_are_refused_when_a_file_is_read() -> None:
+    """Not weeks later, when a price is first asked for."""
+    head = b'{"format":"midshift.catalogue/1","origin":"","version":"","taken_on":"2026-01-02","licence":"MIT",'
+
+    with pytest.raises(InputError, match="no catalogue"):
+        catalogue.read(head + b'"models":{"a":1}}')

@@ -3,10 +3,18 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from midshift.shadow import features as shadow_features
 from midshift.shadow.features import Form, features
 
 LONG = "word " * 60  # 300 characters: longer than the end of a text that is looked at
+
+OFFERS = [
+    *("Let me know", "let me", "FEEL FREE", "hope this helps", "hope that helps", "Hope it helps", "hope these help"),
+    *("happy to help", "is there anything else", "anything else", "don't hesitate", "hope thi\u017f helps", "x" * 240),
+]
 
 REFUSALS = [
     "I'm sorry, but no.",
@@ -227,3 +235,17 @@ def test_a_phrase_is_the_same_phrase_in_other_letters_and_surroundings(
 ) -> None:
     """Quick searches come before the slow expressions: none of them may be narrower than what follows it."""
     assert form(text) - {"preamble"} == form(changed(text)) - {"preamble"}
+
+
+@given(st.text(st.sampled_from(" \t\n\x1c\x1f\x85\xa0\u2003ab\u2019")) | st.text())
+def test_words_are_what_split_finds(text: str) -> None:
+    """Whatever counts as a space: a count of its own kind would be drift that is none."""
+    assert len(text.replace("\u2019", "'").split()) == features(text).words
+
+
+@given(st.lists(st.sampled_from(OFFERS), max_size=6).map(" ".join))
+def test_a_closing_offer_is_found_with_and_without_odd_letters(text: str) -> None:
+    """A long s counts as an s: one letter beyond ASCII must not decide which words are looked for."""
+    expected = Form.CLOSING_OFFER if shadow_features._CLOSING_OFFER.search(text[-250:]) else Form(0)
+
+    assert expected == features(text).form & Form.CLOSING_OFFER == features("\u00e4" + text).form & Form.CLOSING_OFFER

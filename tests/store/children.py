@@ -14,6 +14,7 @@ from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
 from midshift.domain.exposure import Exposure, Fate, Sum, SumKey
 from midshift.domain.routing import Arm, Route
+from midshift.domain.sums import Sums
 from midshift.domain.upgrade import TRANSITIONS, Kind, Upgrade
 from midshift.errors import Fenced, StoreError
 from midshift.store.recorder import Limits, SegmentWriter
@@ -21,6 +22,7 @@ from midshift.store.sql import SqlStore
 from midshift.testing.contracts import INCUMBENT, START, TO_SOAK, Run
 
 KEY = SumKey("support", "up-1", 1, Arm.CANDIDATE, "*", "error", 3)
+IN_A_CELL = replace(KEY, metric="tokens_in", block=5)
 WORKLOADS = ("support", "billing", "search")
 
 
@@ -44,11 +46,14 @@ def decide(url: str, told: Connection, seed: int) -> None:
 
 
 def merge(url: str, told: Connection, acknowledged: int) -> None:
-    """Merge batches, the last acknowledged one again at first; tells the number of each."""
+    """Merge batches of all kinds of rows, the last acknowledged one again at first; tells the number of each."""
     with SqlStore.open(url) as store:
         sequence = acknowledged
         while True:
-            store.merge_sums("g1", sequence, {KEY: Sum(1, float(sequence), 0.0), replace(KEY, block=4): Sum(1)})
+            sums = Sums()
+            sums.add(replace(an_exposure("r"), step=1, slices=(), block=5, tokens_in=sequence))
+            sums.merge({KEY: Sum(1, float(sequence), 0.0), replace(KEY, block=4): Sum(1)})
+            store.merge_sums("g1", sequence, sums.by_key, sums.histograms)
             told.send(sequence)
             sequence += 1
 
@@ -165,6 +170,10 @@ def an_exposure(request_id: str) -> Exposure:
 def _possible(upgrade: Upgrade) -> list[Kind]:
     """What may happen next and needs nothing but the event; a candidate stays the same here."""
     is_last_below_all = upgrade.step + 2 >= len(upgrade.plan.steps)
-    excluded = (Kind.CANDIDATE_CHANGED, Kind.STEP_ADVANCED if is_last_below_all else Kind.FULLY_ROLLED_OUT)
+    excluded = (
+        Kind.CANDIDATE_CHANGED,
+        Kind.EVAL_WAIVED,
+        Kind.STEP_ADVANCED if is_last_below_all else Kind.FULLY_ROLLED_OUT,
+    )
     leaving = [kind for stage, kind in TRANSITIONS if stage is upgrade.stage if kind not in excluded]
     return [*leaving, Kind.PAUSED, Kind.UNPAUSED]

@@ -14,7 +14,7 @@ from midshift.store.segments import Kind, Reading, Segment, exposures, segments
 from midshift.store.sql import SqlStore
 from midshift.testing.contracts import assert_whole
 from tests.store import children
-from tests.store.children import KEY
+from tests.store.children import IN_A_CELL, KEY
 from tests.store.processes import Child, running
 
 ROUNDS = 8
@@ -50,10 +50,14 @@ def test_a_killed_gateway_is_counted_once(tmp_path: Path) -> None:
             *_, acknowledged = _heard_until_killed(child, random)
         with SqlStore.open(url) as store:
             last = store.last_sequence("g1")
-            found = store.sums("up-1")[KEY]
+            found = store.sums("up-1")
+            (histogram,) = store.histograms("up-1").values()
         assert last is not None
         assert acknowledged <= last <= acknowledged + 1
-        assert Sum(last + 1, sum(range(last + 1)), 0.0) == found
+        sent = range(last + 1)
+        assert Sum(len(sent), sum(sent), 0.0) == found[KEY]
+        assert Sum(len(sent), sum(sent), sum(number * number for number in sent)) == found[IN_A_CELL]
+        assert len(sent) == histogram.n
 
 
 @pytest.mark.slow

@@ -5,10 +5,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from midshift.domain.paid_call import (
@@ -23,7 +25,7 @@ from midshift.domain.paid_call import (
     ToolUse,
 )
 from midshift.domain.usage import Usage
-from midshift.errors import StoreError
+from midshift.errors import StoreError, UsageError
 from midshift.store.ledger import Ledger
 
 AT = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
@@ -42,6 +44,9 @@ FULL = Result(
     "model-2026",
     "req-1",
     2,
+    first_token_s=0.25,
+    characters_in=31,
+    characters_out=7,
 )
 
 
@@ -82,6 +87,23 @@ def test_a_result_comes_back_as_it_was_written(ledger: Ledger) -> None:
     write(ledger, Settled(KEY, 1, FULL))
 
     assert FULL == result_of(ledger)
+
+
+def test_a_result_of_an_older_ledger_has_no_first_token_and_no_characters(tmp_path: Path) -> None:
+    """They were not measured, which is not zero; and what was paid then is not paid again."""
+    path = tmp_path / "calls.sqlite"
+    with Ledger(path) as ledger:
+        write(ledger, intent())
+        write(ledger, Settled(KEY, 1, FULL))
+    with sqlite3.connect(path) as connection:
+        (stored,) = connection.execute("SELECT result FROM calls").fetchone()
+        older = msgspec.msgpack.encode(msgspec.msgpack.decode(stored)[:10])
+        connection.execute("UPDATE calls SET result = ?", (older,))
+
+    with Ledger(path) as ledger:
+        found = result_of(ledger)
+
+    assert replace(FULL, first_token_s=None, characters_in=None, characters_out=None) == found
 
 
 def test_what_was_never_asked_is_not_there(ledger: Ledger) -> None:
@@ -149,12 +171,46 @@ def test_a_result_is_never_changed(ledger: Ledger) -> None:
 def test_an_unknown_price_is_no_price_of_zero(ledger: Ledger) -> None:
     """Neither the bound of a call under way, nor the cost of one that is over."""
     other = CallKey("variant", "other")
-    write(ledger, intent(worst_usd=None), intent(other))
+    write(ledger, intent(worst_usd=None), intent(other, worst_usd=None))
     write(ledger, Settled(other, 1, Result(Ending.ANSWERED, AT, 200, "x")))
 
     found = ledger.purchases([KEY, other])
 
     assert [True, True] == [found[KEY].has_unknown_cost, found[other].has_unknown_cost]
+
+
+def test_an_answer_that_does_not_say_its_cost_may_have_cost_its_bound(ledger: Ledger) -> None:
+    """A cap that took it for nothing would be none."""
+    write(ledger, intent())
+    write(ledger, Settled(KEY, 1, Result(Ending.ANSWERED, AT, 200, "x")))
+
+    found = ledger.purchases([KEY])[KEY]
+
+    assert (Decimal("0.5"), Decimal(0), False) == (found.open_usd, found.known_usd, found.has_unknown_cost)
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "expected"),
+    [
+        (400, "temperature is not supported", Ending.REFUSED),
+        (403, "your input was flagged", Ending.REFUSED),
+        (403, "no", Ending.FAILED),
+        (401, "no", Ending.FAILED),
+        (400, "API key not valid", Ending.FAILED),
+        (524, "no", Ending.UNKNOWN),
+    ],
+)
+def test_a_refusal_of_an_earlier_midshift_is_read_by_what_it_speaks_of(
+    ledger: Ledger, status: int, detail: str, expected: Ending
+) -> None:
+    """It kept a wrong key as the answer of a case, for good; people have such ledgers."""
+    write(ledger, intent())
+    write(ledger, Settled(KEY, 1, Result(Ending.REFUSED, AT, status, cost_usd=0.0, detail=detail)))
+
+    found = result_of(ledger)
+
+    assert found is not None
+    assert (expected, expected) == (found.ending, ledger.purchases([KEY])[KEY].ending)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +260,15 @@ def test_one_process_at_a_time_buys_on_a_ledger(ledger: Ledger, tmp_path: Path) 
     ).stdout
 
     assert "in use by another eval" in said
+
+
+def test_a_link_to_a_ledger_is_that_ledger(ledger: Ledger, tmp_path: Path) -> None:
+    """Two names for one file would be two that pay for the same."""
+    link = tmp_path / "elsewhere.sqlite"
+    link.symlink_to(tmp_path / "calls.sqlite")
+
+    with pytest.raises(UsageError, match="in use by another eval"):
+        Ledger(link)
 
 
 def test_the_lock_goes_with_the_ledger(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import re
 import sqlite3
+from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -13,12 +15,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, create_mock_engine, text
 from sqlalchemy.schema import ExecutableDDLElement
 
-from midshift.domain.routing import Route
+from midshift.domain.exposure import Exposure, Fate, HistogramKey, Sum, SumKey
+from midshift.domain.histogram import Histogram, bucket_of
+from midshift.domain.routing import Arm, Route
+from midshift.domain.sums import Sums, rows
 from midshift.domain.variant import Variant
 from midshift.errors import StoreError
 from midshift.store.migrations.run import config
-from midshift.store.schema import HEAD, KNOWN, METADATA, VERSION_TABLE
+from midshift.store.schema import METADATA
 from midshift.store.sql import SqlStore
+from midshift.store.versions import HEAD, KNOWN, VERSION_TABLE
 
 
 def test_migrating_from_nothing_gives_the_tables_of_the_schema(tmp_path: Path) -> None:
@@ -58,6 +64,46 @@ def test_a_store_of_the_first_version_keeps_its_routes(tmp_path: Path) -> None:
 
     with SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
         assert Route("support", "old", 7, "new", 0.25, 0.5, "salt", 3, "up-1", lease) == store.route("support")
+
+
+def test_what_was_measured_before_is_still_there_and_goes_on(tmp_path: Path) -> None:
+    """In the middle of a canary: every number as it was, whichever version of a gateway adds the next."""
+    key = SumKey("support", "up-1", 1, Arm.CANDIDATE, "*", "latency_s", 3)
+    said = {
+        replace(key, metric=metric, block=block, slice=part): Sum(5 + block, 0.1 * block + 1 / 3, 1e-7 / 3)
+        for metric in ("error", "latency_s", "satisfaction", "of_another_version")
+        for block in range(3)
+        for part in ("*", "german")
+    }
+    about = HistogramKey("support", "up-1", 1, Arm.CANDIDATE, "*", "latency_s")
+    counted = Histogram.of([1e-9, 0.25, 0.25, 0.26, 1.0, 1e9])
+    engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    with engine.begin() as connection:
+        command.upgrade(config(connection), "0005")
+        for row in rows(said):
+            connection.exec_driver_sql(f"INSERT INTO sums VALUES ({', '.join('?' * len(row))})", row)
+        for bucket, n in counted.buckets.items():
+            connection.exec_driver_sql(
+                "INSERT INTO histograms VALUES ('up-1', 1, 'candidate', '*', 'latency_s', 'support', ?, ?)", (bucket, n)
+            )
+    engine.dispose()
+
+    with SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        assert said == store.sums("up-1")
+        assert {about: counted} == store.histograms("up-1")
+
+        batch = Sums()
+        batch.add(Exposure("r", "support", 1, Fate.CANDIDATE, Arm.CANDIDATE, "up-1", 1, block=1, latency_s=0.25))
+        assert store.merge_sums("g1", 1, batch.by_key, batch.histograms)
+        with closing(sqlite3.connect(tmp_path / "store.db")) as older:
+            older.execute("UPDATE sums SET n = n + 1 WHERE metric = 'error' AND block = 1 AND slice = '*'")
+            older.execute("UPDATE histograms SET n = n + 1 WHERE bucket = ?", (bucket_of(0.25),))
+            older.commit()
+        together = Sums()
+        for added in (said, batch.by_key, {replace(key, metric="error", block=1): Sum(1)}):
+            together.merge(added)
+        assert together.by_key == store.sums("up-1")
+        assert {about: Histogram(counted.buckets + Counter({bucket_of(0.25): 2}))} == store.histograms("up-1")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +200,7 @@ def tables(path: Path) -> dict[str, tuple[dict[str, str], set[str]]]:
             continue
         body, _, options = sql.partition("(")[2].rpartition(")")
         rules.add(options.strip())
-        for part in re.split(r",\s*\n", body):
+        for part in re.split(r",\s*\n|, (?=\w+ [A-Z]+\s*(?:,|$))", body):  # SQLite adds a column without a new line
             words = " ".join(part.split())
             if words.startswith("CONSTRAINT"):
                 rules.add(words)

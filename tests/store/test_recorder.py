@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -172,6 +173,23 @@ def test_two_writers_of_one_name_never_share_a_file(tmp_path: Path) -> None:
     assert [["old", "old"], ["new"]] == [
         [row.request_id for row in exposures(one.path, Reading())] for one in segments(tmp_path, Kind.EXPOSURES)
     ]
+
+
+def test_many_records_are_written_in_the_memory_of_a_few(tmp_path: Path) -> None:
+    """What a busy second takes at once stays with the process, and grows with each second that was busier still."""
+    with SegmentWriter(tmp_path, "g1", ONLY_WHEN_FLUSHED) as writer:
+        for number in range(5000):
+            writer.record(an_exposure(f"r-{number}"))
+        tracemalloc.start()
+        try:
+            writer.flush()
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    written_bytes = sum(one.bytes for one in segments(tmp_path, Kind.EXPOSURES))
+    assert 5000 == len(list(all_exposures(tmp_path)))
+    assert peak_bytes < written_bytes / 4
 
 
 def test_a_name_that_is_taken_is_never_written_to(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -68,6 +70,16 @@ def there(folder: Path) -> dict[Kind, list[str]]:
 def texts(folder: Path) -> list[str | None]:
     """The texts of pairs that are left."""
     return [row.incumbent.text for one in segments(folder, Kind.PAIRS) for row in pairs(one.path, Reading())]
+
+
+def peak_bytes_of(work: Callable[[], object]) -> int:
+    """The most that was held while it ran, beyond what was there."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_texts_go_after_their_time_and_numbers_stay(tmp_path: Path) -> None:
@@ -158,6 +170,23 @@ def test_a_segment_is_not_read_again_before_something_is_due(tmp_path: Path) -> 
     assert 0 == janitor.sweep().unreadable
     clock.advance(14 * DAY_S)
     assert 0 < janitor.sweep().unreadable
+
+
+def test_a_segment_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    """The janitor lives in a gateway, a segment is 64 MB, and what a process took once it keeps."""
+    clock = ManualClock()
+    with SegmentWriter(tmp_path, "g1") as made:
+        for number in range(1200):
+            clock.advance(1.0)
+            made.record(replace(an_exposure(f"r-{number}"), at=clock.machine_now()))
+    janitor, (segment,) = a_janitor(tmp_path, clock), segments(tmp_path, Kind.EXPOSURES)
+
+    unchanged_bytes = peak_bytes_of(janitor.sweep)
+    clock.advance(NUMBERS_KEEP.total_seconds() - 600.0)
+    rewritten_bytes = peak_bytes_of(janitor.sweep)
+
+    assert 600 == len(there(tmp_path)[Kind.EXPOSURES])
+    assert max(unchanged_bytes, rewritten_bytes) < segment.bytes / 4
 
 
 def test_two_janitors_take_turns(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from midshift.domain.exposure import Sum
 from midshift.domain.upgrade import Event, Kind, apply
 from midshift.errors import Fenced, StoreError
 from midshift.store import documents, schema
-from midshift.store.measurements import REMEMBERED_BATCHES
 from midshift.store.sql import SqlStore
 from midshift.store.sqlite import SqliteDatabase
+from midshift.store.tallies import REMEMBERED_BATCHES
 from midshift.testing.contracts import LATER, START, Run, assert_whole
 from tests.store.children import KEY
 

@@ -16,7 +16,8 @@ from midshift.domain.upgrade import Kind, apply
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import StoreError, UsageError
 from midshift.store.sql import SqlStore
-from midshift.store.sqlite import CHECKPOINT_BYTES, SqliteDatabase
+from midshift.store.sqlite import SqliteDatabase
+from midshift.store.sqlite_file import CHECKPOINT_BYTES
 from midshift.testing.contracts import INCUMBENT, START, Run, assert_whole
 from tests.store.children import KEY
 

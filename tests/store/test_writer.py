@@ -1,6 +1,6 @@
 """The one thread that writes measurements: many jobs to a commit, each with its own answer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import Event, Thread
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, make_url, text
 
 from midshift.errors import StoreError
 from midshift.store.sqlite import SqliteDatabase
-from midshift.store.writer import GroupWriter, Job
+from midshift.store.writer import GroupWriter
 
 FAILED = RuntimeError("this commit fails")
 
@@ -62,7 +62,9 @@ def insert(connection: Connection, number: int) -> int:
 
 
 def together(
-    ledger: Ledger, jobs: list[Job[int]], hold_up: Job[int] = lambda connection: insert(connection, 0)
+    ledger: Ledger,
+    jobs: list[Callable[[Connection], int]],
+    hold_up: Callable[[Connection], int] = lambda connection: insert(connection, 0),
 ) -> list[object]:
     """What jobs answer or raise that all wait, in this order, while another one holds the writer up."""
     writer = GroupWriter(ledger.begin)

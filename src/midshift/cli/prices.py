@@ -1,64 +1,43 @@
 """`midshift prices`: what models cost and who says so, a newer catalogue, and a run's cost under other prices.
 
-A book is put together here: `prices.yaml` beside the main file (or `--prices FILE`), genai-prices, the catalogue.
-Elsewhere: the sources and their order (providers.prices), what a price means (domain.cost).
+Elsewhere: which sources a product has (price_book), what each says (providers.prices), what a price means
+(domain.cost).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from midshift.cli.project import Target, applied, say, write_whole
+from midshift.cli.price_book import Where as Where
+from midshift.cli.price_book import book as book
+from midshift.cli.project import Target, say, write_whole
 from midshift.domain.cost import Rates, UnitPrices
 from midshift.errors import InputError, UsageError
 from midshift.ports import Http, HttpAnswer, HttpFailed, HttpRequest
 from midshift.providers import catalogue
-from midshift.providers.prices import own, pinned
-from midshift.providers.prices.book import Book, PriceBook, Priced, Source, Unpriced, plain_tier
-from midshift.providers.prices.genai import GenaiPrices
-from midshift.providers.prices.listed import ListedPrices
+from midshift.providers.prices import pinned
+from midshift.providers.prices.book import Book, PriceBook, Priced, Unpriced, plain_tier
 from midshift.reports.text import visible
 
-if TYPE_CHECKING:
-    from midshift.store.sql import SqlStore
-
-LOG = logging.getLogger(__name__)
-
-OWN_FILE = "prices.yaml"
 SHOW_FORMAT = "midshift.prices-shown/1"
 REFRESH_FORMAT = "midshift.prices-refreshed/1"
 RECOMPUTE_FORMAT = "midshift.prices-recomputed/1"
 DISAGREE = Decimal("0.01")
+MOST_LOST = 0.2
+"""The share of the known models that a new catalogue may lack without a person's word."""
 _DOWNLOAD_S = 60.0
 _PROVIDERS = (
     "anthropic azure bedrock cohere deepseek fireworks gemini groq mistral openai openrouter perplexity replicate "
     "together vertex xai"
 ).split()
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """Where prices are looked for, as typed: the product's files, the state folder, and a price file in their place."""
-
-    target: Target
-    state: Path
-    prices: Path | None = None
-
-    @property
-    def own_file(self) -> Path | None:
-        """The user's price file: the one named, or the one beside the main file if it is there."""
-        beside = self.target.main.parent / OWN_FILE
-        return self.prices or (beside if beside.is_file() else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +48,6 @@ class Wanted:
     provider: str | None = None
     tier: str | None = None
     at: datetime | None = None
-
-
-def book(where: Where, vendors: Mapping[str, str]) -> PriceBook:
-    """All sources in their order; `vendors` are those of the providers that the product names itself.
-
-    Raises:
-        InputError: if a file of prices, or the catalogue in the state folder, cannot be read as one.
-    """
-    sources: list[Source] = [GenaiPrices(), ListedPrices(catalogue.load(where.state))]
-    if where.own_file is not None:
-        sources.insert(0, own.read(where.own_file.read_bytes(), str(where.own_file)))
-    return PriceBook(sources, vendors)
-
-
-def of_applied(where: Where, store: SqlStore, now: datetime) -> PriceBook:
-    """The book for what was applied to a store; logs which of its variants will have no known cost."""
-    definitions = applied(store)
-    prices = book(where, {name: provider.vendor for name, provider in definitions.providers.items()})
-    for one in definitions.variants.values():
-        found = prices.prices(one.provider, one.model, now)
-        if isinstance(found, Unpriced):
-            LOG.warning("the cost of variant %s is known only if its provider bills it: %s", one.short_id, found.why)
-    return prices
 
 
 # show
@@ -258,16 +214,33 @@ def _plain(usd: Decimal) -> str:
 # refresh
 
 
-def refresh(state: Path, source: str, version: str | None, today: date, as_json: bool, http: Http | None = None) -> int:
-    """Write a catalogue into the state folder, from a file or an address, and say what it changes."""
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What to take, as typed: a file or an address, its version, and whether it may lack most of what is known."""
+
+    source: str
+    version: str | None = None
+    accepts_losses: bool = False
+
+
+def refresh(state: Path, wanted: Refresh, today: date, as_json: bool, http: Http | None = None) -> int:
+    """Write a catalogue into the state folder, from a file or an address, and say what it changes.
+
+    Raises:
+        InputError: for what is no catalogue, or has lost more than a fifth of the models known today: half a download,
+            or another file. What was there stays.
+    """
+    source, version = wanted.source, wanted.version
     is_url = "://" in source
     content = asyncio.run(_downloaded(source, http)) if is_url else Path(source).read_bytes()
     before = catalogue.load(state)
     made = _snapshot(content, source if is_url else f"file {Path(source).name}", version, today)
     after = catalogue.read(made)
+    changes = _changes(before, after)
+    if not wanted.accepts_losses:
+        _require_kept(source, before, changes)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_whole(state / catalogue.FILE, made)
-    changes = _changes(before, after)
     if as_json:
         head = {"format": REFRESH_FORMAT, "file": str(state / catalogue.FILE), "version": after.version}
         say(json.dumps({**head, "taken_on": str(after.taken_on), "sha256": after.sha256, **changes}, indent=2))
@@ -277,6 +250,17 @@ def refresh(state: Path, source: str, version: str | None, today: date, as_json:
     if catalogue.load(state).sha256 != after.sha256:
         say(f"It is older than the one that comes with midshift ({before.taken_on}), which stays in use.")
     return 0
+
+
+def _require_kept(source: str, before: catalogue.Catalogue, changes: Mapping[str, int]) -> None:
+    """Models do vanish, a few at a time; without a price they break caps and budgets, so many at once are a mistake."""
+    gone = changes["gone"]
+    if gone > MOST_LOST * len(before):
+        raise InputError(
+            f"--from {source!r}: found {changes['models']:,} models, and {gone:,} of the {len(before):,} known today "
+            f"are not among them, expected at least {1 - MOST_LOST:.0%} of these; nothing was changed. If that is "
+            "meant, type next: midshift prices refresh --from SOURCE --accept-losses"
+        )
 
 
 def _snapshot(content: bytes, origin: str, version: str | None, today: date) -> bytes:

@@ -16,18 +16,21 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Waiting
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from midshift.cli.limits import SaidLimits, limits_of, raise_file_limit
 from midshift.cli.project import Target, applied, named, say, write_whole
 from midshift.cli.system import SystemClock
-from midshift.domain.evidence import EvalEvidence
+from midshift.config import Definitions
+from midshift.domain.evidence import Basis, EvalEvidence
 from midshift.domain.exposure import Pair, ShadowAnswer
 from midshift.domain.unseen import PairKind
 from midshift.domain.upgrade import Stage, Upgrade
@@ -43,14 +46,16 @@ if TYPE_CHECKING:
     from midshift.gateway.settings import Admin, ClientKey, GatewaySettings
     from midshift.shadow.divergence import Divergence, Said
     from midshift.shadow.drift import Finding
+    from midshift.store.gateway_side import GatewaySide
     from midshift.store.sql import SqlStore
 
 LOG = logging.getLogger(__name__)
 
-EVAL_FORMAT = "midshift.eval-evidence/1"
+EVAL_FORMAT = "midshift.eval-evidence/2"
 FORCE_FILE = "force-incumbent"
 _DRIFT_AGAIN_AT = 1.5
 _DRIFT_AGAIN_S = 600.0
+_CLEANS_AFTER_S = 10.0
 
 
 class _EvalFile(msgspec.Struct):
@@ -68,35 +73,71 @@ class _Judged:
 
 
 class StateFolder:
-    """Evals and pairs by upgrade. Implements `controller.loop.Sources`."""
+    """Evals and pairs by upgrade. Implements `controller.loop.Sources`.
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    `holds` says what evidence for an upgrade has to rest on now; without it that is the workload, the incumbent and the
+    candidate alone.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, holds: Callable[[Upgrade], Basis] | None = None) -> None:
         self._folder = folder
         self._clock = clock
+        self._holds = holds
         self._judged: dict[tuple[str, str], _Judged] = {}
+        self._said: dict[str, str] = {}
 
     def write_eval(self, evidence: EvalEvidence) -> Path:
-        """Keep the last eval of a candidate, whole or not at all."""
-        path = self._eval_path(evidence.candidate)
+        """Keep the last eval of a candidate for a workload, whole or not at all.
+
+        Raises:
+            ValueError: for evidence that does not say what it rests on.
+        """
+        if evidence.basis is None:
+            raise ValueError("evidence without a basis is evidence of nothing")
+        path = self._eval_path(evidence.basis.workload, evidence.candidate)
         make_private(self._folder)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, msgspec.json.format(msgspec.json.encode(_EvalFile(EVAL_FORMAT, evidence))) + b"\n")
         return path
 
     def eval_of(self, upgrade: Upgrade) -> EvalEvidence | None:
-        """The eval of the present candidate; a file that cannot be read is as good as none, and said."""
-        path = self._eval_path(upgrade.candidate)
+        """The eval of the present candidate; one that cannot be read or rests on something else is as good as none."""
+        found, trouble = self._eval(upgrade)
+        if trouble and self._said.get(upgrade.id) != trouble:
+            LOG.warning("%s: %s", upgrade.id, trouble)
+        self._said[upgrade.id] = trouble
+        return None if trouble else found
+
+    def eval_trouble(self, upgrade: Upgrade) -> str:
+        """See `Sources`."""
+        return self._eval(upgrade)[1]
+
+    def _eval(self, upgrade: Upgrade) -> tuple[EvalEvidence | None, str]:
+        """What is on record, and why it counts as none."""
+        again = f"it counts as none. Type next: midshift upgrade eval {upgrade.workload}"
+        path = self._eval_path(upgrade.workload, upgrade.candidate)
+        earlier = self._folder / "evals" / f"{upgrade.candidate}.json"
         try:
             found = msgspec.json.decode(path.read_bytes(), type=_EvalFile)
         except FileNotFoundError:
-            return None
+            said = f"the eval {earlier} is of an earlier form, which does not say what it rests on: {again}"
+            return None, said if earlier.exists() else ""
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            LOG.warning("the eval %s cannot be read and counts as none: %s", path, error)
-            return None
-        if found.format != EVAL_FORMAT or found.evidence.candidate != upgrade.candidate:
-            LOG.warning("the eval %s is of another form or candidate and counts as none", path)
-            return None
-        return found.evidence
+            return None, f"the eval {path} cannot be read ({error}): {again}"
+        if found.format != EVAL_FORMAT or found.evidence.candidate != upgrade.candidate or found.evidence.basis is None:
+            return None, f"the eval {path} is of another form or candidate: {again}"
+        try:
+            others = self._others(found.evidence.basis, upgrade)
+        except MidshiftError as error:
+            return None, f"nobody can say whether the eval on record still fits ({error}): {again}"
+        if others:
+            return None, f"the eval on record rests on other {', '.join(others)}: {again}"
+        return found.evidence, ""
+
+    def _others(self, basis: Basis, upgrade: Upgrade) -> tuple[str, ...]:
+        """What it rests on that is another now."""
+        own = replace(basis, workload=upgrade.workload, incumbent=upgrade.incumbent)
+        return basis.differs(own) or (() if self._holds is None else basis.differs(self._holds(upgrade)))
 
     def flagged_drift(self, upgrade: Upgrade) -> tuple[str, ...]:
         """The drift over all pairs of the present candidate.
@@ -159,8 +200,8 @@ class StateFolder:
         if reading.unreadable:
             LOG.warning("%d lines of pairs cannot be read: %s", reading.unreadable, "; ".join(reading.places))
 
-    def _eval_path(self, candidate: str) -> Path:
-        return self._folder / "evals" / f"{candidate}.json"
+    def _eval_path(self, workload: str, candidate: str) -> Path:
+        return self._folder / "evals" / "by-workload" / workload / f"{candidate}.json"
 
 
 def make_private(state: Path) -> None:
@@ -218,6 +259,7 @@ def _as_said(side: ShadowAnswer) -> Said | None:
 
 def controller(target: Target, state: Path, every: str) -> int:
     """Look again and again at every open upgrade, until SIGTERM or SIGINT."""
+    from midshift.cli.basis import Holding
     from midshift.controller.loop import LEADERSHIP, Controller
 
     every_s = seconds(every)
@@ -226,7 +268,7 @@ def controller(target: Target, state: Path, every: str) -> int:
         signal.signal(number, lambda *_: stopping.set())
     owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     with target.open_store() as store:
-        turning = Controller(store, StateFolder(state, clock), clock, owner)
+        turning = Controller(store, StateFolder(state, clock, Holding(target, store, clock)), clock, owner)
         _say_now(f"controller {owner} looks every {every_s:g} s; it ends on SIGTERM")
         while not stopping.is_set():
             try:
@@ -279,11 +321,12 @@ class GatewayOptions:
     port: int
     admin_port: int | None = None
     shadow_budget_usd: float | None = None
+    limits: SaidLimits = SaidLimits()
 
 
 def gateway(target: Target, options: GatewayOptions) -> int:
     """Answer requests until SIGTERM or SIGINT."""
-    from midshift.cli import prices
+    from midshift.cli import price_book
     from midshift.gateway.app import Gateway
     from midshift.gateway.server import run
     from midshift.providers.prices.pricing import pricing
@@ -299,17 +342,25 @@ def gateway(target: Target, options: GatewayOptions) -> int:
             f"gateway {options.name} listens on http://{_bracketed(where.host)}:{where.port}/v1{admin}; "
             f"touch {visible(str(options.state / FORCE_FILE))} sends everybody to the incumbent; it ends on SIGTERM"
         )
+        Thread(target=ask_for_prices, name="midshift-prices", daemon=True).start()
 
+    def ask_for_prices() -> None:
+        price_book.ask_all(book, definitions.variants.values(), clock.machine_now())
+
+    raise_file_limit()
     with ExitStack() as stack:
-        store = stack.enter_context(target.open_store())
-        settings = gateway_settings(store, options, os.environ, target.main.parent)
+        store = target.open_gateway_side()
+        stack.callback(store.close)
+        definitions = applied(store)
+        settings = gateway_settings(store, definitions, options, os.environ, target.main.parent)
         make_private(options.state)
         captures = {workload.name: workload.data.capture for workload in settings.workloads}
-        stack.enter_context(Janitor(options.state, Rules(captures, settings.unit_key), clock.machine_now))
+        rules = Rules(captures, settings.unit_key)
+        stack.enter_context(Janitor(options.state, rules, clock.machine_now, begins_after_s=_CLEANS_AFTER_S))
         writer = stack.enter_context(SegmentWriter(options.state, options.name))
         sink = CapturingRecorder(writer, settings.workloads, settings.unit_key, clock.machine_now)
-        book = prices.of_applied(prices.Where(target, options.state), store, clock.machine_now())
-        priced = pricing(book, clock.machine_now)
+        vendors = {name: provider.vendor for name, provider in definitions.providers.items()}
+        book = price_book.book(price_book.Where(target, options.state), vendors)
         served = Gateway(
             settings,
             clock=clock,
@@ -318,7 +369,7 @@ def gateway(target: Target, options: GatewayOptions) -> int:
             sums=store,
             reports=store,
             feedback=store,
-            pricing=priced,
+            pricing=pricing(book, clock.machine_now),
             price_book=book.id,
         )
         run(served, clock, listening)
@@ -327,7 +378,11 @@ def gateway(target: Target, options: GatewayOptions) -> int:
 
 
 def gateway_settings(
-    store: SqlStore, options: GatewayOptions, environment: Mapping[str, str], folder: Path = Path()
+    store: GatewaySide | SqlStore,
+    definitions: Definitions,
+    options: GatewayOptions,
+    environment: Mapping[str, str],
+    folder: Path = Path(),
 ) -> GatewaySettings:
     """What a gateway needs to know, of what was applied and of the environment; `folder` is where keys' files lie.
 
@@ -337,7 +392,6 @@ def gateway_settings(
     from midshift.cli.upstreams import upstreams
     from midshift.gateway.settings import GatewaySettings, Shadow, is_loopback
 
-    definitions = applied(store)
     if not definitions.workloads:
         raise ConfigError("the store has no workload, expected one that was applied. Type next: midshift apply")
     needed = {variant.provider for variant in definitions.variants.values()}
@@ -359,6 +413,7 @@ def gateway_settings(
         state_dir=options.state / "gateways" / options.name,
         force_file=options.state / FORCE_FILE,
         shadow=Shadow(budget_usd_per_day=options.shadow_budget_usd),
+        limits=limits_of(options.limits),
     )
 
 

@@ -4,18 +4,17 @@ Every number is additive, so gateways merge by adding: per (upgrade, step, arm, 
 count, the sum and the sum of squares, and counts in buckets for the quantiles. Arms are analysed as assigned; a
 candidate's failure that the incumbent answered for is counted against the candidate. What is unknown is counted as
 such (`usage_unknown`, `cost_unknown`), so that whoever looks at costs sees how much of them is not there.
+Elsewhere: adding many of them up (sums).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
-from typing import TypeAlias
 
-from midshift.domain.histogram import Histogram, bucket_of
+from midshift.domain.light import light
 from midshift.domain.routing import Arm
 from midshift.domain.suite import AGGREGATE
 from midshift.domain.unseen import PairKind
@@ -23,6 +22,8 @@ from midshift.domain.unseen import PairKind
 
 class Fate(StrEnum):
     """How a received request ended for the user."""
+
+    __hash__ = str.__hash__  # a key on the path of every request: Enum's own is a call of Python
 
     INCUMBENT = "served_by_incumbent"
     CANDIDATE = "served_by_candidate"
@@ -32,13 +33,15 @@ class Fate(StrEnum):
 class ShadowFate(StrEnum):
     """How an unseen second answer that was wanted ended."""
 
+    __hash__ = str.__hash__  # a key on the path of every request: Enum's own is a call of Python
+
     PAIRED = "paired"
     SKIPPED = "skipped"
     SHED = "shed"
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Exposure:
     """One received request. `assigned` is by hash, `fate` is what the user got; numbers are None where unknown.
 
@@ -96,8 +99,13 @@ class Exposure:
     price_book: str | None = None
     usage_unknown: bool | None = None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it counts as an error of the arm that it was assigned to."""
+        return self.fell_back or self.status >= 500 or self.status == 0
 
-@dataclass(frozen=True, slots=True)
+
+@light
 class TextFeatures:
     """What drift asks of a text, where the text itself is not kept.
 
@@ -112,7 +120,7 @@ class TextFeatures:
     closing: str
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class ShadowAnswer:
     """One side of a pair: the text (None where there was none), how it ended, and what it took.
 
@@ -136,7 +144,7 @@ class ShadowAnswer:
     features: TextFeatures | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Pair:
     """Two answers to one request, of which the user saw one; `seen` is the side of it.
 
@@ -164,7 +172,8 @@ class Pair:
     @property
     def size(self) -> int:
         """How many characters the answers have, for whoever bounds what waits."""
-        return sum(len(text or "") for side in (self.incumbent, self.candidate) for text in (side.text, side.tools))
+        one, other = self.incumbent, self.candidate
+        return len(one.text or "") + len(one.tools or "") + len(other.text or "") + len(other.tools or "")
 
     at: datetime | None = None
 
@@ -215,73 +224,6 @@ class HistogramKey:
     metric: str
 
 
-_Cell: TypeAlias = tuple[str, str, int, Arm, str, int]
-"""Workload, upgrade, step, arm, slice and block of a sum: all of its key but the metric."""
-
-
-@dataclass(slots=True)
-class Sums:
-    """Many sums and histograms by key. Held by cell: adding is on the path of a request."""
-
-    _cells: dict[_Cell, dict[str, Sum]] = field(default_factory=dict)
-    _counts: dict[tuple[str, str, int, Arm, str], dict[str, Histogram]] = field(default_factory=dict)
-
-    @property
-    def by_key(self) -> dict[SumKey, Sum]:
-        """The sums."""
-        return {
-            SumKey(workload, upgrade, step, arm, part, metric, block): value
-            for (workload, upgrade, step, arm, part, block), cell in self._cells.items()
-            for metric, value in cell.items()
-        }
-
-    @property
-    def histograms(self) -> dict[HistogramKey, Histogram]:
-        """The histograms."""
-        return {
-            HistogramKey(*about, metric): counts
-            for about, cell in self._counts.items()
-            for metric, counts in cell.items()
-        }
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was added."""
-        return not self._cells
-
-    def add(self, exposure: Exposure) -> None:
-        """Add one exposure to everything that it belongs to."""
-        measured = _measured(exposure)
-        if exposure.upgrade is None or not measured:
-            return
-        buckets = [(metric, bucket_of(measured[metric])) for metric in IN_HISTOGRAMS if metric in measured]
-        for name in _unique((AGGREGATE, *exposure.slices)):
-            about = (exposure.workload, exposure.upgrade, exposure.step, exposure.assigned, name)
-            cell = self._cells.setdefault((*about, exposure.block), {})
-            for metric, value in measured.items():
-                if (found := cell.get(metric)) is None:
-                    found = cell[metric] = Sum()
-                found.n += 1  # as `Sum.add` has it; a call for each number would double what a request costs here
-                found.total += value
-                found.squares += value * value
-            counts = self._counts.setdefault(about, {})
-            for metric, bucket in buckets:
-                if (histogram := counts.get(metric)) is None:
-                    histogram = counts[metric] = Histogram()
-                histogram.buckets[bucket] += 1
-
-    def merge(
-        self, other: Mapping[SumKey, Sum], histograms: Mapping[HistogramKey, Histogram] = MappingProxyType({})
-    ) -> None:
-        """Add another set of sums."""
-        for key, value in other.items():
-            cell = self._cells.setdefault((key.workload, key.upgrade, key.step, key.arm, key.slice, key.block), {})
-            cell.setdefault(key.metric, Sum()).merge(value)
-        for name, buckets in histograms.items():
-            counts = self._counts.setdefault((name.workload, name.upgrade, name.step, name.arm, name.slice), {})
-            counts.setdefault(name.metric, Histogram()).merge(buckets.buckets)
-
-
 IN_HISTOGRAMS = frozenset({"latency_s", "ttft_s"})
 """The metrics whose quantiles are asked for."""
 
@@ -308,7 +250,7 @@ def _measured(exposure: Exposure) -> dict[str, float]:
         return {}
     unknown = exposure.usage_unknown
     measured = {
-        "error": _failed(exposure),
+        "error": float(exposure.has_failed),
         "latency_s": exposure.latency_s,
         "ttft_s": exposure.first_byte_s if exposure.streamed else None,
         "cost_usd": exposure.cost_usd,
@@ -322,7 +264,7 @@ def _measured(exposure: Exposure) -> dict[str, float]:
     return {metric: value for metric, value in measured.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Credit:
     """What a request was served as: all that late feedback needs in order to count for the step that served it.
 
@@ -354,10 +296,6 @@ def feedback_sums(credit: Credit, satisfaction: float | None, has_ticket: bool) 
         for name in _unique((AGGREGATE, *credit.slices))
         for metric, value in given.items()
     }
-
-
-def _failed(exposure: Exposure) -> float:
-    return 1.0 if exposure.fell_back or exposure.status >= 500 or exposure.status == 0 else 0.0
 
 
 def _unique(names: Iterable[str]) -> Iterator[str]:

@@ -17,6 +17,9 @@ RELATIVE_ERROR = 0.02
 LEAST, MOST = 1e-9, 1e9
 """What is smaller or larger is counted as this; with latencies in seconds: a nanosecond, and thirty years."""
 
+SPAN = 16
+"""How many neighbouring buckets are kept together: the latencies of a second lie in a hundred of them, close by."""
+
 _GROWTH = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR)
 _LOG_GROWTH = math.log(_GROWTH)
 
@@ -52,6 +55,18 @@ class Histogram:
         """Take the counts of another histogram into account."""
         self.buckets.update(other)
 
+    def spans(self) -> dict[int, list[int]]:
+        """The counts `SPAN` buckets at a time, from the least: span s has those of s SPAN up to (s + 1) SPAN."""
+        made: dict[int, list[int]] = {}
+        for bucket in sorted(self.buckets):
+            span, place = divmod(bucket, SPAN)
+            made.setdefault(span, [0] * SPAN)[place] = self.buckets[bucket]
+        return made
+
+    def merge_span(self, span: int, counts: Iterable[int]) -> None:
+        """Take the counts of one span into account."""
+        self.merge({span * SPAN + place: n for place, n in enumerate(counts) if n})
+
     def quantile(self, q: float) -> float | None:
         """The value below or at which a share `q` of the numbers lies (nearest rank), to within 2 % of itself.
 
@@ -76,9 +91,11 @@ def bucket_of(value: float) -> int:
     Raises:
         ValueError: for one that is negative or not finite.
     """
+    if LEAST <= value <= MOST:
+        return math.ceil(math.log(value) / _LOG_GROWTH)
     if not (math.isfinite(value) and value >= 0.0):
         raise ValueError(f"a histogram takes finite numbers from 0 up, got {value!r}")
-    return math.ceil(math.log(min(max(value, LEAST), MOST)) / _LOG_GROWTH)
+    return math.ceil(math.log(LEAST if value < LEAST else MOST) / _LOG_GROWTH)
 
 
 def middle(bucket: int) -> float:

@@ -55,7 +55,11 @@ _OF_MAILBOXES = frozenset(".%+'-_")
 _CARD = re.compile(r"\d(?<![\d.]\d)(?:[ -]?\d){12,18}(?!\d)")
 _IBAN = re.compile(r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z]\d{2}(?:[ -]?[A-Za-z0-9]){11,30}", re.DOTALL)
 _IPV4 = re.compile(r"\d(?<![\w.:]\d)\d{0,2}(?:\.\d{1,3}){3}")
-_IPV6 = re.compile(r"[0-9A-Fa-f:](?<![\w.:].)[0-9A-Fa-f:]{1,40}(?:(?:\.\d{1,3}){3})?", re.DOTALL)
+_TWO_DOTS = re.compile(r"\.\d{1,3}\.")  # every IPv4 address has such a place
+_TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")  # every IPv6 address has such a place
+_IPV6 = re.compile(
+    r"[0-9A-Fa-f:](?<![\w.:].)(?<=(?=[0-9A-Fa-f]*:[0-9A-Fa-f]*:).)[0-9A-Fa-f:]{1,40}(?:(?:\.\d{1,3}){3})?", re.DOTALL
+)
 _PHONE = re.compile(
     r"[+(\d](?<![\w+-].)(?<!\d[.,].)(?:(?<=\d)|(?<=\()\+?\d|(?<=\+)\d)(?:[ ()./-]{0,3}\d){6,14}(?!\w)", re.DOTALL
 )
@@ -64,13 +68,33 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2})?|\d{4}/\d{2}/\d{2}|\d{1,2}[.
 
 def redacted(text: str, kinds: Collection[Redaction]) -> str:
     """The text with `[email]` and the like in the place of what was asked for, and `[key]` in that of keys."""
-    for begins, pattern in _KEYS:
-        if begins in text:
-            text = pattern.sub("[key]", text)
+    if _may_hold_keys(text):
+        for begins, pattern in _KEYS:
+            if begins in text:
+                text = pattern.sub("[key]", text)
+    if not kinds:
+        return text
+    digits = _digits_at_most(text)
     for kind in _ORDER:
-        if kind in kinds:
+        if kind in kinds and digits >= _DIGITS_NEEDED.get(kind, 0):
             text = _without(kind, text)
     return text
+
+
+def _may_hold_keys(text: str) -> bool:
+    """Whether to look for keys one by one. A single sign is found, or not found, thirty times as fast as a word."""
+    return (
+        ("-" in text and ("k-" in text or "-----BEGIN" in text or ("x" in text and "xox" in text)))
+        or ("_" in text and ("k_" in text or "gh" in text or "github_pat_" in text or "hf_" in text))
+        or ("I" in text and ("AKIA" in text or "ASIA" in text or "AIza" in text))
+        or ("J" in text and "eyJ" in text)
+        or "earer " in text
+    )
+
+
+def _digits_at_most(text: str) -> int:
+    """The digits of a text; its length where other scripts may have some."""
+    return len(text.encode().translate(None, _NO_DIGITS)) if text.isascii() else len(text)
 
 
 def _without(kind: Redaction, text: str) -> str:
@@ -82,8 +106,8 @@ def _without(kind: Redaction, text: str) -> str:
         case Redaction.CARD:
             return _CARD.sub(_card, text)
         case Redaction.IP:
-            text = _IPV4.sub(_ip, text) if text.count(".") > 2 else text
-            return _IPV6.sub(_ip, text) if text.count(":") > 1 else text
+            text = _IPV4.sub(_ip, text) if _TWO_DOTS.search(text) else text
+            return _IPV6.sub(_ip, text) if _TWO_COLONS.search(text) else text
         case Redaction.PHONE:
             return _PHONE.sub(_phone, text)
 
@@ -195,5 +219,9 @@ def _phone(match: re.Match[str]) -> str:
         return found
     return "[phone]"
 
+
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
+_DIGITS_NEEDED = {Redaction.IBAN: 2, Redaction.CARD: 13, Redaction.PHONE: 7}
+"""The least that each pattern takes."""
 
 _ORDER = (Redaction.EMAIL, Redaction.IBAN, Redaction.CARD, Redaction.IP, Redaction.PHONE)

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 BLOCKS = 256
 """Units are hashed into this many blocks, for standard errors that survive addition."""
@@ -22,6 +23,8 @@ _SCALE = float(1 << 64)
 
 class Arm(StrEnum):
     """The two sides of a comparison."""
+
+    __hash__ = str.__hash__  # a key on the path of every request: Enum's own is a call of Python
 
     INCUMBENT = "incumbent"
     CANDIDATE = "candidate"
@@ -126,5 +129,12 @@ def block(unit: str, salt: str) -> int:
 
 
 def _digest(unit: str, salt: str) -> int:
-    digest = hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), key=salt.encode()[:64], digest_size=8).digest()
-    return int.from_bytes(digest, "big")
+    digest = _keyed(salt).copy()
+    digest.update(unit.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest(), "big")
+
+
+@lru_cache(64)
+def _keyed(salt: str) -> hashlib.blake2b:
+    """The hash as far as it depends on the salt alone."""
+    return hashlib.blake2b(key=salt.encode()[:64], digest_size=8)

@@ -20,6 +20,8 @@ class PairKind(StrEnum):
     nothing of the arm, so power does not hang on the share.
     """
 
+    __hash__ = str.__hash__  # a key on the path of every request: Enum's own is a call of Python
+
     SHADOW = "shadow"
     """The incumbent answered the user, and a candidate unseen."""
 

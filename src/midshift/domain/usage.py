@@ -7,10 +7,10 @@ not report is None, never 0: nobody can tell "no cached tokens" from "it did not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from midshift.domain.light import light
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Usage:
     """What one call used; None where the provider did not say.
 

@@ -4,11 +4,13 @@ Decides nothing about an upgrade. It follows the routing rows, and goes home to 
 not heard from anybody for too long; the path of a request waits for no store, no file and no thread.
 
 settings    what the composition root passes in
-app         ASGI: paths, keys, counters, answers of its own
+front       a connection of an app: HTTP/1.1 with its limits
+exchange    one request on it, and its answer
+app         paths, keys, counters, answers of its own
 route       the routing rows as a snapshot, and every rule that sends traffic home
 relay       one request to one variant and back; the fall-back to the incumbent
 mirror      the answer that nobody sees
-upstream    pooled HTTP/1.1 client
+pools       the connections to providers
 recorder    exposures, pairs and sums on their way out
 admin       the port that only flips towards the incumbent
 server      listening, draining

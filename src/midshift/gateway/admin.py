@@ -19,9 +19,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from midshift.gateway.app import Gateway, Scope
-from midshift.gateway.intake import ClientLeft, Receive
-from midshift.gateway.reply import Send
+from midshift.gateway.app import Gateway
+from midshift.gateway.exchange import ClientLeft, Exchange
 from midshift.gateway.settings import Admin
 from midshift.ports import Clock
 
@@ -35,7 +34,7 @@ class _Flip(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AdminPort:
-    """An ASGI application beside the gateway's."""
+    """What answers on the admin port."""
 
     def __init__(self, gateway: Gateway, settings: Admin, clock: Clock) -> None:
         self._gateway = gateway
@@ -43,45 +42,43 @@ class AdminPort:
         self._clock = clock
         self._nonces: dict[str, float] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
-            return
-        found = dict(scope["headers"])
+        found = exchange.found
         shown = found.get(b"authorization", b"")
         if not hmac.compare_digest(shown, b"Bearer " + self._key):
-            await _answer(send, 401, {"error": "show the admin key as the bearer token"})
+            await _answer(exchange, 401, {"error": "show the admin key as the bearer token"})
             return
-        match scope["method"], scope["path"]:
+        match exchange.method, exchange.path:
             case "GET", "/-/nonce":
-                await _text(send, self._nonce())
+                await _text(exchange, self._nonce())
             case "GET", "/-/status":
-                await _answer(send, 200, self._status())
+                await _answer(exchange, 200, self._status())
             case "POST", "/-/force-incumbent":
-                await self._flip(found.get(b"x-midshift-nonce", b"").decode("latin-1"), receive, send)
+                await self._flip(found.get(b"x-midshift-nonce", b"").decode("latin-1"), exchange)
             case _:
-                await _answer(send, 404, {"error": "here are GET /-/nonce, GET /-/status, POST /-/force-incumbent"})
+                await _answer(exchange, 404, {"error": "here are GET /-/nonce, GET /-/status, POST /-/force-incumbent"})
 
-    async def _flip(self, nonce: str, receive: Receive, send: Send) -> None:
+    async def _flip(self, nonce: str, exchange: Exchange) -> None:
         if not self._is_good(nonce):
             await _answer(
-                send, 403, {"error": "show a fresh nonce of GET /-/nonce as x-midshift-nonce; each is for one flip"}
+                exchange, 403, {"error": "show a fresh nonce of GET /-/nonce as x-midshift-nonce; each is for one flip"}
             )
             return
         try:
-            asked = msgspec.json.decode(await _body(receive) or b"{}", type=_Flip)
+            asked = msgspec.json.decode(await _body(exchange) or b"{}", type=_Flip)
         except ClientLeft:
             return
         except (msgspec.DecodeError, UnicodeDecodeError):
-            await _answer(send, 400, {"error": 'expected no body, or {"workload": NAME}'})
+            await _answer(exchange, 400, {"error": 'expected no body, or {"workload": NAME}'})
             return
         known = [workload.name for workload in self._gateway.settings.workloads]
         if asked.workload is not None and asked.workload not in known:
-            await _answer(send, 404, {"error": f"no workload {asked.workload!r} here", "workloads": known})
+            await _answer(exchange, 404, {"error": f"no workload {asked.workload!r} here", "workloads": known})
             return
         flipped = self._gateway.routes.flip(known if asked.workload is None else [asked.workload])
         kept = await asyncio.to_thread(self._gateway.routes.keep)
-        await _answer(send, 200, {"flipped": flipped, "survives_a_restart": kept})
+        await _answer(exchange, 200, {"flipped": flipped, "survives_a_restart": kept})
 
     def _status(self) -> Mapping[str, object]:
         now = self._clock.machine_now()
@@ -109,27 +106,22 @@ class AdminPort:
         return until_s is not None and self._clock.monotonic_s() < until_s
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(exchange: Exchange) -> bytes:
+    """The whole body: half of one may name nothing, and to name nothing is to flip everything."""
     body = b""
-    while len(body) <= LARGEST_BODY:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise ClientLeft  # half a body may name nothing, and to name nothing is to flip everything
-        body += event.get("body", b"")
-        if not event.get("more_body", False):
-            break
+    while len(body) <= LARGEST_BODY and (part := await exchange.part()):
+        body += part
     return body
 
 
-async def _text(send: Send, text: str) -> None:
-    await _send(send, 200, b"text/plain; charset=utf-8", text.encode())
+async def _text(exchange: Exchange, text: str) -> None:
+    await _send(exchange, 200, b"text/plain; charset=utf-8", text.encode())
 
 
-async def _answer(send: Send, status: int, content: Mapping[str, object]) -> None:
-    await _send(send, status, b"application/json", msgspec.json.encode(content) + b"\n")
+async def _answer(exchange: Exchange, status: int, content: Mapping[str, object]) -> None:
+    await _send(exchange, status, b"application/json", msgspec.json.encode(content) + b"\n")
 
 
-async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
+async def _send(exchange: Exchange, status: int, kind: bytes, body: bytes) -> None:
     lines = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": status, "headers": lines})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await exchange.answer(status, lines, body)

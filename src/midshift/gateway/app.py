@@ -1,4 +1,4 @@
-"""The gateway as an ASGI application: who may ask, for which workload, which variant answers, what is left behind.
+"""The gateway as an application: who may ask, for which workload, which variant answers, what is left behind.
 
 Contract. Every request for an answer is counted once, and ends as served by the incumbent, served by the candidate,
 or refused; refusals have the shape of OpenAI's errors. Whatever fails in here fails one request. A gateway is an
@@ -11,12 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self
 
 from midshift.domain.exposure import Fate, ShadowFate
 from midshift.domain.usage import Usage
@@ -25,33 +23,32 @@ from midshift.gateway import metrics, token
 from midshift.gateway.answering import JSON, TEXT, answer, refuse
 from midshift.gateway.capture import Taken, is_kept
 from midshift.gateway.counters import Counters
-from midshift.gateway.exposing import credit_of, exposure_of, is_unknown
+from midshift.gateway.exchange import ClientLeft, Exchange
+from midshift.gateway.exposing import exposure_of, is_unknown
 from midshift.gateway.feedback import PATH as FEEDBACK_PATH
 from midshift.gateway.feedback import Feedback, FeedbackSink, answered
 from midshift.gateway.headers import COME_AGAIN
-from midshift.gateway.intake import ClientLeft, Found, Intake, Receive, Refused, whole_body, without_key
+from midshift.gateway.intake import Intake, Refused, whole_body, without_key
 from midshift.gateway.job import Job, Outcome
 from midshift.gateway.load import Load, Place
 from midshift.gateway.mirror import Mirror, Mirroring
 from midshift.gateway.origins import Origins
-from midshift.gateway.presence import CONNECTION, WhileClientStays
+from midshift.gateway.pools import Pools
+from midshift.gateway.presence import WhileClientStays
+from midshift.gateway.randomness import Randomness
 from midshift.gateway.recorder import RecordQueue, SumSink
 from midshift.gateway.relay import Relay
-from midshift.gateway.reply import Reply, Send
+from midshift.gateway.reply import Reply
 from midshift.gateway.route import Reports, Routes, Serving
 from midshift.gateway.settings import GatewaySettings, Pricing
 from midshift.gateway.stored import Stored, StoredResponses
 from midshift.ports import Clock, Recorder, RouteSource
 from midshift.providers.http.messages import Transport
-from midshift.providers.http.pool import Pool
-from midshift.providers.http.settings import Upstream
 from midshift.wire.paths import Asked, Operation, recognised, wire_of
 from midshift.wire.protocol import Problem, WireName
 from midshift.wire.wires import WIRES
 
 LOG = logging.getLogger(__name__)
-
-Scope: TypeAlias = dict[str, Any]
 
 PATIENCE_WITH_SHADOWS_S = 5.0
 
@@ -62,6 +59,9 @@ _SERVED = (
 _NO_REALTIME = (
     "Realtime sessions are not served by this gateway. Point the client's realtime URL at the provider itself."
 )
+_STOPPED = Problem(
+    503, "The gateway was stopped before the answer came. Ask again: another one is there.", "gateway_stopped"
+)
 _NO_WEBSOCKETS = "WebSockets are not served by this gateway. Ask over HTTP, and for a stream with server-sent events."
 
 
@@ -71,7 +71,7 @@ def unpriced(variant: Variant, usage: Usage) -> float | None:
 
 
 class Gateway:
-    """An ASGI application, and an async context manager around its life.
+    """What answers the apps, and an async context manager around its life.
 
     `source` is what it follows, `sink` takes exposures and pairs, `sums` and `reports` are the store's. All of them
     may be absent, slow or broken: requests are served all the same.
@@ -101,27 +101,23 @@ class Gateway:
         self._clock = clock
         self._pricing = pricing
         self._price_book = price_book
-        self._token_key = token.key_of(settings.unit_key)
+        self._tokens = token.Tokens(token.key_of(settings.unit_key))
+        self._random = Randomness()
         self._environment = environment
         self._origins = Origins(settings.max_origins)
-        self._intake = Intake(settings, self._serving, self._origins)
+        self._intake = Intake(settings, self.routes.serving, self._origins)
         self.feedback = Feedback(settings, self._intake, self.recorder, feedback, clock)
         self._life = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        transports = {
-            name: Pool(upstream, upstream.api_key, self._environment)
-            for name, upstream in self.settings.upstreams.items()
-        }
-        shadows = {name: self._shadow_pool(upstream) for name, upstream in self.settings.upstreams.items()}
-        for pool in (*transports.values(), *shadows.values()):
-            self._life.callback(pool.close)
+        self._pools = Pools(self.settings, self._environment)
+        self._life.callback(self._pools.close)
         self.recorder.start()
         self._life.push_async_callback(self.recorder.stop)
         self._tasks = await self._life.enter_async_context(asyncio.TaskGroup())
-        self._relay = Relay(self.settings, transports, self._clock, self._origins, self._serving)
-        self._stored = StoredResponses(self.settings, transports, self._origins)
-        self._mirror = self._mirror_over(shadows)
+        self._relay = Relay(self.settings, self._pools.served, self._clock, self._origins, self._serving)
+        self._stored = StoredResponses(self.settings, self._pools.served, self._origins)
+        self._mirror = self._mirror_over(self._pools.unseen)
         self._life.push_async_callback(self._mirror.drain, PATIENCE_WITH_SHADOWS_S)
         await self.routes.start()
         self._life.push_async_callback(self.routes.stop)
@@ -138,108 +134,114 @@ class Gateway:
         self.is_ready = False
         await self._life.aclose()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
+        asked = recognised(exchange.method, exchange.path, exchange.found)
+        if asked is not None and asked.operation is Operation.GENERATE:
+            await self._request(asked, exchange)
+        else:
+            await self._other(asked, exchange)
+
+    async def _other(self, asked: Asked | None, exchange: Exchange) -> None:
+        """Whatever is no request for an answer."""
+        match asked, exchange.method, exchange.path:
+            case None, "GET", "/healthz":
+                await answer(exchange, 200, TEXT, b"ok\n")
+            case None, "GET", "/readyz":
+                await self._readyz(exchange)
+            case None, "GET", "/metrics":
+                await self._metrics(exchange)
+            case None, "POST", path if path == FEEDBACK_PATH:
+                await self._take_feedback(exchange)
+            case None, _, _:
+                await self._unknown(exchange)
+            case Asked(operation=Operation.COUNT_TOKENS), _, _:
+                await self._token_count(asked, exchange)
+            case Asked(operation=Operation.STORED_RESPONSE), _, _:
+                await self._stored_response(asked, exchange)
+            case Asked(operation=Operation.REALTIME), _, _:
+                await refuse(exchange, asked.wire, Problem(501, _NO_REALTIME, "not_supported"))
+            case Asked(), _, _:
+                await self._models(asked, exchange)
+
+    async def _unknown(self, exchange: Exchange) -> None:
+        wire = wire_of(exchange.path, exchange.found)
+        if b"sec-websocket-key" in exchange.found:
+            await refuse(exchange, wire, Problem(501, _NO_WEBSOCKETS, "not_supported"))
             return
-        match scope["method"], scope["path"]:
-            case "GET", "/healthz":
-                await answer(send, 200, TEXT, b"ok\n")
-            case "GET", "/readyz":
-                await self._readyz(send)
-            case "GET", "/metrics":
-                await self._metrics(scope, send)
-            case "POST", path if path == FEEDBACK_PATH:
-                await self._take_feedback(scope, receive, send)
-            case method, path:
-                await self._asked(method, path, scope, receive, send)
+        message = f"{exchange.method} {exchange.path} is not served here. This gateway serves {_SERVED}."
+        await refuse(exchange, wire, Problem(404, message, "not_found"))
 
-    async def _asked(self, method: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Whatever is on a vendor's path."""
-        found = dict(scope["headers"])
-        asked = recognised(method, path, found)
-        match asked:
-            case Asked(operation=Operation.GENERATE):
-                await self._request(asked, scope, receive, send)
-            case Asked(operation=Operation.COUNT_TOKENS):
-                await self._token_count(asked, scope, receive, send)
-            case Asked(operation=Operation.STORED_RESPONSE):
-                await self._stored_response(asked, found, scope, receive, send)
-            case Asked(operation=Operation.LIST_MODELS | Operation.GET_MODEL):
-                await self._models(asked, found, scope, send)
-            case Asked(operation=Operation.REALTIME):
-                await refuse(send, asked.wire, Problem(501, _NO_REALTIME, "not_supported"))
-            case _ if b"sec-websocket-key" in found:
-                await refuse(send, wire_of(path, found), Problem(501, _NO_WEBSOCKETS, "not_supported"))
-            case _:
-                message = f"{method} {path} is not served here. This gateway serves {_SERVED}."
-                await refuse(send, wire_of(path, found), Problem(404, message, "not_found"))
-
-    async def _request(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _request(self, asked: Asked, exchange: Exchange) -> None:
         """One request for an answer, from its count to its record."""
         self.counters.received += 1
         self.counters.in_flight += 1
-        request_id = f"req_{secrets.token_hex(16)}"
+        request_id = f"req_{self._random.take(16).hex()}"
         with Place(self.load) as place:
             try:
-                job = await self._job(request_id, asked, scope, receive, place)
+                job = await self._job(request_id, asked, exchange, place)
             except Refused as refused:
                 self._count_refusal(place.workload, refused.problem.code)
-                await refuse(send, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
+                await refuse(exchange, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
             except ClientLeft:
                 self._count_refusal(place.workload, "client_left")
+            except asyncio.CancelledError:
+                self._count_refusal(place.workload, "stopped")
+                if not self.is_draining:
+                    raise
+                await refuse(exchange, asked.wire, _STOPPED, (b"x-midshift-request-id", request_id.encode()))
             except BaseException:
                 self._count_refusal(place.workload, "internal_error")
                 raise
             else:
-                await self._serve(self._identified(job), scope, receive, send)
+                self._identify(job)
+                await self._serve(job, exchange)
 
-    async def _token_count(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _token_count(self, asked: Asked, exchange: Exchange) -> None:
         """One request for a count of tokens: nothing of it is evidence."""
-        request_id = f"req_{secrets.token_hex(16)}"
+        request_id = f"req_{self._random.take(16).hex()}"
         outcome = Outcome()
         with Place(self.load) as place, suppress(ClientLeft):
             try:
-                job = await self._job(request_id, asked, scope, receive, place)
-                reply = Reply(send, job.id, outcome, self._clock, job.started_s, scope.get(CONNECTION))
-                async with WhileClientStays(self._tasks, scope, receive, outcome):
+                job = await self._job(request_id, asked, exchange, place)
+                reply = Reply(exchange, job.id, outcome, self._clock, job.started_s)
+                with WhileClientStays(exchange, outcome):
                     await self._relay.count_tokens(job, reply, outcome)
             except Refused as refused:
-                await refuse(send, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
+                await refuse(exchange, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
 
-    async def _stored_response(self, asked: Asked, found: Found, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _stored_response(self, asked: Asked, exchange: Exchange) -> None:
         """One request about a response that a provider keeps: nothing of it is evidence."""
-        query = scope["query_string"].decode("latin-1")
         try:
-            key = self._intake.authenticated(found, query)
-            request = Stored(scope["method"], asked, without_key(query), "" if key is None else key.name)
-            async with WhileClientStays(self._tasks, scope, receive, Outcome()):
-                await self._stored.serve(request, scope["headers"], send)
+            key = self._intake.authenticated(exchange.found, exchange.query)
+            query = without_key(exchange.query)
+            request = Stored(exchange.method, asked, query, "" if key is None else key.name)
+            with WhileClientStays(exchange, Outcome()):
+                await self._stored.serve(request, exchange)
         except Refused as refused:
-            await refuse(send, asked.wire, refused.problem)
+            await refuse(exchange, asked.wire, refused.problem)
 
-    async def _job(self, request_id: str, asked: Asked, scope: Scope, receive: Receive, place: Place) -> Job:
-        found = dict(scope["headers"])
-        query = scope["query_string"].decode("latin-1")
-        key = self._intake.authenticated(found, query)
+    async def _job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job:
+        key = self._intake.authenticated(exchange.found, exchange.query)
         place.take()
-        body = await whole_body(found, receive, self.settings.max_body_bytes, place.hold)
-        started_s = self._clock.monotonic_s()
-        job = self._intake.job(request_id, key, asked, query, body, scope["headers"], found, started_s)
+        body = await whole_body(exchange, self.settings.max_body_bytes, place.hold)
+        arrival = self._clock.machine_now(), self._clock.monotonic_s()
+        job = self._intake.job(request_id, key, asked, exchange, body, arrival)
         place.serve(job.workload.name)
         return job
 
-    def _identified(self, job: Job) -> Job:
-        """The same job under an id that says what it is served as, for feedback that comes later."""
-        route, nonce = job.serving.route, bytes.fromhex(job.id[4 : 4 + 2 * token.NONCE_BYTES])
-        issued = token.Issued(credit_of(job), route.epoch, self._clock.machine_now())
+    def _identify(self, job: Job) -> None:
+        """Give the job an id that says what it is served as, for feedback that comes later."""
+        route = job.serving.route
+        upgrade = None if job.ring else route.upgrade  # a ring counts for no comparison
+        nonce, at_s = self._random.take(token.NONCE_BYTES), job.came_at.timestamp()
+        about = (job.workload.name, upgrade, route.step, job.assigned, job.slices, job.block)
         try:
-            return replace(job, id=token.make(self._token_key, nonce, issued))
+            job.id = self._tokens.make(nonce, at_s, route.epoch, *about)
         except ValueError as error:
             LOG.warning("feedback on a request of %s cannot be credited: %s", job.workload.name, error)
-            return job
 
-    async def _serve(self, job: Job, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, job: Job, exchange: Exchange) -> None:
         is_captured = is_kept(job)
         outcome = Outcome(keeps_body=is_captured)
         mirroring: Mirroring | None = None
@@ -251,9 +253,9 @@ class Gateway:
                 is_begun, mirroring = True, self._mirror.begin(job, outcome)
                 outcome.keeps_body = is_captured or (mirroring is not None and mirroring.is_running)
 
-        reply = Reply(send, job.id, outcome, self._clock, job.started_s, scope.get(CONNECTION))
+        reply = Reply(exchange, job.id, outcome, self._clock, job.started_s)
         try:
-            async with WhileClientStays(self._tasks, scope, receive, outcome):
+            with WhileClientStays(exchange, outcome):
                 await self._relay.serve(job, reply, outcome, on_the_wire)
         except Exception as error:
             LOG.error("request %s failed: %s", job.id, type(error).__name__, exc_info=error)
@@ -262,8 +264,7 @@ class Gateway:
         except asyncio.CancelledError:
             if not self.is_draining:
                 raise
-            message = "The gateway was stopped before the answer came. Ask again: another one is there."
-            await _cut_short(job, reply, outcome, Problem(503, message, "gateway_stopped"))
+            await _cut_short(job, reply, outcome, _STOPPED)
         finally:
             self._count(job, outcome)
             if is_captured:
@@ -287,14 +288,24 @@ class Gateway:
             self.counters.refused[name, "stopped" if outcome.status == 503 else "internal_error"] += 1
         if outcome.fell_back:
             self.counters.fell_back[name, outcome.fell_back] += 1
-        self.counters.unmatched[name] += outcome.unmatched
-        self.counters.left[name] += outcome.left
-        self.counters.units_unnamed[name] += job.unnamed
-        self.counters.stayed[name] += job.stayed
-        self.counters.stripped[name] += outcome.stripped
+        self._count_oddities(name, job, outcome)
         if outcome.by is not None and outcome.is_answered:
             said = outcome.answer
             self.counters.count_answer(name, outcome.by.short_id.decode(), said.model, is_unknown(said.usage))
+
+    def _count_oddities(self, name: str, job: Job, outcome: Outcome) -> None:
+        """What most requests are not: adding nothing to five counters would cost each of them a microsecond."""
+        counters = self.counters
+        if outcome.unmatched:
+            counters.unmatched[name] += 1
+        if outcome.left:
+            counters.left[name] += 1
+        if job.unnamed:
+            counters.units_unnamed[name] += 1
+        if job.stayed:
+            counters.stayed[name] += 1
+        if outcome.stripped:
+            counters.stripped[name] += 1
 
     def _record(self, job: Job, outcome: Outcome, shadow: ShadowFate | None) -> None:
         usage = outcome.answer.usage
@@ -309,66 +320,59 @@ class Gateway:
             LOG.warning("no price for variant %s: %s", variant.short_id, type(error).__name__)
             return None
 
-    async def _take_feedback(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _take_feedback(self, exchange: Exchange) -> None:
         """What a user says about an answer that was given before."""
         try:
-            status, said = await self.feedback.answer(
-                dict(scope["headers"]), scope["query_string"].decode("latin-1"), receive
-            )
+            status, said = await self.feedback.answer(exchange)
         except Refused as refused:
             self.counters.feedback[refused.problem.code] += 1
-            await refuse(send, WireName.OPENAI_CHAT, refused.problem)
+            await refuse(exchange, WireName.OPENAI_CHAT, refused.problem)
         except ClientLeft:
             pass
         else:
             self.counters.feedback[said["status"]] += 1
-            await answer(send, status, JSON, answered(said))
+            await answer(exchange, status, JSON, answered(said))
 
-    async def _readyz(self, send: Send) -> None:
+    async def _readyz(self, exchange: Exchange) -> None:
         if self.is_ready and not self.is_draining:
-            await answer(send, 200, TEXT, b"ready\n")
+            await answer(exchange, 200, TEXT, b"ready\n")
         else:
-            await answer(send, 503, TEXT, b"draining\n" if self.is_draining else b"starting\n")
+            await answer(exchange, 503, TEXT, b"draining\n" if self.is_draining else b"starting\n")
 
-    async def _models(self, asked: Asked, found: Found, scope: Scope, send: Send) -> None:
+    async def _models(self, asked: Asked, exchange: Exchange) -> None:
         """What a client that lists models sees: the names that workloads claim."""
         wire = WIRES[asked.wire]
         try:
-            self._intake.authenticated(found, scope["query_string"].decode("latin-1"))
+            self._intake.authenticated(exchange.found, exchange.query)
             if asked.operation is Operation.LIST_MODELS:
                 body = wire.models_body(sorted(self._intake.claims))
             else:
                 self._intake.claimed(asked.model)
                 body = wire.model_body(asked.model)
         except Refused as refused:
-            await refuse(send, asked.wire, refused.problem)
+            await refuse(exchange, asked.wire, refused.problem)
         else:
-            await answer(send, 200, JSON, body)
+            await answer(exchange, 200, JSON, body)
 
-    async def _metrics(self, scope: Scope, send: Send) -> None:
+    async def _metrics(self, exchange: Exchange) -> None:
         try:
-            self._intake.authenticated(dict(scope["headers"]))
+            self._intake.authenticated(exchange.found)
         except Refused as refused:
-            await refuse(send, WireName.OPENAI_CHAT, refused.problem)
+            await refuse(exchange, WireName.OPENAI_CHAT, refused.problem)
         else:
             now = self._clock.machine_now()
             servings = [self.routes.serving(workload.name, now) for workload in self.settings.workloads]
             breakers = self._relay.open_breakers()
-            text = metrics.text(self.counters, self.recorder, servings, breakers, self.routes.failures)
-            await answer(send, 200, TEXT, text)
+            text = metrics.text(
+                self.counters, self.recorder, servings, breakers, self.routes.failures, self._pools.states()
+            )
+            await answer(exchange, 200, TEXT, text)
 
     async def _watch_force_file(self) -> None:
         """A task of its own: a store that hangs must not keep the file on the host from being seen."""
         while True:
             await asyncio.sleep(self.settings.poll_s)
             self.routes.look_at_force_file()
-
-    def _shadow_pool(self, upstream: Upstream) -> Pool:
-        return Pool(
-            replace(upstream, max_connections=self.settings.shadow.max_concurrent),
-            upstream.shadow_api_key or upstream.api_key,
-            self._environment,
-        )
 
     def _mirror_over(self, transports: Mapping[str, Transport]) -> Mirror:
         return Mirror(
@@ -390,10 +394,9 @@ async def _cut_short(job: Job, reply: Reply, outcome: Outcome, problem: Problem)
     if reply.is_begun and not job.request.stream:
         raise ConnectionAbortedError("an answer with a length can only be ended early by closing")
     if reply.is_begun:
-        await reply.end(wire.error_event(problem))
+        reply.end(wire.error_event(problem))
         return
     outcome.fate = Fate.REFUSED
     body = wire.error_body(problem)
     lines = [JSON, (b"content-length", b"%d" % len(body)), *([COME_AGAIN] if problem.status == 503 else [])]
-    await reply.begin(problem.status, lines, job.serving, job.serving.incumbent)
-    await reply.end(body)
+    await reply.whole(problem.status, lines, body, job.serving, job.serving.incumbent)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from midshift.domain.exposure import Credit, Exposure, Fate, ShadowFate
+from midshift.domain.exposure import Exposure, Fate, ShadowFate
 from midshift.domain.usage import Usage
 from midshift.gateway.job import Job, Outcome
 
@@ -62,13 +62,6 @@ def exposure_of(
         wire=job.wire.value,
         usage_unknown=is_unknown(usage) if outcome.is_answered or outcome.left else None,
     )
-
-
-def credit_of(job: Job) -> Credit:
-    """What feedback on this request will count for; nothing of a comparison for a ring."""
-    route = job.serving.route
-    upgrade = None if job.ring else route.upgrade
-    return Credit(job.workload.name, upgrade, route.step, job.assigned, job.slices, job.block)
 
 
 def is_unknown(usage: Usage) -> bool:

@@ -27,7 +27,8 @@ import msgspec
 from midshift.domain.capture import FeedbackRecord
 from midshift.domain.exposure import Credit, Sum, SumKey, feedback_sums
 from midshift.gateway import token
-from midshift.gateway.intake import Intake, Receive, Refused, whole_body
+from midshift.gateway.exchange import Exchange
+from midshift.gateway.intake import Intake, Refused, whole_body
 from midshift.gateway.settings import FeedbackLimits, GatewaySettings
 from midshift.gateway.spool import Spool, Waiting
 from midshift.ports import Clock, Recorder
@@ -104,16 +105,16 @@ class Feedback:
         # Threads of its own: those that hang with a store must not be missing where an operator flips.
         self._threads = ThreadPoolExecutor(MOST_ASKING, "midshift-feedback")
 
-    async def answer(self, found: Mapping[bytes, bytes], query: str, receive: Receive) -> tuple[int, dict[str, str]]:
+    async def answer(self, exchange: Exchange) -> tuple[int, dict[str, str]]:
         """Take one; its status, and what to say.
 
         Raises:
             Refused: for what is none, comes too often, or was given before.
             ClientLeft: if it never comes whole.
         """
-        key = self._intake.authenticated(found, query)
+        key = self._intake.authenticated(exchange.found, exchange.query)
         self._check_rate("" if key is None else key.name)
-        given = _read(await whole_body(found, receive, LARGEST_BODY, lambda _: None))
+        given = _read(await whole_body(exchange, LARGEST_BODY, lambda _: None))
         issued = self._issued(given.request_id)
         is_counted = await self._taken(given, issued.credit)
         now = self._clock.machine_now()

@@ -8,10 +8,13 @@ because a provider's headers are not ours to publish: an account's name, a cooki
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from midshift.wire.protocol import WireName
 
 Lines = list[tuple[bytes, bytes]]
+
+_MOST_NAMES = 1024
 
 MIDSHIFT = b"x-midshift-"
 
@@ -63,31 +66,40 @@ _PREFIXES_THAT_GO_BACK = (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-
 
 def to_provider(headers: Iterable[tuple[bytes, bytes]], private: Collection[bytes] = ()) -> Lines:
     """The app's header lines that a provider may see; `private` are names that a workload finds its units by."""
-    lines = list(headers)
+    lines = [line for line in headers if line[0] == b"connection" or (line[0] not in private and _may_leave(line[0]))]
     named = {name.strip().lower() for key, value in lines if key == b"connection" for name in value.split(b",") if name}
-    return [
-        (name, value)
-        for name, value in lines
-        if name not in _STAYS_HERE
-        and name not in named
-        and name not in private
-        and not name.startswith(_USER_PREFIXES)
-        and not name.endswith(_NAMES_OF_CREDENTIALS)
-    ]
+    return [line for line in lines if line[0] not in named and line[0] != b"connection"] if named else lines
 
 
 def on_wire(lines: Lines, wire: WireName, is_apps_own: bool) -> Lines:
     """The lines for a provider that is asked on `wire`: no other vendor's, and account names only to the app's own."""
-    foreign, dropped = _FOREIGN_PREFIXES[wire], () if is_apps_own else _ACCOUNT
-    return [line for line in lines if not line[0].startswith(foreign) and line[0] not in dropped]
+    return [line for line in lines if _is_for(line[0], wire, is_apps_own)]
 
 
 def to_app(headers: Iterable[tuple[bytes, bytes]]) -> Lines:
     """The provider's header lines that an app may see."""
-    return [line for line in headers if line[0] in _GOES_BACK or line[0].startswith(_PREFIXES_THAT_GO_BACK)]
+    return [line for line in headers if _goes_back(line[0])]
 
 
 def of_json(headers: Iterable[tuple[bytes, bytes]]) -> Lines:
     """The same for a body that was written anew, as JSON: what the provider said of its own body is void."""
     said = [line for line in to_app(headers) if line[0] not in _ABOUT_THE_BODY]
     return [(b"content-type", b"application/json"), *said]
+
+
+# The same few names come with every request: each is judged once.
+
+
+@lru_cache(_MOST_NAMES)
+def _may_leave(name: bytes) -> bool:
+    return name not in _STAYS_HERE and not name.startswith(_USER_PREFIXES) and not name.endswith(_NAMES_OF_CREDENTIALS)
+
+
+@lru_cache(_MOST_NAMES)
+def _is_for(name: bytes, wire: WireName, is_apps_own: bool) -> bool:
+    return not name.startswith(_FOREIGN_PREFIXES[wire]) and (is_apps_own or name not in _ACCOUNT)
+
+
+@lru_cache(_MOST_NAMES)
+def _goes_back(name: bytes) -> bool:
+    return name in _GOES_BACK or name.startswith(_PREFIXES_THAT_GO_BACK)

@@ -5,31 +5,31 @@ Contract. What cannot become a job is `Refused`, in the shape of errors that the
 who the user is goes to no provider. A unit is an HMAC under the deployment's key: what is stored does not say who it
 was. Its sources are asked in the workload's order; a turn that only names the response before it keeps that one's
 unit. Where none of them says anything, the request is a unit by itself, and that is counted.
-Elsewhere: paths (wire.paths), who gets which variant (domain.routing), state (origins), answers (relay).
+Elsewhere: paths (wire.paths), what a workload looks at (reading), who gets which variant (domain.routing), state
+(origins), answers (relay).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Collection
+from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
 from midshift.domain.routing import Arm, assign, block, ring_of
 from midshift.domain.unit import stored_unit
-from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, UnitKind, UnitSource, When, Workload
+from midshift.domain.workload import UnitKind, Workload
 from midshift.gateway import headers
+from midshift.gateway.exchange import Exchange
 from midshift.gateway.job import Job, kept_by_stripping
 from midshift.gateway.origins import Held, Origins, choice, not_ones_own, previous
+from midshift.gateway.reading import Found, Reading, unit_value
 from midshift.gateway.route import Serving
 from midshift.gateway.settings import ClientKey, GatewaySettings
 from midshift.wire.paths import Asked
 from midshift.wire.protocol import Problem, Unreadable, WireRequest
 from midshift.wire.wires import WIRES
-
-Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
-Found: TypeAlias = Mapping[bytes, bytes]
 
 
 class Refused(Exception):
@@ -40,20 +40,18 @@ class Refused(Exception):
         self.problem = Problem(status, message, code, param)
 
 
-class ClientLeft(Exception):
-    """The app closed its connection."""
-
-
 class Intake:
     """Knows the client keys and the workloads of one gateway. `serving` says what serves a unit of a
     workload now."""
 
-    def __init__(self, settings: GatewaySettings, serving: Callable[[str, str], Serving], origins: Origins) -> None:
+    def __init__(
+        self, settings: GatewaySettings, serving: Callable[[str, datetime, str], Serving], origins: Origins
+    ) -> None:
         self._settings = settings
         self._serving = serving
         self._origins = origins
-        self._claims = {claim: workload for workload in settings.workloads for claim in workload.claims}
-        self._private = {workload.name: private_headers(workload) for workload in settings.workloads}
+        readings = map(Reading, settings.workloads)
+        self._claims = {claim: reading for reading in readings for claim in reading.workload.claims}
         self._keys = {_digest(key.secret): key for key in settings.client_keys}
 
     @property
@@ -76,64 +74,67 @@ class Intake:
             raise Refused(401, message, "invalid_api_key")
         return key
 
-    def claimed(self, model: str) -> Workload:
-        """The workload that claims a model.
+    def claimed(self, model: str) -> Reading:
+        """What the workload reads that claims a model.
 
         Raises:
             Refused: if none does.
         """
-        workload = self._claims.get(model)
-        if workload is None:
+        reading = self._claims.get(model)
+        if reading is None:
             known = ", ".join(map(repr, sorted(self._claims)))
             message = f"No workload claims the model {model!r}. This gateway serves: {known}."
             raise Refused(404, message, "model_not_found", "model")
-        return workload
+        return reading
 
     def job(
         self,
         request_id: str,
         key: ClientKey | None,
         asked: Asked,
-        query: str,
+        exchange: Exchange,
         body: bytes,
-        lines: headers.Lines,
-        found: Found,
-        started_s: float,
+        arrival: tuple[datetime, float],
     ) -> Job:
-        """Everything that is decided about a request before anybody is asked.
+        """Everything that is decided about a request before anybody is asked; `arrival` is by both clocks.
 
         Raises:
             Refused: if it is none of its wire, no workload claims its model, or it goes on from what nobody who
                 serves now can read.
         """
-        request = _read(asked, without_key(query), body)
-        workload = self.claimed(request.model)
+        found, query = exchange.found, without_key(exchange.query)
+        request = _read(asked, query, body)
+        reading = self.claimed(request.model)
+        workload = reading.workload
         labels: Found = found if key is None or key.may_label else {}
         client = "" if key is None else key.name
-        held = self._held(request, client)
+        held = self._held(request, client) if request.bound_state else ()
         unit, is_named = self._unit(request_id, workload, request, held, found, labels)
-        serving = self._serving(workload.name, unit)
-        ring = ring_of(_rings(workload, request, labels), serving.route) if serving.route.rings else ""
-        assigned = Arm.CANDIDATE if ring else assign(unit, serving.route)
+        came_at, started_s = arrival
+        serving = self._serving(workload.name, came_at, unit)
+        route = serving.route
+        ring = ring_of(reading.rings(request, labels), route) if route.rings else ""
+        assigned = Arm.CANDIDATE if ring else assign(unit, route)
         return Job(
-            id=request_id,
-            workload=workload,
-            wire=asked.wire,
-            path=asked.path,
-            query=without_key(query),
-            request=request,
-            lines=headers.to_provider(lines, self._private[workload.name]),
-            serving=serving,
-            assigned=assigned,
-            unit=unit,
-            block=block(unit, serving.route.salt),
-            slices=_slices(workload, request, labels),
-            started_s=started_s,
-            chosen=_chosen(asked, request, held, assigned, serving),
-            held=held,
-            ring=ring,
-            unnamed=not is_named,
-            client=client,
+            request_id,
+            workload,
+            asked.wire,
+            asked.path,
+            query,
+            request,
+            headers.to_provider(exchange.lines, reading.private),
+            serving,
+            assigned,
+            unit,
+            block(unit, route.salt),
+            reading.slices(request, labels),
+            came_at,
+            started_s,
+            _chosen(asked, request, held, assigned, serving) if held else assigned,
+            held,
+            ring,
+            not is_named,
+            client,
         )
 
     def _held(self, request: WireRequest, client: str) -> tuple[Held, ...]:
@@ -163,10 +164,10 @@ class Intake:
         if named:
             return self._hmac(b"unit:" + named), True
         for source in workload.unit:
-            value = _unit_value(source, request, found)
+            value = unit_value(source, request, found)
             if value:
                 return self._hmac(value), True
-            before = previous(held) if source.kind is UnitKind.CONVERSATION else None
+            before = previous(held) if held and source.kind is UnitKind.CONVERSATION else None
             if before is not None:
                 return before.unit, True
         return self._hmac(b"request:" + request_id.encode()), False
@@ -198,39 +199,41 @@ def _read(asked: Asked, query: str, body: bytes) -> WireRequest:
         raise Refused(400, str(error), "unreadable", error.param) from None
 
 
-async def whole_body(found: Found, receive: Receive, limit: int, hold: Callable[[int], None]) -> bytes:
+async def whole_body(exchange: Exchange, limit: int, hold: Callable[[int], None]) -> bytes:
     """The whole body of a request, in memory once. `hold` is told of its bytes, in advance where their number is.
 
     Raises:
         Refused: for one that is too large, or compressed; and what `hold` raises.
         ClientLeft: if it never comes whole.
     """
+    found = exchange.found
     if found.get(b"content-encoding", b"identity") != b"identity":
         raise Refused(415, "Send the request body uncompressed.", "content_encoding")
     if found.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
         raise Refused(501, "Send the request body in chunks, or with a length, and not otherwise encoded.", "encoding")
     declared = found.get(b"content-length", b"0")
-    held, received = int(declared) if declared.isdigit() else 0, 0
-    buffer: io.BytesIO | None = None
-    chunk, is_new, is_last = b"", held, False
-    while True:
-        if held > limit:
-            message = f"The request body is larger than the {limit} bytes that this gateway takes."
-            raise Refused(413, message, "request_too_large")
-        if is_new:
-            hold(is_new)
-        if is_last:
-            return chunk if buffer is None else buffer.getvalue()  # the buffer itself, without a copy
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise ClientLeft
-        chunk, is_last = cast("bytes", event.get("body", b"")), not event.get("more_body", False)
-        if buffer is not None or not is_last:
-            buffer = buffer or io.BytesIO()
-            buffer.write(chunk)
-        received += len(chunk)
-        is_new = max(0, received - held)
-        held += is_new
+    held = int(declared) if declared.isdigit() else 0
+    _check_size(held, limit)
+    hold(held)
+    part = await exchange.part()
+    if exchange.is_taken and len(part) <= held:
+        return part
+    buffer, received = io.BytesIO(), 0
+    while part:
+        received += len(part)
+        if received > held:
+            _check_size(received, limit)
+            hold(received - held)
+            held = received
+        buffer.write(part)
+        part = await exchange.part()
+    return buffer.getvalue()  # the buffer itself, without a copy
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        message = f"The request body is larger than the {limit} bytes that this gateway takes."
+        raise Refused(413, message, "request_too_large")
 
 
 def _shown_key(found: Found, query: str) -> str:
@@ -254,63 +257,3 @@ def without_key(query: str) -> str:
 def _digest(secret: str) -> bytes:
     """Keys are looked up by their whole digest: nothing about a key shows in how long that takes."""
     return hashlib.sha256(secret.encode()).digest()
-
-
-def private_headers(workload: Workload) -> Collection[bytes]:
-    """Names of headers by which an app tells us about its user; none of a provider's business."""
-    units = {source.name.encode() for source in workload.unit if source.kind is UnitKind.HEADER}
-    conditions = [*(rule.when for rule in workload.rules), *(ring.when for ring in workload.rings)]
-    rules = {when.header.encode() for when in conditions if isinstance(when, HeaderEquals)}
-    return frozenset(units | rules)
-
-
-def _unit_value(source: UnitSource, request: WireRequest, found: Found) -> bytes:
-    match source.kind:
-        case UnitKind.HEADER:
-            named = found.get(source.name.encode(), b"")
-            return b"unit:" + named if named and not source.name.startswith("x-midshift-") else b""
-        case UnitKind.BODY:
-            value = request.value_at(source.name)
-            return f"unit:{value}".encode("utf-8", "surrogatepass") if _is_name(value) else b""
-        case UnitKind.CONVERSATION:
-            opening = request.opening
-            return b"conversation:" + opening.encode("utf-8", "surrogatepass") if opening else b""
-
-
-def _is_name(value: object) -> bool:
-    return (isinstance(value, str) and value != "") or (isinstance(value, int) and not isinstance(value, bool))
-
-
-def _slices(workload: Workload, request: WireRequest, found: Found) -> tuple[str, ...]:
-    """The slices of a request: by the workload's rules, and by name where the app may say so."""
-    if not workload.rules and b"x-midshift-slice" not in found:
-        return ()
-    by_rule = {rule.slice for rule in workload.rules if _holds(rule.when, request, found)}
-    asked = _listed(found, b"x-midshift-slice")
-    return tuple(part.name for part in workload.slices if part.name in by_rule or part.name in asked)
-
-
-def _rings(workload: Workload, request: WireRequest, found: Found) -> set[str]:
-    """The rings that a request is a member of: by the workload's rules, and by name where the app may say so."""
-    by_rule = {ring.name for ring in workload.rings if ring.when is not None and _holds(ring.when, request, found)}
-    return by_rule | _listed(found, b"x-midshift-ring")
-
-
-def _listed(found: Found, header: bytes) -> set[str]:
-    """The names in a header, between commas."""
-    return {name.strip() for name in found.get(header, b"").decode("latin-1").split(",")}
-
-
-def _holds(when: When, request: WireRequest, found: Found) -> bool:
-    match when:
-        case HeaderEquals(header=header, equals=equals):
-            return found.get(header.encode()) == equals.encode()
-        case BodyEquals(body=path, equals=equals):
-            value = request.value_at(path)
-            return isinstance(value, str) == isinstance(equals, str) and _same(value, equals)
-        case LanguageIs():
-            return False  # too dear for the path of a request: told from the record
-
-
-def _same(value: object, expected: object) -> bool:
-    return isinstance(value, bool) == isinstance(expected, bool) and value == expected

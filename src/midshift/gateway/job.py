@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 
 from midshift.domain.exposure import Fate
 from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
 from midshift.domain.workload import Workload
 from midshift.gateway.headers import Lines
-from midshift.gateway.origins import Carriage, Held, carriage, may_be_anothers
+from midshift.gateway.origins import AS_IT_IS, Carriage, Held, carriage, may_be_anothers
 from midshift.gateway.route import ServedVariant, Serving
 from midshift.wire.protocol import Answer, WireName, WireRequest
 from midshift.wire.wires import WIRES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """One request with everything that was decided about it. `wire` is the app's, `path` and `query` on it.
 
     `assigned` is the arm that it counts for, `chosen` the one that is asked first; they differ where what the request
     `held` of an earlier answer kept it with the other (`stayed`). A member of a `ring` counts for neither. `client` is
-    the name of the app's key; `unnamed` says that no source named its unit.
+    the name of the app's key; `unnamed` says that no source named its unit. It came at `came_at` by the machine's
+    clock, and at `started_s` by the one that only goes forwards.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Job:
     unit: str
     block: int
     slices: tuple[str, ...]
+    came_at: datetime
     started_s: float
     chosen: Arm
     held: tuple[Held, ...] = ()
@@ -62,7 +65,7 @@ class Job:
     def carriage(self, served: ServedVariant) -> Carriage:
         """How what it holds of earlier answers goes to a variant."""
         if not self.held:
-            return Carriage()
+            return AS_IT_IS
         unknown = may_be_anothers(self.serving, served, self.assigned, not self.unnamed, self.wire)
         return carriage(self.held, served, self.wire, unknown, self._kept_by_stripping)
 
@@ -76,7 +79,10 @@ def kept_by_stripping(request: WireRequest, path: str, wire: WireName) -> frozen
     return frozenset(token for _, token in WIRES[wire].read_request(stripped.body, path, "alt=sse").bound_state)
 
 
-@dataclass(slots=True)
+NO_ANSWER = Answer()
+
+
+@dataclass(slots=True, eq=False)
 class Outcome:
     """What came of a job for the user. `status` is the truth about the answer, also when the head had said 200.
 
@@ -99,7 +105,7 @@ class Outcome:
     is_answered: bool = False
     first_byte_s: float | None = None
     latency_s: float | None = None
-    answer: Answer = field(default_factory=Answer)
+    answer: Answer = NO_ANSWER
     keeps_body: bool = False
     body: bytes | None = None
     body_wire: WireName = WireName.OPENAI_CHAT

@@ -35,7 +35,7 @@ class Visible(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Leg:
     """The way of one job to one provider. `wire` is what the provider is asked on.
 
@@ -90,26 +90,12 @@ class Leg:
         """An answer, or an error, as the app reads it."""
         return body if self.wire is self.job.wire else translated_reply(self.wire, self.job.wire, status, body)
 
-    def visible(self, is_encoded: bool) -> Visible:
-        """A stream as the app reads it."""
+    def visible(self, is_encoded: bool) -> Visible | None:
+        """A stream as the app reads it; None where it goes on as it comes."""
         if self.wire is not self.job.wire:
             return Stream(self.wire, self.job.wire, include_usage=self.job.request.asks_usage)
         hides = self.upstream.asks_usage and not self.job.request.asks_usage and not is_encoded
-        return UsageFilter(self.spoken) if hides else Unchanged()
-
-
-class Unchanged:
-    """A stream as it comes."""
-
-    __slots__ = ()
-
-    def feed(self, chunk: bytes) -> bytes:
-        """See `Visible`."""
-        return chunk
-
-    def end(self) -> bytes:
-        """See `Visible`."""
-        return b""
+        return UsageFilter(self.spoken) if hides else None
 
 
 class UsageFilter:
@@ -123,6 +109,8 @@ class UsageFilter:
 
     def feed(self, chunk: bytes) -> bytes:
         """See `Visible`."""
+        if b'"usage"' not in chunk and not self._blocks.rest and chunk.endswith(b"\n\n"):
+            return chunk  # whole blocks, and none of them has any: as most chunks are
         blocks = self._blocks.feed(chunk)
         out = b"".join(block for block in blocks if not self._wire.is_usage_only(block))
         return out + self._blocks.flush() if len(self._blocks.rest) > _LONGEST_HELD_BLOCK else out

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from midshift.gateway.counters import Counters
+from midshift.gateway.pools import PoolState
 from midshift.gateway.recorder import RecordQueue
 from midshift.gateway.route import Serving
 
@@ -18,11 +19,13 @@ def text(
     servings: Sequence[Serving],
     open_breakers: Sequence[tuple[str, str]],
     route_failures: int,
+    pools: Sequence[PoolState],
 ) -> bytes:
     """Everything, one line a sample."""
     lines: list[str] = []
     described = ""
-    for name, help_text, labels, value in _samples(counters, recorder, servings, open_breakers, route_failures):
+    samples = _samples(counters, recorder, servings, open_breakers, route_failures, pools)
+    for name, help_text, labels, value in samples:
         if name != described:
             kind = "counter" if name.endswith("_total") else "gauge"
             lines += [f"# HELP midshift_{name} {help_text}", f"# TYPE midshift_{name} {kind}"]
@@ -37,6 +40,7 @@ def _samples(
     servings: Sequence[Serving],
     open_breakers: Sequence[tuple[str, str]],
     route_failures: int,
+    pools: Sequence[PoolState],
 ) -> Iterator[Sample]:
     yield from counters.samples()
     lost = {
@@ -63,6 +67,28 @@ def _samples(
     for workload, candidate in open_breakers:
         labels = {"workload": workload, "candidate": candidate[:12]}
         yield "breaker_open", "The candidate is left alone for now.", labels, 1
+    yield from _upstream_samples(pools)
+
+
+def _upstream_samples(pools: Sequence[PoolState]) -> Iterator[Sample]:
+    """The connections to providers. All failures are named, also those that never were: a rate begins at zero."""
+    about = [({"provider": pool.provider, "traffic": pool.traffic}, pool.counts) for pool in pools]
+    for labels, counts in about:
+        yield "upstream_connections", "Connections to the provider that are open.", labels, counts.open
+    for labels, counts in about:
+        yield "upstream_connections_idle", "Those of them that no call has.", labels, counts.idle
+    for labels, counts in about:
+        yield "upstream_calls_waiting", "Calls that wait for a connection.", labels, counts.waiting
+    for labels, counts in about:
+        yield "upstream_connections_opened_total", "Connections that were opened.", labels, counts.opened
+    for labels, counts in about:
+        yield "upstream_connections_reused_total", "Calls on a connection that was open.", labels, counts.reused
+    for labels, counts in about:
+        yield "upstream_calls_aborted_total", "Calls let go before their answer was whole.", labels, counts.aborted
+    for labels, counts in about:
+        for failure, count in counts.failures.items():
+            kinds = {**labels, "kind": failure.value}
+            yield "upstream_failures_total", "Calls that failed, by kind.", kinds, count
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -77,6 +77,10 @@ class Carriage:
     stuck: str = ""
 
 
+AS_IT_IS = Carriage()
+"""How a request goes that holds nothing that is bound to a variant."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Who is asked first. `stayed`: not the arm that was assigned. `stuck`: nobody can be, because of that field."""
@@ -169,7 +173,7 @@ def carriage(
     """
     foreign = [item for item in held if not _is_readable(item, served, wire, may_be_anothers)]
     if not foreign:
-        return Carriage()
+        return AS_IT_IS
     kept = kept_by_stripping()
     for item in foreign:
         if item.token in kept and item.origin is not None and item.origin.provider != served.variant.provider:

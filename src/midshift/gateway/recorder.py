@@ -17,9 +17,9 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from midshift.domain.capture import CapturedRequest, FeedbackRecord
-from midshift.domain.exposure import Exposure, HistogramKey, Pair, Sum, SumKey, Sums
+from midshift.domain.exposure import Exposure, HistogramKey, Pair, Sum, SumKey
 from midshift.domain.histogram import Histogram
-from midshift.domain.suite import AGGREGATE
+from midshift.domain.sums import Sums
 from midshift.gateway.capture import Taken, captured_request
 from midshift.gateway.settings import Queues
 from midshift.ports import Recorder
@@ -129,7 +129,7 @@ class RecordQueue:
         self._wake.set()
         await asyncio.to_thread(self._thread.join, PATIENCE_AT_STOP_S)
         with self._lock:
-            left = _requests_in(self._sums.by_key) + (0 if self._batch is None else _requests_in(self._batch.by_key))
+            left = self._sums.requests + (0 if self._batch is None else self._batch.requests)
         self.lost_sums += left
         self.lost_exposures += len(self._exposures)
         self.lost_pairs += len(self._pairs)
@@ -197,11 +197,6 @@ class RecordQueue:
             LOG.warning("the record cannot be handed over: %s", type(error).__name__)
             return False
         return True
-
-
-def _requests_in(sums: Mapping[SumKey, Sum]) -> int:
-    """How many requests these sums are made of: each adds once to the error rate of all."""
-    return sum(added.n for key, added in sums.items() if key.metric == "error" and key.slice == AGGREGATE)
 
 
 def _hand_over_text(sink: Recorder, item: Taken | CapturedRequest | FeedbackRecord) -> None:

@@ -19,6 +19,7 @@ from midshift.domain.routing import Arm
 from midshift.domain.usage import UNKNOWN
 from midshift.gateway import headers, opening
 from midshift.gateway.breaker import BreakerState
+from midshift.gateway.forwarding import Forwarding
 from midshift.gateway.job import Job, Outcome
 from midshift.gateway.leg import Leg
 from midshift.gateway.origins import Origin, Origins, Watched
@@ -183,7 +184,7 @@ class Relay:
             outcome.unmatched = True
             changes = Changes(model=incumbent.variant.model)
         leg = self._leg(job, incumbent)
-        if stuck := job.carriage(incumbent).stuck:
+        if job.held and (stuck := job.carriage(incumbent).stuck):
             await self._failed(job, _stuck(stuck), incumbent, reply, outcome)
             return
         try:
@@ -234,7 +235,8 @@ class Relay:
         outcome.answer = answer or Answer()
         _keep(outcome, leg, body)
         out = leg.whole(head.status, body)
-        if head.status == 200 and (tokens := WIRES[leg.job.wire].state_in(out)):
+        wire = WIRES[leg.job.wire]
+        if wire.BINDS_STATE and head.status == 200 and (tokens := wire.state_in(out)):
             self._origins.remember(tokens, self._origin(leg.job, by))
         said = headers.to_app(head.headers) if out is body else headers.of_json(head.headers)
         lines = [*said, (b"content-length", b"%d" % len(out))]
@@ -244,36 +246,33 @@ class Relay:
         self, leg: Leg, call: Call, head: Head, begun: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
     ) -> None:
         """Forward a stream as it comes."""
-        visible, tail = leg.visible(is_encoded=bool(head.value(b"content-encoding"))), leg.spoken.tail()
-        watched = Watched(self._origins, self._origin(leg.job, by), WIRES[leg.job.wire])
-        kept: list[bytes] | None = [] if outcome.keeps_body else None
-        size = 0
+        keeps = self._settings.shadow.max_answer_bytes if outcome.keeps_body else 0
+        is_encoded = bool(head.value(b"content-encoding"))
+        forwarding = Forwarding(leg, is_encoded, reply, self._watched(leg.job, by), keeps)
         await reply.begin(200, [*headers.to_app(head.headers), (b"x-accel-buffering", b"no")], leg.job.serving, by)
+        reply.tell_when_writable(call.resume)
         try:
-            while chunk := begun or await call.chunk():
-                begun = b""
-                if out := visible.feed(chunk):
-                    watched.feed(out)  # before it is sent: the app may answer at once
-                    await reply.more(out)
-                tail.feed(chunk)
-                size += len(chunk)
-                if kept is not None:
-                    kept.append(chunk)
-                    kept = kept if size <= self._settings.shadow.max_answer_bytes else None
-            await reply.end(visible.end())
-            if kept is not None:
-                _keep(outcome, leg, b"".join(kept))
+            if begun and not forwarding.take(begun):
+                await reply.drained()
+            await call.forward(forwarding.take)
+            reply.end(forwarding.rest())
+            _keep(outcome, leg, forwarding.kept())
         except asyncio.CancelledError:
-            outcome.is_whole = tail.answer().finish_reason is not None
-            if outcome.is_whole and kept is not None:
-                _keep(outcome, leg, b"".join(kept))
+            outcome.is_whole = forwarding.said().finish_reason is not None
+            if outcome.is_whole:
+                _keep(outcome, leg, forwarding.kept())
             raise
         except CallFailed as failed:
             outcome.status = failed.failure.status
-            await reply.end(visible.end() + WIRES[leg.job.wire].error_event(_problem(failed.failure)))
+            reply.end(forwarding.rest() + WIRES[leg.job.wire].error_event(_problem(failed.failure)))
         finally:
-            watched.end()
-            outcome.answer = tail.answer()
+            reply.tell_when_writable(None)
+            outcome.answer = forwarding.ended()
+
+    def _watched(self, job: Job, by: ServedVariant) -> Watched | None:
+        """Whoever looks for state in what goes to the app, on wires that have any."""
+        wire = WIRES[job.wire]
+        return Watched(self._origins, self._origin(job, by), wire) if wire.BINDS_STATE else None
 
     async def _failed(self, job: Job, problem: Problem, by: ServedVariant, reply: Reply, outcome: Outcome) -> None:
         """The incumbent gave no answer at all, or broke one off: say so, without saying where it lives."""
@@ -281,13 +280,12 @@ class Relay:
         wire = WIRES[job.wire]
         if reply.is_begun:
             outcome.status = problem.status
-            await reply.end(wire.error_event(problem))
+            reply.end(wire.error_event(problem))
             return
         body = wire.error_body(problem)
         lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         lines += [headers.COME_AGAIN] if problem.status == 503 else []
-        await reply.begin(problem.status, lines, job.serving, by)
-        await reply.end(body)
+        await reply.whole(problem.status, lines, body, job.serving, by)
 
     def _breaker(self, job: Job) -> BreakerState:
         """One for each workload and candidate; those of past candidates are let go."""
@@ -312,7 +310,7 @@ class Relay:
             self._breaker(job).record(False, self._clock.monotonic_s())
 
 
-def _keep(outcome: Outcome, leg: Leg, body: bytes) -> None:
+def _keep(outcome: Outcome, leg: Leg, body: bytes | None) -> None:
     if outcome.keeps_body:
         outcome.body, outcome.body_wire = body, leg.wire
 

@@ -1,8 +1,8 @@
-"""Listening, and stopping without dropping anybody: uvicorn's HTTP protocol on a loop that is ours.
+"""Listening, and stopping without dropping anybody.
 
 In a process of its own, a gateway is `run(gateway)`: it ends on SIGTERM or SIGINT, once the requests under way are
-answered. Inside another program it is `async with serving(gateway) as listening`. uvicorn's own `Server` is left out:
-it takes over signals, and polls ten times a second for what an event says at once.
+answered. Inside another program it is `async with serving(gateway) as listening`.
+Elsewhere: a connection (front), a request on it (exchange).
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import uvloop
-from uvicorn import Config
-from uvicorn.server import ServerState
 
 from midshift.gateway.admin import AdminPort
 from midshift.gateway.app import Gateway
-from midshift.gateway.front import Front
+from midshift.gateway.front import App, Front, Listener
 from midshift.gateway.settings import Limits
 from midshift.ports import Clock
 
-KEEP_ALIVE_S = 75
 BACKLOG = 2048
 COLLECTED_AFTER = (20_000, 10, 10)
 """Requests leave hardly any cycles behind: to look for some after each 700 objects took a twentieth of the time."""
+
+CANCELLED_WITHIN_S = 5.0
+LOOKS_EVERY_S = 0.01
+"""How often it is asked whether an app has taken the rest of its answer, while the gateway stops."""
 
 SWITCH_S = 0.0005
 """How long the thread of the record may keep a request waiting; 10 times as long by default."""
@@ -57,10 +58,10 @@ async def serving(gateway: Gateway, clock: Clock) -> AsyncIterator[Listening]:
     settings = gateway.settings
     async with gateway:
         limits, count = settings.limits, gateway.counters.count_turned_away
-        front, admin, admin_port = _Listener(gateway, limits, count), None, None
+        front, admin, admin_port = _Address(gateway, limits, count), None, None
         try:
             if settings.admin is not None:
-                admin = _Listener(AdminPort(gateway, settings.admin, clock), limits, count)
+                admin = _Address(AdminPort(gateway, settings.admin, clock), limits, count)
                 admin_port = await admin.listen(settings.admin.host, settings.admin.port)
             port = await front.listen(settings.host, settings.port)
             yield Listening(settings.host, port, admin_port)
@@ -88,27 +89,11 @@ async def _until_stopped(gateway: Gateway, clock: Clock, listening: Callable[[Li
             signal.signal(number, signal.SIG_DFL)
 
 
-class _Listener:
+class _Address:
     """One application on one address."""
 
-    def __init__(self, app: Any, limits: Limits, count: Callable[[str], None]) -> None:
-        self._limits = limits
-        self._count = count
-        self._config = Config(
-            app,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-        )
-        self._config.load()
-        self._state = ServerState()
+    def __init__(self, app: App, limits: Limits, count: Callable[[str], None]) -> None:
+        self._listener = Listener(app, limits, count)
         self._server: asyncio.Server | None = None
         self._looking: asyncio.TimerHandle | None = None
 
@@ -123,25 +108,34 @@ class _Listener:
         """Take no new request, let those under way finish, and cancel what takes longer."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self._state.connections):
+        for connection in list(self._listener.connections):
             connection.shutdown()
         if self._looking is not None:
             self._looking.cancel()
-        if self._state.tasks:
-            _, late = await asyncio.wait(set(self._state.tasks), timeout=patience_s)
+        until_s = asyncio.get_running_loop().time() + patience_s
+        if self._listener.tasks:
+            _, late = await asyncio.wait(set(self._listener.tasks), timeout=patience_s)
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late)
-        for connection in list(self._state.connections):
-            connection.transport.abort()
+                await asyncio.wait(late, timeout=CANCELLED_WITHIN_S)
+        await self._emptied(until_s)
+        for connection in list(self._listener.connections):
+            connection.abort()
+
+    async def _emptied(self, until_s: float) -> None:
+        """Wait until every app has taken what was sent, or is gone."""
+        loop = asyncio.get_running_loop()
+        connections = self._listener.connections
+        while any(one.unsent for one in connections) and loop.time() < until_s:  # noqa: ASYNC110 - plain numbers
+            await asyncio.sleep(LOOKS_EVERY_S)
 
     def _connection(self) -> Front:
-        return Front(self._config, self._state, self._limits, self._count)
+        return Front(self._listener)
 
     def _look(self) -> None:
         """Close what is too slow; one timer for all connections, so that no request has to set any."""
         loop = asyncio.get_running_loop()
-        for connection in list(self._state.connections):
-            cast("Front", connection).look(loop.time())
-        self._looking = loop.call_later(self._limits.look_every_s, self._look)
+        for connection in list(self._listener.connections):
+            connection.look(loop.time())
+        self._looking = loop.call_later(self._listener.limits.look_every_s, self._look)

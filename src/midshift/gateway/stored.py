@@ -9,13 +9,14 @@ Elsewhere: origins, the answers themselves (relay).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from midshift.gateway import headers
-from midshift.gateway.intake import Refused, private_headers
+from midshift.gateway.exchange import Exchange
+from midshift.gateway.intake import Refused
 from midshift.gateway.origins import Origins
-from midshift.gateway.reply import Send
+from midshift.gateway.reading import private_headers
 from midshift.gateway.settings import GatewaySettings
 from midshift.providers.http.messages import CallFailed, Request, Transport
 from midshift.wire.paths import Asked
@@ -44,7 +45,7 @@ class StoredResponses:
         self._private = frozenset().union(*map(private_headers, settings.workloads))
         self._speaking = [name for name, upstream in settings.upstreams.items() if _WIRE in upstream.wires]
 
-    async def serve(self, stored: Stored, lines: Iterable[tuple[bytes, bytes]], send: Send) -> None:
+    async def serve(self, stored: Stored, exchange: Exchange) -> None:
         """Answer as the provider does.
 
         Raises:
@@ -53,27 +54,28 @@ class StoredResponses:
         provider = self._provider(stored)
         upstream = self._settings.upstreams[provider]
         target = upstream.target(_WIRE, stored.asked.path.removeprefix("/v1"))
-        said = headers.on_wire(headers.to_provider(lines, self._private), _WIRE, is_apps_own=False)
+        said = headers.on_wire(headers.to_provider(exchange.lines, self._private), _WIRE, is_apps_own=False)
         query = f"?{stored.query}" if stored.query else ""
         request = Request(f"{target}{query}", upstream.completed(_WIRE, said), method=stored.method)
         is_stream = "stream=true" in stored.query.split("&")
-        is_begun = False
         try:
             call = await self._transports[provider].send(request, is_stream)
             try:
                 head = await call.head()
                 body = b"" if is_stream else await call.read(self._settings.max_answer_bytes)
                 lines_back = headers.to_app(head.headers)
-                length = [] if is_stream else [(b"content-length", b"%d" % len(body))]
-                await send({"type": "http.response.start", "status": head.status, "headers": [*lines_back, *length]})
-                is_begun = True
-                while is_stream and (chunk := await call.chunk()):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await send({"type": "http.response.body", "body": body, "more_body": False})
+                if not is_stream:
+                    await exchange.answer(head.status, [*lines_back, (b"content-length", b"%d" % len(body))], body)
+                    return
+                await exchange.begin(head.status, lines_back)
+                while chunk := await call.chunk():
+                    exchange.more(chunk)
+                    await exchange.drained()
+                exchange.end()
             finally:
                 call.close()
         except CallFailed as failed:
-            if is_begun:
+            if exchange.is_begun:
                 raise ConnectionAbortedError("an answer that has begun can only be ended early by closing") from None
             raise Refused(failed.failure.status, "The provider gave no answer.", failed.failure.value) from None
 

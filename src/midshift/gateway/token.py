@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ LONGEST = 199
 NONCE_BYTES = 12
 
 _HEAD = struct.Struct(">B12sI6sHBB4sB")
+_FIXED = struct.Struct(">6sHBB4sB")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _VERSION = 1
 _MAC_BYTES = 16
 _MOST_SLICES = 8
@@ -64,28 +67,45 @@ def make(key: bytes, nonce: bytes, issued: Issued) -> str:
     Raises:
         ValueError: for an upgrade whose id is longer than 74 bytes, or a number that is out of range.
     """
-    credit = issued.credit
-    upgrade = (credit.upgrade or "").encode()
-    if len(upgrade) > _LONGEST_UPGRADE:
-        raise ValueError(f"an upgrade's id in a request id has at most {_LONGEST_UPGRADE} bytes, got {len(upgrade)}")
-    slices = credit.slices[:_MOST_SLICES]
-    flags = _CANDIDATE * (credit.arm is Arm.CANDIDATE) | _HAS_UPGRADE * (credit.upgrade is not None)
-    try:
-        head = _HEAD.pack(
-            _VERSION,
-            nonce,
-            int(issued.at.timestamp()),
-            issued.epoch.to_bytes(6, "big"),
-            credit.step,
-            flags,
-            credit.block,
-            _named(credit.workload, 4),
-            len(slices),
-        )
-    except (struct.error, OverflowError) as error:
-        raise ValueError(f"a number of a request id is out of range: {error}") from None
-    said = b"".join((head, *(_named(name, 3) for name in slices), upgrade))
-    return PREFIX + urlsafe_b64encode(said + _mac(key, said)).rstrip(b"=").decode()
+    return _signed(key, nonce, int(issued.at.timestamp()), _said_of(issued.credit, issued.epoch))
+
+
+class Tokens:
+    """Makes the tokens of one gateway: `make`, with what many requests have in common prepared once.
+
+    Of workload, upgrade, step, arm, slices, block and epoch there are as many as blocks that are served; beyond a
+    limit all are let go and prepared again.
+    """
+
+    def __init__(self, key: bytes, most: int = 8192) -> None:
+        self._key = key
+        self._most = most
+        self._prepared: dict[tuple[str, str | None, int, Arm, tuple[str, ...], int, int], bytes] = {}
+
+    def make(
+        self,
+        nonce: bytes,
+        at_s: float,
+        epoch: int,
+        workload: str,
+        upgrade: str | None,
+        step: int,
+        arm: Arm,
+        slices: tuple[str, ...],
+        block: int,
+    ) -> str:
+        """The token of a request that came `at_s` seconds after 1970, machine time.
+
+        Raises:
+            ValueError: as `make`.
+        """
+        about = (workload, upgrade, step, arm, slices, block, epoch)
+        said = self._prepared.get(about)
+        if said is None:
+            if len(self._prepared) >= self._most:
+                self._prepared.clear()
+            said = self._prepared[about] = _said_of(Credit(workload, upgrade, step, arm, slices, block), epoch)
+        return _signed(self._key, nonce, int(at_s), said)
 
 
 def read(key: bytes, token: str, slices: Mapping[str, tuple[str, ...]]) -> Issued:
@@ -120,6 +140,38 @@ def read(key: bytes, token: str, slices: Mapping[str, tuple[str, ...]]) -> Issue
 def digest(token: str) -> str:
     """What a store knows a request by: 128 bits in hexadecimal."""
     return hashlib.sha256(token.encode()).hexdigest()[:32]
+
+
+def _said_of(credit: Credit, epoch: int) -> bytes:
+    """What a token says after its nonce and its time.
+
+    Raises:
+        ValueError: as `make`.
+    """
+    upgrade = (credit.upgrade or "").encode()
+    if len(upgrade) > _LONGEST_UPGRADE:
+        raise ValueError(f"an upgrade's id in a request id has at most {_LONGEST_UPGRADE} bytes, got {len(upgrade)}")
+    slices = credit.slices[:_MOST_SLICES]
+    flags = _CANDIDATE * (credit.arm is Arm.CANDIDATE) | _HAS_UPGRADE * (credit.upgrade is not None)
+    named = _named(credit.workload, 4)
+    try:
+        fixed = _FIXED.pack(epoch.to_bytes(6, "big"), credit.step, flags, credit.block, named, len(slices))
+    except (struct.error, OverflowError) as error:
+        raise ValueError(f"a number of a request id is out of range: {error}") from None
+    return b"".join((fixed, *(_named(name, 3) for name in slices), upgrade))
+
+
+def _signed(key: bytes, nonce: bytes, at_s: int, about: bytes) -> str:
+    """The text of a token.
+
+    Raises:
+        ValueError: for a time beyond the year 2106, or before 1970.
+    """
+    try:
+        said = b"%c%b%b%b" % (_VERSION, nonce, at_s.to_bytes(4, "big"), about)
+    except OverflowError as error:
+        raise ValueError(f"a number of a request id is out of range: {error}") from None
+    return PREFIX + b2a_base64(said + _mac(key, said), newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def _authenticated(key: bytes, token: str) -> bytes:

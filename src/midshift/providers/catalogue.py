@@ -13,10 +13,10 @@ Elsewhere: what a price, a capability or a date out of it means (prices, capabil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class _File(msgspec.Struct, kw_only=True):
     version: str
     taken_on: date
     licence: str
-    models: dict[str, dict[str, object]]
+    models: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +90,33 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Every entry of one snapshot. `sha256` names its content; `taken_on` is the day on which it was taken."""
+    """Every entry of one snapshot. `sha256` names its content; `taken_on` is the day on which it was taken.
+
+    The entries are read when one is first asked for: most processes want to know only which catalogue it is.
+    """
 
     origin: str
     version: str
     taken_on: date
     licence: str
     sha256: str
-    _entries: Mapping[tuple[str, str], Entry]
+    _entries: Callable[[], Mapping[tuple[str, str], Entry]]
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries())
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries.values())
+        return iter(self._entries().values())
 
     def entry(self, provider: str, model: str) -> Entry | None:
         """The entry of a model at a provider; None where the source has none."""
-        return self._entries.get((provider, model))
+        return self._entries().get((provider, model))
 
 
 @cache
 def bundled() -> Catalogue:
     """The catalogue that comes with this version of midshift."""
-    return read((resources.files("midshift.providers") / "data" / FILE).read_bytes())
+    return _opened((resources.files("midshift.providers") / "data" / FILE).read_bytes())
 
 
 def load(state: Path | None = None) -> Catalogue:
@@ -136,25 +139,14 @@ def load(state: Path | None = None) -> Catalogue:
 
 
 def read(content: bytes) -> Catalogue:
-    """Read a catalogue file.
+    """Read a catalogue file, whole.
 
     Raises:
         InputError: if it is not one.
     """
-    try:
-        found = msgspec.json.decode(content, type=_File)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"this is no catalogue of models: {error}") from None
-    if found.format != FORMAT:
-        raise InputError(f"this catalogue has the format {found.format!r}, expected {FORMAT!r}")
-    entries: dict[tuple[str, str], Entry] = {}
-    for name, facts in found.models.items():
-        provider = provider_of(facts)
-        if provider is not None:
-            model = _without_prefix(name)
-            entries.setdefault((provider, model), Entry(provider, model, facts))
-    digest = hashlib.sha256(content).hexdigest()
-    return Catalogue(found.origin, found.version, found.taken_on, found.licence, digest, entries)
+    found = _opened(content)
+    len(found)
+    return found
 
 
 def taken(content: bytes, origin: str, version: str, taken_on: date) -> bytes:
@@ -182,6 +174,32 @@ def provider_of(facts: Mapping[str, object]) -> str | None:
     if not isinstance(theirs, str):
         return None
     return "vertex" if theirs.startswith("vertex_ai") else _PROVIDERS.get(theirs)
+
+
+def _opened(content: bytes) -> Catalogue:
+    try:
+        found = msgspec.json.decode(content, type=_File)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"this is no catalogue of models: {error}") from None
+    if found.format != FORMAT:
+        raise InputError(f"this catalogue has the format {found.format!r}, expected {FORMAT!r}")
+    digest = hashlib.sha256(content).hexdigest()
+    entries = cache(partial(_entries, found.models))
+    return Catalogue(found.origin, found.version, found.taken_on, found.licence, digest, entries)
+
+
+def _entries(models: msgspec.Raw) -> dict[tuple[str, str], Entry]:
+    try:
+        found = msgspec.json.decode(models, type=dict[str, dict[str, object]])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"this is no catalogue of models: {error}") from None
+    entries: dict[tuple[str, str], Entry] = {}
+    for name, facts in found.items():
+        provider = provider_of(facts)
+        if provider is not None:
+            model = _without_prefix(name)
+            entries.setdefault((provider, model), Entry(provider, model, facts))
+    return entries
 
 
 def _is_served(facts: Mapping[str, object]) -> bool:

@@ -7,10 +7,10 @@ the last 250: both are habits of the ends of an answer, and code or quotations i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import IntFlag
 
-from midshift.evals.contracts import is_json
+from midshift.domain.light import light
+from midshift.evals.whole_json import is_json
 
 _ENDS_CHARS = 250
 _LINE_CHARS = 160
@@ -39,6 +39,10 @@ _REFUSAL_WORDS = (
     *("as an ai", "as a language", "unfortunately"),
 )
 _CLOSING_OFFER_WORDS = ("let me", "feel free", "hope", "happy to", "anything else", "hesitate")
+_CLOSING_OFFERS = (
+    *("let me know", "feel free", "hope this helps", "hope that helps", "hope it helps", "happy to help"),
+    *("is there anything else", "don't hesitate"),
+)
 _THREE_LETTERS = re.compile(r"(?:[^\W\d_].*?){3}")
 
 
@@ -54,7 +58,13 @@ class Form(IntFlag):
     CLOSING_OFFER = 64
 
 
-@dataclass(frozen=True, slots=True)
+# Plain numbers: to put flags together costs more than to find them.
+_JSON_VALID, _CODE_FENCE, _REFUSAL_LIKE = int(Form.JSON_VALID), int(Form.CODE_FENCE), int(Form.REFUSAL_LIKE)
+_IS_PREAMBLE, _IS_CLOSING_OFFER = int(Form.PREAMBLE), int(Form.CLOSING_OFFER)
+_SPACE_OR_NOT = bytes(ord(" ") if chr(byte).isspace() else ord("x") for byte in range(256))
+
+
+@light
 class Features:
     """What one text looks like; `opening` and `closing` are its first and last lines, whitespace collapsed."""
 
@@ -68,20 +78,35 @@ class Features:
 def features(text: str) -> Features:
     """Measure one text; an output without a text is measured as the empty one."""
     text = text.replace("\u2019", "'")
-    form = Form(0)
+    form = 0
     if is_json(text):
-        form |= Form.JSON_VALID
-    if "```" in text:
-        form |= Form.CODE_FENCE
+        form |= _JSON_VALID
+    if "`" in text and "```" in text:
+        form |= _CODE_FENCE
     head, tail = text[:_ENDS_CHARS], text[-_ENDS_CHARS:]
     if _mentions(head, _REFUSAL_WORDS) and _REFUSAL.search(head):
-        form |= Form.REFUSAL_LIKE
+        form |= _REFUSAL_LIKE
     if _PREAMBLE.match(text):
-        form |= Form.PREAMBLE
-    if _mentions(tail, _CLOSING_OFFER_WORDS) and _CLOSING_OFFER.search(tail):
-        form |= Form.CLOSING_OFFER
+        form |= _IS_PREAMBLE
+    if _offers_more(tail):
+        form |= _IS_CLOSING_OFFER
     opening, closing = _ends(text)
-    return Features(len(text), len(text.split()), form, opening, closing)
+    return Features(len(text), _words(text), Form(form), opening, closing)
+
+
+def _offers_more(tail: str) -> bool:
+    """What `_CLOSING_OFFER` finds. It knows odd letters that count as plain ones; without them, words are faster."""
+    if not tail.isascii():
+        return _mentions(tail, _CLOSING_OFFER_WORDS) and _CLOSING_OFFER.search(tail) is not None
+    return _mentions(tail, _CLOSING_OFFERS)
+
+
+def _words(text: str) -> int:
+    """How many words `text.split()` finds; where it can be, without making them."""
+    if not text.isascii():
+        return len(text.split())
+    signs = text.encode().translate(_SPACE_OR_NOT)
+    return signs.count(b" x") + signs.startswith(b"x")
 
 
 def _ends(text: str) -> tuple[str, str]:

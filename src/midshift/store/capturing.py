@@ -8,17 +8,18 @@ Elsewhere: whose texts are kept (domain.capture), what is blacked out (domain.re
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from midshift.domain.capture import CapturedRequest, FeedbackRecord, is_captured, unit_paths
 from midshift.domain.exposure import Exposure, Pair, ShadowAnswer, TextFeatures
+from midshift.domain.keyed import hmac_sha256
 from midshift.domain.redaction import redacted, redacted_json
 from midshift.domain.workload import Capture, Redaction, Workload
 from midshift.ports import Recorder
@@ -46,14 +47,9 @@ class CapturingRecorder:
     def record_pair(self, pair: Pair) -> None:
         """See `ports.Recorder`."""
         capture = self._capture(pair.workload)
-        made = without_texts(pair, self._key)
-        if is_captured(capture, pair.request_id):
-            made = replace(
-                made,
-                incumbent=_with_texts(made.incumbent, pair.incumbent, capture.redact),
-                candidate=_with_texts(made.candidate, pair.candidate, capture.redact),
-            )
-        self._sink.record_pair(replace(made, at=pair.at or self._machine_now()))
+        kept = partial(_with_texts, kinds=capture.redact) if is_captured(capture, pair.request_id) else _without_text
+        incumbent, candidate = kept(pair.incumbent, key=self._key), kept(pair.candidate, key=self._key)
+        self._sink.record_pair(_with_sides(pair, incumbent, candidate, pair.at or self._machine_now()))
 
     def record_request(self, request: CapturedRequest) -> None:
         """See `ports.Recorder`."""
@@ -86,29 +82,68 @@ class CapturingRecorder:
 
 def without_texts(pair: Pair, key: bytes) -> Pair:
     """A pair with the features of its texts in their place."""
-    return replace(pair, incumbent=_measured(pair.incumbent, key), candidate=_measured(pair.candidate, key))
+    return _with_sides(pair, _without_text(pair.incumbent, key), _without_text(pair.candidate, key), pair.at)
 
 
-def _measured(side: ShadowAnswer, key: bytes) -> ShadowAnswer:
-    found = side.features
-    if found is None and side.text is not None:
-        seen = features(side.text)
-        found = TextFeatures(
-            seen.chars, seen.words, int(seen.form), _digest(seen.opening, key), _digest(seen.closing, key)
-        )
-    return replace(side, text=None, tools=_nameless(side.tools, key), features=found)
+def _without_text(side: ShadowAnswer, key: bytes) -> ShadowAnswer:
+    return _with_said(side, None, _nameless(side.tools, key), _measured(side, key))
 
 
-def _with_texts(kept: ShadowAnswer, whole: ShadowAnswer, kinds: tuple[Redaction, ...]) -> ShadowAnswer:
-    text = None if whole.text is None else redacted(whole.text, kinds)
-    return replace(kept, text=text, tools=_redacted_tools(whole.tools, kinds))
+def _with_texts(side: ShadowAnswer, key: bytes, kinds: tuple[Redaction, ...]) -> ShadowAnswer:
+    text = None if side.text is None else redacted(side.text, kinds)
+    return _with_said(side, text, _redacted_tools(side.tools, kinds), _measured(side, key))
+
+
+def _measured(side: ShadowAnswer, key: bytes) -> TextFeatures | None:
+    if side.features is not None or side.text is None:
+        return side.features
+    seen = features(side.text)
+    return TextFeatures(seen.chars, seen.words, int(seen.form), _digest(seen.opening, key), _digest(seen.closing, key))
+
+
+def _with_said(side: ShadowAnswer, text: str | None, tools: str | None, measured: TextFeatures | None) -> ShadowAnswer:
+    """The same side with this in the place of what was said; made at once, as `replace` looks at each field."""
+    return ShadowAnswer(
+        text=text,
+        status=side.status,
+        latency_s=side.latency_s,
+        tokens_in=side.tokens_in,
+        tokens_out=side.tokens_out,
+        cost_usd=side.cost_usd,
+        finish_reason=side.finish_reason,
+        tools=tools,
+        first_byte_s=side.first_byte_s,
+        cached_in=side.cached_in,
+        cache_write_in=side.cache_write_in,
+        reasoning_out=side.reasoning_out,
+        features=measured,
+    )
+
+
+def _with_sides(pair: Pair, incumbent: ShadowAnswer, candidate: ShadowAnswer, at: datetime | None) -> Pair:
+    return Pair(
+        request_id=pair.request_id,
+        workload=pair.workload,
+        upgrade=pair.upgrade,
+        candidate_id=pair.candidate_id,
+        slices=pair.slices,
+        incumbent=incumbent,
+        candidate=candidate,
+        kind=pair.kind,
+        seen=pair.seen,
+        propensity=pair.propensity,
+        step=pair.step,
+        unit=pair.unit,
+        stripped=pair.stripped,
+        at=at,
+    )
 
 
 def _digest(line: str, key: bytes) -> str:
     """Equal lines have equal digests; empty stays empty."""
     if not line:
         return ""
-    return "#" + hmac.digest(key, b"line:" + line.encode("utf-8", "surrogatepass"), "sha256").hex()[:_DIGEST_CHARS]
+    return "#" + hmac_sha256(key, b"line:" + line.encode("utf-8", "surrogatepass")).hex()[:_DIGEST_CHARS]
 
 
 def _nameless(tools: str | None, key: bytes) -> str | None:

@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Insert, Table
 
+from midshift.store.plain import Plain
+
 Incoming: TypeAlias = Mapping[str, ColumnElement[Any]]
 """The row that an insert wanted to write, by column."""
 
@@ -38,6 +40,10 @@ class Database(Protocol):
 
     def changed(self) -> bool:
         """Whether anything may have been committed since the last call, by anyone; True at first."""
+        ...
+
+    def plain(self, connection: Connection) -> Plain:
+        """The same connection, in the same transaction, for statements that are texts."""
         ...
 
     def upsert(self, table: Table, change: Callable[[Incoming], Mapping[str, Any]] | None = None) -> Insert:

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from midshift.domain.forcing import Forced
 from midshift.domain.plan import Plan
 from midshift.domain.routing import Other, Route
 from midshift.domain.upgrade import Event, Upgrade
@@ -127,6 +128,25 @@ def decode_names(text: str) -> tuple[str, ...]:
         return msgspec.json.decode(text, type=tuple[str, ...])
     except msgspec.MsgspecError as error:
         raise StoreError(f"found damaged names in a row ({error}): {text[:200]!r}") from None
+
+
+def encode_forced(forced: Forced | None) -> str | None:
+    """The record of a forced upgrade, as it stands in the column of its event."""
+    return None if forced is None else check_printable("forced", msgspec.json.encode(forced).decode())
+
+
+def decode_forced(text: str | None) -> Forced | None:
+    """The same.
+
+    Raises:
+        StoreError: if the column is damaged.
+    """
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Forced)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"found a damaged record of a forced upgrade ({error}): {text[:200]!r}") from None
 
 
 def encode_variant(variant: Variant) -> str:

@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
@@ -26,6 +27,7 @@ import msgspec
 from midshift.domain.paid_call import INTERRUPTED, CallKey, Ending, Intent, PricedBy, Purchase, Result, Settled, ToolUse
 from midshift.domain.usage import Usage
 from midshift.errors import StoreError, UsageError
+from midshift.providers.paid.refusals import speaks
 
 FORMAT = 1
 MOST_PER_COMMIT = 1024
@@ -61,7 +63,7 @@ _Waiting: TypeAlias = "tuple[Sequence[Entry], Done]"
 
 
 class _Stored(msgspec.Struct, array_like=True, omit_defaults=True):
-    """What of a result is not a column of its own."""
+    """What of a result is not a column of its own; what was not measured at first is last, and missing in old files."""
 
     at: str
     status: int | None
@@ -73,6 +75,9 @@ class _Stored(msgspec.Struct, array_like=True, omit_defaults=True):
     model: str | None
     request_id: str | None
     turned_away: int
+    first_token_s: float | None = None
+    characters_in: int | None = None
+    characters_out: int | None = None
 
 
 class Ledger:
@@ -117,7 +122,10 @@ class Ledger:
 
     def purchases(self, keys: Iterable[CallKey]) -> dict[CallKey, Purchase]:
         """See `PaidCalls`."""
-        sql = "SELECT key, attempt, ending, detail, cost_usd, worst_usd FROM calls WHERE key IN ({}) ORDER BY attempt"
+        sql = (
+            "SELECT key, attempt, ending, detail, cost_usd, worst_usd, CASE ending WHEN 'refused' THEN result END "
+            "FROM calls WHERE key IN ({}) ORDER BY attempt"
+        )
         found: dict[CallKey, Purchase] = {}
         for part, rows in self._looked_up(keys, sql):
             for digest, *row in rows:
@@ -211,6 +219,18 @@ class Ledger:
         return known
 
 
+def has_calls_of(path: Path, provider: str) -> bool:
+    """Whether a ledger, open elsewhere or not, has a call to a provider; False where there is no ledger to read."""
+    if not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            row = connection.execute("SELECT 1 FROM calls WHERE provider = ? LIMIT 1", (provider,)).fetchone()
+    except sqlite3.Error:  # whoever opens it says what is wrong with it
+        return False
+    return row is not None
+
+
 def _opened(path: Path | None, name: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
     try:
@@ -232,7 +252,8 @@ def _opened(path: Path | None, name: str) -> sqlite3.Connection:
 def _alone(path: Path) -> IO[str]:
     """Hold the file's lock as long as the result lives; the system lets go of it when the process dies."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = path.with_name(f"{path.name}.lock").open("a+", encoding="ascii")
+    own = path.resolve()  # a link to a ledger is that ledger
+    file = own.with_name(f"{own.name}.lock").open("a+", encoding="ascii")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -269,6 +290,9 @@ def _encoded(result: Result) -> bytes:
         result.model,
         result.request_id,
         result.turned_away,
+        result.first_token_s,
+        result.characters_in,
+        result.characters_out,
     )
     try:
         return _ENCODER.encode(stored)
@@ -292,7 +316,7 @@ def _result(row: Sequence[Any]) -> Result | None:
         return Result(Ending(ending), datetime.fromisoformat(asked_at), detail=detail or "")
     stored = _DECODER.decode(blob)
     return Result(
-        ending=Ending(ending),
+        ending=_meant(Ending(ending), stored.status, detail),
         at=datetime.fromisoformat(stored.at),
         status=stored.status,
         text=stored.text,
@@ -306,21 +330,35 @@ def _result(row: Sequence[Any]) -> Result | None:
         request_id=stored.request_id,
         turned_away=stored.turned_away,
         detail=detail or "",
+        first_token_s=stored.first_token_s,
+        characters_in=stored.characters_in,
+        characters_out=stored.characters_out,
     )
 
 
 def _added(before: Purchase | None, row: Sequence[Any]) -> Purchase:
-    """A key's purchases with one more attempt, the latest; one that is under way may cost what an unknown one may."""
-    attempt, ending, detail, cost_usd, worst_usd = row
+    """A key's purchases with one more attempt, the latest.
+
+    One that is under way may cost what an unknown one may, and so may an answer whose cost nobody knows.
+    """
+    attempt, kept, detail, cost_usd, worst_usd, blob = row
+    ending = kept if blob is None else _meant(Ending(kept), _DECODER.decode(blob).status, detail)
     known, bound, has_unknown = _ZERO, _ZERO, False
-    if ending in (None, Ending.UNKNOWN):
+    if ending in (None, Ending.UNKNOWN) or (ending == Ending.ANSWERED and cost_usd is None):
         bound, has_unknown = Decimal(worst_usd or 0), worst_usd is None
     elif ending == Ending.ANSWERED:
-        known, has_unknown = Decimal(str(cost_usd or 0)), cost_usd is None
+        known = Decimal(str(cost_usd))
     if before is not None:
         known, bound = known + before.known_usd, bound + before.open_usd
         has_unknown = has_unknown or before.has_unknown_cost
     return Purchase(attempt, Ending(ending or Ending.UNKNOWN), detail or "", known, bound, has_unknown)
+
+
+def _meant(ending: Ending, status: int | None, detail: str | None) -> Ending:
+    """How a refusal ended: an earlier midshift took every status for one that speaks of the request, and never asked
+    again. A key that was wrong is told from that by what the row says."""
+    is_refusal = ending is Ending.REFUSED and status is not None
+    return speaks(status, detail or "").ending if is_refusal and status is not None else ending
 
 
 _ZERO = Decimal(0)

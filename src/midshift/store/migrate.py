@@ -11,7 +11,7 @@ from sqlalchemy import Connection, column, inspect, select, table
 
 from midshift.errors import StoreError
 from midshift.store.database import Database
-from midshift.store.schema import HEAD, KNOWN, VERSION_TABLE
+from midshift.store.versions import HEAD, KNOWN, VERSION_TABLE
 
 _RUNNER = "midshift.store.migrations.run"
 

@@ -33,6 +33,9 @@ LOG = logging.getLogger(__name__)
 
 _ENCODER = msgspec.json.Encoder()
 _LOOK_AT_AGES_S = 60.0
+_ROWS_AT_ONCE = 128
+"""The lines of a whole busy second take megabytes, which the allocator never gives back to the system."""
+
 _GATEWAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -235,9 +238,16 @@ class SegmentWriter:
             with self._door:
                 taken, self._waiting = self._waiting, _Waiting(flushes=self._waiting.flushes)
             for kind, rows in taken.rows.items():
-                self._encode(self._by_kind[kind], rows)
-            self._try(self._write)
+                self._write_rows(self._by_kind[kind], rows)
         return last
+
+    def _write_rows(self, stream: Growing, rows: Sequence[Record]) -> None:
+        """Write a few at a time; once the disk refuses, the rest waits with what it has refused."""
+        for begin in range(0, len(rows), _ROWS_AT_ONCE):
+            keeps_up = not stream.pending
+            self._encode(stream, rows[begin : begin + _ROWS_AT_ONCE])
+            if keeps_up:
+                self._try_one(stream, self._write)
 
     def _write(self, stream: Growing) -> None:
         self._count(written=stream.write())
@@ -261,18 +271,22 @@ class SegmentWriter:
             self._count(lost=1)
 
     def _try(self, work: Callable[[Growing], None]) -> None:
-        """Do something with each file; who waits for it hears what the disk says."""
+        """Do something with each file."""
         for stream in self._streams():
-            try:
-                work(stream)
-            except OSError as error:
-                told = StoreError(
-                    f"records cannot be written to {str(stream.folder)!r} ({error}); they are kept and tried again. "
-                    "Free space on that disk, or make the folder writable"
-                )
-                LOG.warning("%s", told)
-                for flush in self._flushing:
-                    flush.fail(told)
+            self._try_one(stream, work)
+
+    def _try_one(self, stream: Growing, work: Callable[[Growing], None]) -> None:
+        """Do something with one file; who waits for it hears what the disk says."""
+        try:
+            work(stream)
+        except OSError as error:
+            told = StoreError(
+                f"records cannot be written to {str(stream.folder)!r} ({error}); they are kept and tried again. "
+                "Free space on that disk, or make the folder writable"
+            )
+            LOG.warning("%s", told)
+            for flush in self._flushing:
+                flush.fail(told)
 
     def _count(self, written: int = 0, lost: int = 0, mended: int = 0) -> None:
         with self._door:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -110,22 +111,31 @@ def erase(folder: Path, workload: str, unit: str, now: datetime) -> Cleaned:
         found = _requests_of(folder, workload, unit)
         order = Order(workload, unit, now, found)
         standing = [order, *(one for one in _orders(folder) if one.at + ORDERS_KEEP > now)]
-        _replace(folder / _ORDERS, b"".join(msgspec.json.encode(one) + b"\n" for one in standing), None)
+        _replace(folder / _ORDERS, (msgspec.json.encode(one) + b"\n" for one in standing), None)
         for segment in _all(folder):
             _rewrite(segment, lambda row, at: None if order.names(row, at) else row, done)
     return done
 
 
 class Janitor:
-    """Cleans a folder up now and then, on a thread of its own, as long as the block lasts."""
+    """Cleans a folder up now and then, on a thread of its own, as long as the block lasts.
+
+    It first looks after `begins_after_s`: the first look reads every record, and who has just begun to serve is busy.
+    """
 
     def __init__(
-        self, folder: Path, rules: Rules, machine_now: Callable[[], datetime], every_s: float = EVERY_S
+        self,
+        folder: Path,
+        rules: Rules,
+        machine_now: Callable[[], datetime],
+        every_s: float = EVERY_S,
+        begins_after_s: float = 0.0,
     ) -> None:
         self._folder = folder
         self._rules = rules
         self._machine_now = machine_now
         self._every_s = every_s
+        self._begins_after_s = begins_after_s
         self._due: dict[tuple[Path, int], datetime] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="midshift-janitor", daemon=True)
@@ -166,6 +176,7 @@ class Janitor:
             self._due[segment.path, segment.path.stat().st_size] = due
 
     def _run(self) -> None:
+        self._stopping.wait(self._begins_after_s)
         while not self._stopping.is_set():
             try:
                 self.sweep()
@@ -175,18 +186,27 @@ class Janitor:
 
 
 def _rewrite(segment: Segment, left: Callable[[Record, datetime], Record | None], done: Cleaned) -> bool:
-    """Replace a closed segment by what is left of it; False if it still grows, or is gone."""
+    """Replace a closed segment by what is left of it; False if it still grows, or is gone.
+
+    Line by line, and twice where something goes: a segment is 64 MB, and a gateway that ever held one in memory keeps
+    what it took.
+    """
     try:
         with segment.path.open("rb") as file:
             if not _is_closed(file.fileno()):
                 done.growing += 1
                 return False
-            lines, written = file.read().splitlines(keepends=True), os.fstat(file.fileno())
-            kept, changed = _left_of(segment.kind, lines, datetime.fromtimestamp(written.st_mtime, UTC), left, done)
-            if changed and kept:
-                _replace(segment.path, b"".join(kept), (written.st_atime, written.st_mtime))
-            elif changed:
+            written = os.fstat(file.fileno())
+            written_at = datetime.fromtimestamp(written.st_mtime, UTC)
+            if all(kept is line for line, kept in _left_of(segment.kind, file, written_at, left, Cleaned())):
+                return True
+            file.seek(0)
+            lines = (kept for _, kept in _left_of(segment.kind, file, written_at, left, done) if kept is not None)
+            first = next(lines, None)
+            if first is None:
                 segment.path.unlink()
+            else:
+                _replace(segment.path, chain((first,), lines), (written.st_atime, written.st_mtime))
     except FileNotFoundError:
         return False
     return True
@@ -198,25 +218,22 @@ def _left_of(
     written_at: datetime,
     left: Callable[[Record, datetime], Record | None],
     done: Cleaned,
-) -> tuple[list[bytes], bool]:
-    """The lines that stay. One that cannot be read might hold anything: it goes."""
-    kept, changed = [], False
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """Each line with what stays of it: itself, less, or None. One that cannot be read might hold anything: it goes."""
     for line in lines:
         try:
             row: Record = msgspec.json.decode(line, type=TYPES[kind])
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            done.unreadable, changed = done.unreadable + 1, True
+            done.unreadable += 1
+            yield line, None
             continue
         stays = left(row, row.at or written_at)
         if stays is row:
-            kept.append(line)
+            yield line, line
             continue
-        changed = True
         counts = done.removed if stays is None else done.stripped
         counts[kind] = counts.get(kind, 0) + 1
-        if stays is not None:
-            kept.append(msgspec.json.encode(stays) + b"\n")
-    return kept, changed
+        yield line, None if stays is None else msgspec.json.encode(stays) + b"\n"
 
 
 def _requests_of(folder: Path, workload: str, unit: str) -> tuple[str, ...]:
@@ -250,13 +267,13 @@ def _is_closed(file: int) -> bool:
     return True
 
 
-def _replace(path: Path, content: bytes, times: tuple[float, float] | None) -> None:
+def _replace(path: Path, lines: Iterable[bytes], times: tuple[float, float] | None) -> None:
     """Whole or not at all, on the disk, with the times of what was there."""
     made = path.with_name(f".{path.name}.new")
     file = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(file, "wb", closefd=False) as writing:
-            writing.write(content)
+            writing.writelines(lines)
         os.fsync(file)
     finally:
         os.close(file)

@@ -14,11 +14,6 @@ from midshift.ports import RouteChange
 from midshift.store import documents, schema
 
 
-def read_all(connection: Connection) -> list[Route]:
-    """Every row, by workload."""
-    return [_route(row) for row in connection.execute(select(schema.routes).order_by(schema.routes.c.workload))]
-
-
 def read(connection: Connection, workload: str, hold: bool = False) -> Route | None:
     """The row of a workload; `hold` lets nobody else change it until the transaction ends."""
     found = select(schema.routes).where(schema.routes.c.workload == workload)

@@ -3,12 +3,16 @@
 Promises that do not depend on any code being right: a routing row names variants that are stored, sends no traffic to
 a candidate that is not there, and has one change a epoch; a workload has at most one active upgrade; an upgrade has
 one event a version. Texts that only midshift reads are JSON in a text column (`documents`).
-Elsewhere: how an existing store gets here (migrations); a test holds the two together.
+
+A sum is what two tables say together: `cells` has the metrics of requests, side by side as they are added up, and
+`sums` any other by its name (feedback, and what another version may know). So is a histogram: `spans` has 16
+neighbouring buckets a row, and `histograms` what gateways before version 0006 wrote, of which some may still run.
+Elsewhere: how an existing store gets here (migrations; a test holds the two together), its versions (versions).
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
@@ -30,11 +34,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-VERSION_TABLE = "midshift_schema"
-KNOWN = ("0001", "0002", "0003", "0004")
-"""Every version of this schema, oldest first, as the migrations name them."""
-
-HEAD = KNOWN[-1]
+from midshift.domain.cells import COUNTS, SQUARES, SUMS
+from midshift.domain.histogram import SPAN
+from midshift.store.plain import moment, stored
 
 
 class Instant(TypeDecorator[datetime]):
@@ -57,14 +59,11 @@ class Instant(TypeDecorator[datetime]):
         """
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError(f"a moment needs a zone, got {value!r}")
-        instant = value.astimezone(UTC)
-        return instant.isoformat(timespec="microseconds") if dialect.name == "sqlite" else instant
+        return stored(value) if dialect.name == "sqlite" else moment(stored(value))
 
     def process_result_value(self, value: str | datetime | None, dialect: Dialect) -> datetime | None:
         """From UTC."""
-        return datetime.fromisoformat(value) if isinstance(value, str) else value
+        return None if value is None else moment(value)
 
 
 METADATA = MetaData(
@@ -167,6 +166,7 @@ events = Table(
     Column("why", Text, nullable=False),
     Column("what", Text, nullable=False),
     Column("candidate", String(64)),
+    Column("forced", Text),
     Column("evidence", Text, nullable=False),
     Column("policy", Text, nullable=False),
     Column("machine_at", Instant, nullable=False),
@@ -188,6 +188,20 @@ sums = Table(
     sqlite_with_rowid=False,  # found and updated by its key alone, so the key is the table
 )
 
+cells = Table(
+    "cells",
+    METADATA,
+    Column("upgrade", Text, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("arm", String(16), primary_key=True),
+    Column("slice", Text, primary_key=True),
+    Column("block", Integer, primary_key=True, autoincrement=False),
+    Column("workload", Text, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in COUNTS),
+    *(Column(name, Double, nullable=False) for name in (*SUMS, *SQUARES)),
+    sqlite_with_rowid=False,
+)
+
 histograms = Table(
     "histograms",
     METADATA,
@@ -199,6 +213,20 @@ histograms = Table(
     Column("workload", Text, primary_key=True),
     Column("bucket", Integer, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+spans = Table(
+    "spans",
+    METADATA,
+    Column("upgrade", Text, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("arm", String(16), primary_key=True),
+    Column("slice", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("workload", Text, primary_key=True),
+    Column("span", Integer, primary_key=True, autoincrement=False),
+    *(Column(f"n{place}", BigInteger, nullable=False) for place in range(SPAN)),
     sqlite_with_rowid=False,
 )
 

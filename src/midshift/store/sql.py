@@ -28,7 +28,7 @@ from midshift.domain.upgrade import Event, Kind, Upgrade
 from midshift.domain.variant import Variant
 from midshift.errors import Fenced, MidshiftError, StoreError, UsageError
 from midshift.ports import Definition, GatewayReport, Lease, LoggedEvent, RouteChange, Standing
-from midshift.store import definitions, documents, leases, measurements, migrate, routing, upgrades
+from midshift.store import definitions, documents, followed, leases, measurements, migrate, routing, tallies, upgrades
 from midshift.store.database import Database
 from midshift.store.sqlite import SqliteDatabase
 from midshift.store.writer import GroupWriter
@@ -90,7 +90,7 @@ class SqlStore:
     def variant(self, variant_id: str) -> Variant:
         """A variant by its hash."""
         with self._reading() as connection:
-            return definitions.variant(connection, variant_id)
+            return followed.variant(self._database.plain(connection), variant_id)
 
     def apply_definitions(
         self, applied: Sequence[Definition], variants: Sequence[Variant] = (), routes: Sequence[Route] = ()
@@ -107,7 +107,7 @@ class SqlStore:
     def definitions(self) -> Sequence[Definition]:
         """The newest definition of each workload."""
         with self._reading() as connection:
-            return definitions.newest(connection)
+            return followed.definitions(self._database.plain(connection))
 
     # Routing
 
@@ -119,7 +119,7 @@ class SqlStore:
     def routes(self) -> Sequence[Route]:
         """All routing rows."""
         with self._reading() as connection:
-            return routing.read_all(connection)
+            return followed.routes(self._database.plain(connection))
 
     def route(self, workload: str) -> Route | None:
         """One routing row."""
@@ -172,7 +172,7 @@ class SqlStore:
     def upgrades(self) -> Sequence[Upgrade]:
         """All upgrades."""
         with self._reading() as connection:
-            return upgrades.read_all(connection)
+            return followed.upgrades(self._database.plain(connection))
 
     def events(self, upgrade_id: str) -> Sequence[LoggedEvent]:
         """What happened to one upgrade."""
@@ -253,19 +253,19 @@ class SqlStore:
     ) -> bool:
         """Add one batch, exactly once."""
         return self._writer.run(
-            lambda connection: measurements.merge(connection, self._database, gateway, sequence, sums, histograms)
+            lambda connection: tallies.merge(self._database.plain(connection), gateway, sequence, sums, histograms)
         )
 
     def take_feedback(self, request: str, workload: str, at: datetime, sums: Mapping[SumKey, Sum]) -> bool:
         """Add the first feedback on a request."""
         return self._writer.run(
-            lambda connection: measurements.take_feedback(connection, self._database, request, workload, at, sums)
+            lambda connection: tallies.take_feedback(self._database.plain(connection), request, workload, at, sums)
         )
 
     def last_sequence(self, gateway: str) -> int | None:
         """The newest batch of a gateway."""
         with self._reading() as connection:
-            return measurements.last_sequence(connection, gateway)
+            return tallies.last_sequence(self._database.plain(connection), gateway)
 
     def sums(self, upgrade_id: str, metrics: Collection[str] = (), slices: Collection[str] = ()) -> dict[SumKey, Sum]:
         """The sums of one upgrade: of these metrics and slices, or of all where none is named."""
@@ -281,7 +281,7 @@ class SqlStore:
 
     def report(self, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
         """Take note of what a gateway serves."""
-        self._writer.run(lambda connection: measurements.report(connection, self._database, gateway, epochs, at))
+        self._writer.run(lambda connection: tallies.report(self._database.plain(connection), gateway, epochs, at))
 
     def reports(self) -> Sequence[GatewayReport]:
         """What each gateway said last."""
@@ -330,26 +330,34 @@ class SqlStore:
         with self._deciding() as connection:
             route = routing.read(connection, workload, hold=True)
             if route is None:
-                known = ", ".join(repr(known.workload) for known in routing.read_all(connection)) or "none"
+                known = (
+                    ", ".join(repr(known.workload) for known in followed.routes(self._database.plain(connection)))
+                    or "none"
+                )
                 raise StoreError(f"workload {workload!r} has no routing row; those that have one: {known}")
             now = self._machine_now()
-            routing.replace(connection, route.rolled_back(), route.epoch, event.who, event.why, now)
-            if close_upgrade:
-                _close_upgrade(connection, workload, event, now)
-            return route.rolled_back()
+            ended = _close_upgrade(connection, workload, event, now) if close_upgrade else None
+            home = route.rolled_back()
+            if ended is not None and ended.sheltered:
+                home = replace(home, incumbent=ended.home)
+            routing.replace(connection, home, route.epoch, event.who, event.why, now)
+            return home
 
 
 class _Unclosable(Exception):
     """The active upgrade cannot be read, or its log cannot be continued."""
 
 
-def _close_upgrade(connection: Connection, workload: str, event: Event, now: datetime) -> None:
+def _close_upgrade(connection: Connection, workload: str, event: Event, now: datetime) -> Upgrade | None:
+    """The upgrade as it ends; None if none was open."""
     try:
         before = upgrades.active(connection, workload, hold=True)
         if before is None:
-            return
+            return None
         event = replace(event, at=max(event.at, before.entered))
-        upgrades.append(connection, before, machine.apply(before, event), event, {}, "", now)
+        after = machine.apply(before, event)
+        upgrades.append(connection, before, after, event, {}, "", now)
+        return after
     except (MidshiftError, IntegrityError) as error:
         raise _Unclosable(str(error)) from error
 
@@ -380,7 +388,7 @@ def _check_share(upgrade: Upgrade, serving: Route | None) -> None:
     if serving is None:
         served = (0.0, 1.0)
     else:
-        served = (_share(serving, upgrade.candidate), _share(serving, upgrade.incumbent))
+        served = (_share(serving, upgrade.candidate), _share(serving, upgrade.home))
     if served != (upgrade.share, 1.0 - upgrade.share):
         raise UsageError(
             f"upgrade {upgrade.id!r} in stage {upgrade.stage} at step {upgrade.step} serves its candidate to "

@@ -75,12 +75,6 @@ def active(connection: Connection, workload: str, hold: bool = False) -> Upgrade
     return None if text is None else documents.decode(Upgrade, text)
 
 
-def read_all(connection: Connection) -> Sequence[Upgrade]:
-    """All, in the order in which they began."""
-    texts = connection.scalars(select(schema.upgrades.c.state).order_by(schema.upgrades.c.number))
-    return [documents.decode(Upgrade, text) for text in texts]
-
-
 def append(
     connection: Connection,
     before: Upgrade,
@@ -110,6 +104,7 @@ def append(
         "why": documents.check_printable("why", event.why),
         "what": documents.check_printable("what", event.what),
         "candidate": event.candidate,
+        "forced": documents.encode_forced(event.forced),
         "evidence": documents.encode_plain(evidence),
         "policy": documents.check_printable("policy", policy),
         "machine_at": machine_at,
@@ -128,7 +123,9 @@ def events(connection: Connection, upgrade_id: str) -> Sequence[LoggedEvent]:
     return [
         LoggedEvent(
             row.version,
-            Event(Kind(row.kind), row.at, row.who, row.why, row.what, row.candidate),
+            Event(
+                Kind(row.kind), row.at, row.who, row.why, row.what, row.candidate, documents.decode_forced(row.forced)
+            ),
             documents.decode_plain(row.evidence),
             row.policy,
             row.machine_at,

@@ -12,30 +12,28 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
-from typing import Any, TypeAlias, TypeVar
-
-from sqlalchemy import Connection
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from midshift.errors import StoreError
 
+C = TypeVar("C")
 T = TypeVar("T")
-Job: TypeAlias = Callable[[Connection], T]
-_Entry: TypeAlias = "tuple[Job[Any], Future[Any]]"
+_Entry: TypeAlias = "tuple[Callable[[C], Any], Future[Any]]"
 
 MOST_PER_COMMIT = 256
 
 
-class GroupWriter:
-    """Runs jobs in transactions that `begin` opens. The thread starts with the first job."""
+class GroupWriter(Generic[C]):
+    """Runs jobs in transactions that `begin` opens, on its connection. The thread starts with the first job."""
 
-    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
+    def __init__(self, begin: Callable[[], AbstractContextManager[C]]) -> None:
         self._begin = begin
-        self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Entry[C] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
 
-    def run(self, job: Job[T]) -> T:
+    def run(self, job: Callable[[C], T]) -> T:
         """What the job returns, once it is committed.
 
         Raises:
@@ -71,7 +69,7 @@ class GroupWriter:
             if not goes_on:
                 return
 
-    def _gather(self, first: _Entry) -> tuple[list[_Entry], bool]:
+    def _gather(self, first: _Entry[C]) -> tuple[list[_Entry[C]], bool]:
         batch = [first]
         while len(batch) < MOST_PER_COMMIT:
             try:
@@ -83,7 +81,7 @@ class GroupWriter:
             batch.append(entry)
         return batch, True
 
-    def _commit(self, batch: list[_Entry]) -> None:
+    def _commit(self, batch: list[_Entry[C]]) -> None:
         """All in one transaction; if that fails, each in its own, so that each hears only its own fault.
 
         No savepoints: a full disk ends SQLite's whole transaction, and what came before in it would be lost unnoticed.

@@ -14,13 +14,15 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from threading import Thread
 from typing import TypeAlias
 
-from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.exposure import Credit, Exposure, Fate, HistogramKey, Sum, SumKey, feedback_sums
 from midshift.domain.histogram import Histogram
 from midshift.domain.plan import Plan
 from midshift.domain.routing import Arm, Other, Route
+from midshift.domain.sums import Sums
 from midshift.domain.upgrade import Event, Kind, Stage, Upgrade, apply, begin, replay, route_of, settled
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import Fenced, InvalidTransition, MidshiftError, StoreError, UsageError
@@ -485,8 +487,32 @@ def _a_batch_with_a_number_that_is_none_changes_nothing(make_store: MakeStore) -
         good = {_key(): Sum(1, 1.0, 1.0)}
         bad = {**good, replace(_key(), block=9): Sum(1, float("nan"), 1.0)}
         _refused(MidshiftError, lambda: store.merge_sums("g1", 1, bad))
+        for cost in (float("nan"), float("inf"), float("-inf")):
+            _refused(MidshiftError, partial(store.merge_sums, "g1", 1, _costing(0.5, cost).by_key))
         assert store.sums("up-1") == {}
         assert store.merge_sums("g1", 1, good)
+
+
+def _requests_added_up_and_sums_by_name_are_one(make_store: MakeStore) -> None:
+    """Feedback comes days after its request, and a newer gateway may know a metric that nobody here has heard of."""
+    with closing(make_store()) as store:
+        served = Exposure("r-1", "support", 1, Fate.CANDIDATE, Arm.CANDIDATE, "up-1", 1, block=3, slices=("german",))
+        batch, unseen = Sums(), {replace(_key(), metric="thinking_s"): Sum(2, 3.5, 7.25)}
+        batch.add(replace(served, status=200, latency_s=0.5, tokens_out=7, usage_unknown=False))
+        batch.add(replace(served, status=503))
+        said = feedback_sums(Credit("support", "up-1", 1, Arm.CANDIDATE, ("german",), 3), 0.5, has_ticket=True)
+        assert store.take_feedback("r-1", "support", START, said)
+        assert store.merge_sums("g1", 1, batch.by_key, batch.histograms)
+        assert store.merge_sums("g2", 1, {**batch.by_key, **unseen}, batch.histograms)
+        assert store.take_feedback("r-2", "support", START, said)
+        expected = Sums()
+        for added in (batch.by_key, said, unseen, batch.by_key, said):
+            expected.merge(added)
+        assert store.sums("up-1") == expected.by_key
+        assert store.sums("up-1", ("feedback_rate", "thinking_s"), ("*",)) == {
+            replace(_key(), metric="feedback_rate"): Sum(4, 2.0, 2.0),
+            **unseen,
+        }
 
 
 def _sums_of_many_threads_add_up(make_store: MakeStore) -> None:
@@ -553,11 +579,20 @@ STORE_CHECKS: tuple[Check, ...] = (
     _histograms_add_up_with_their_sums,
     _the_first_feedback_on_a_request_counts,
     _a_batch_with_a_number_that_is_none_changes_nothing,
+    _requests_added_up_and_sums_by_name_are_one,
     _sums_of_many_threads_add_up,
     _the_last_report_of_each_gateway_counts,
     _a_closed_store_refuses,
 )
 """Every promise, in the order in which a new store is best made to keep them."""
+
+
+def _costing(*costs_usd: float) -> Sums:
+    """Requests that cost this, each in a block of its own."""
+    sums = Sums()
+    for block, cost_usd in enumerate(costs_usd):
+        sums.add(Exposure("r", "support", 1, Fate.CANDIDATE, Arm.CANDIDATE, "up-1", block=block, cost_usd=cost_usd))
+    return sums
 
 
 def _key() -> SumKey:

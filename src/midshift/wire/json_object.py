@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import msgspec
@@ -27,6 +28,9 @@ WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
 _AFTER_VALUES = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*\Z")
+
+_SMALL = 64 * 1024
+"""Bodies up to this size are written anew to be compared; beyond it that would be memory for nothing."""
 
 _fields = msgspec.json.Decoder(Fields)
 _items = msgspec.json.Decoder(list[Raw])
@@ -176,7 +180,24 @@ def listed(items: Sequence[Raw]) -> Raw:
 
 def written(fields: Fields, before: Fields, body: bytes) -> bytes:
     """The JSON of fields; the very bytes of the body that they were read from, where nothing has changed."""
-    return body if fields == before and _stand_once(before, body) else _encoder.encode(fields)
+    if fields != before:
+        return _encoder.encode(fields)
+    if len(body) <= _SMALL and _is_spelt_as_usual(fields, body):
+        return body
+    return body if _stand_once(before, body) else _encoder.encode(fields)
+
+
+def _is_spelt_as_usual(fields: Fields, body: bytes) -> bool:
+    """Whether a body is these fields, each once, written as `json.dumps` of Python does, or with no blank at all."""
+    if body != b"{" + b"".join([part for field in fields.items() for part in (_led(field[0]), field[1])])[2:] + b"}":
+        return body == _encoder.encode(fields)
+    return True
+
+
+@lru_cache(1024)
+def _led(name: str) -> bytes:
+    """What stands between the value of one field and that of the next."""
+    return b", %b: " % _encoder.encode(name)
 
 
 def _stand_once(fields: Fields, body: bytes) -> bool:

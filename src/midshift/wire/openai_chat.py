@@ -11,7 +11,6 @@ servers put it on the last chunk that has one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -23,18 +22,17 @@ from midshift.domain.clamping import EFFORT, Bounds
 from midshift.domain.rendering import Changes
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.domain.variant import Json
-from midshift.wire import sse
+from midshift.wire import sse, usual
 from midshift.wire import usage as usage_of
-from midshift.wire.json_object import WRONG
+from midshift.wire.json_object import WRONG, plain, written
 from midshift.wire.protocol import Answer, Problem, Sent, Unreadable
 
 PATH = "/chat/completions"
+BINDS_STATE = False
 DONE = b"[DONE]"
 
 _TAIL = 64 * 1024
 _USUALLY_ENOUGH = 4 * 1024  # holds the last events of most streams: to cut a whole tail costs as much as 20 chunks
-_BEFORE_VALUE = re.compile(rb'[ \t\r\n]*[{,][ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
-_AFTER_VALUES = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*\Z")
 _NULL, _TRUE = Raw(b"null"), Raw(b"true")
 _SYSTEM_ROLES = ("system", "developer")
 _KINDS = {429: "rate_limit_error", 502: "upstream_error", 504: "upstream_error"}
@@ -101,6 +99,7 @@ class ChatRequest:
         self.model = self._required("model", _text, "the name of a model")
         self.messages = self._required("messages", _items, "a list of messages")
         self.stream = self._fields.get("stream") == _TRUE
+        self._plain: dict[str, Any] = {}
 
     @cached_property
     def asks_usage(self) -> bool:
@@ -142,14 +141,13 @@ class ChatRequest:
 
     def value_at(self, path: str) -> Any:
         """The plain value at a dotted path; None where there is nothing."""
-        first, *rest = path.split(".")
+        first, _, rest = path.partition(".")
         if first not in self._fields:
             return None
-        try:
-            found = msgspec.json.decode(self._fields[first])
-        except WRONG:
-            return None
-        for name in rest:
+        if first not in self._plain:
+            self._plain[first] = plain(self._fields[first])
+        found = self._plain[first]
+        for name in rest.split(".") if rest else ():
             found = _inside(found, name)
         return found
 
@@ -158,13 +156,9 @@ class ChatRequest:
         return Sent(PATH, self._body(changes, ask_usage))
 
     def _body(self, changes: Changes, ask_usage: bool) -> bytes:
-        changed = dict(self._fields)
-        for name in changes.drop:
-            changed.pop(name, None)
-        for name, bounds in changes.clamp.items():
-            _clamp(changed, "reasoning_effort" if name == EFFORT else name, bounds)
-        for name, value in changes.set.items():
-            _set(changed, name, _encode(value))
+        changed = self._fields.copy()
+        if changes.drop or changes.clamp or changes.set:
+            _change(changed, changes)
         if changes.model is not None:
             _set(changed, "model", _encoder.encode(changes.model))
         if changes.effort is not None:
@@ -174,28 +168,12 @@ class ChatRequest:
         if ask_usage and self.stream and not self.asks_usage:
             options = {**_plain_mapping(self._raw("stream_options")), "include_usage": True}
             _set(changed, "stream_options", _encoder.encode(options))
-        if changed == self._fields and self._has_no_repetition():  # a large body is not written anew to be compared
-            return self.body
-        return _encoder.encode(changed)
+        return written(changed, self._fields, self.body)
 
     @cached_property
     def _leading(self) -> int:
         roles = map(_role, self.messages)
         return next((at for at, role in enumerate(roles) if role not in _SYSTEM_ROLES), len(self.messages))
-
-    def _has_no_repetition(self) -> bool:
-        """Whether each field stands in the body once: one that is read last here may be read first elsewhere."""
-        at = 0
-        for name, value in self._fields.items():
-            before = _BEFORE_VALUE.match(self.body, at)
-            if (
-                before is None
-                or before[1] != name.encode()
-                or not self.body.startswith(memoryview(value), before.end())
-            ):
-                return False
-            at = before.end() + len(memoryview(value))
-        return _AFTER_VALUES.match(self.body, at) is not None
 
     def _with_system(self, text: str) -> bytes | memoryview:
         if text == self.system:
@@ -262,12 +240,10 @@ def unstored(changes: Changes) -> Changes:
 
 def read_answer(body: bytes) -> Answer | None:
     """A whole answer; None if it is not one."""
-    completion = _decoded(body)
-    if completion is None or completion.choices is None:
-        return None
-    message = completion.choices[0].message if completion.choices else None
-    text = message.content if message is not None and isinstance(message.content, str) else None
-    return Answer(_usage(completion), _finish_reason(completion), text, _model_of(completion))
+    try:
+        return usual.read_completion(body)
+    except WRONG:
+        return _read_odd_answer(body)
 
 
 def read_stream(body: bytes) -> Answer | None:
@@ -366,6 +342,15 @@ def _decoded(body: bytes) -> _Completion | None:
         return _completion.decode(body)
     except WRONG:
         return None
+
+
+def _read_odd_answer(body: bytes) -> Answer | None:
+    completion = _decoded(body)
+    if completion is None or completion.choices is None:
+        return None
+    message = completion.choices[0].message if completion.choices else None
+    text = message.content if message is not None and isinstance(message.content, str) else None
+    return Answer(_usage(completion), _finish_reason(completion), text, _model_of(completion))
 
 
 def _usage(completion: _Completion) -> Usage:
@@ -478,6 +463,16 @@ def _unfrozen(value: Json) -> Any:
             return [_unfrozen(item) for item in value]
         case _:
             return value
+
+
+def _change(fields: dict[str, Raw], changes: Changes) -> None:
+    """Apply what a variant's parameters say."""
+    for name in changes.drop:
+        fields.pop(name, None)
+    for name, bounds in changes.clamp.items():
+        _clamp(fields, "reasoning_effort" if name == EFFORT else name, bounds)
+    for name, value in changes.set.items():
+        _set(fields, name, _encode(value))
 
 
 def _set(fields: dict[str, Raw], name: str, encoded: bytes | memoryview) -> None:

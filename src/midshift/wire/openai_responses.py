@@ -28,6 +28,7 @@ from midshift.wire.openai_responses_request import COUNT_PATH, PATH, ResponsesRe
 from midshift.wire.protocol import Answer, Problem
 
 __all__ = [
+    "BINDS_STATE",
     "ResponsesTail",
     "error_body",
     "error_event",
@@ -44,6 +45,8 @@ __all__ = [
     "tail",
     "unstored",
 ]
+
+BINDS_STATE = True  # ids of responses, encrypted reasoning
 
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 _ERRORS = ("error", "response.failed")

@@ -48,11 +48,14 @@ _GEMINI_OPERATIONS = {
     "countTokens": Operation.COUNT_TOKENS,
 }
 _POSTED = {
-    "/v1/chat/completions": (Operation.GENERATE, WireName.OPENAI_CHAT),
-    "/v1/responses": (Operation.GENERATE, WireName.OPENAI_RESPONSES),
-    "/v1/responses/input_tokens": (Operation.COUNT_TOKENS, WireName.OPENAI_RESPONSES),
-    "/v1/messages": (Operation.GENERATE, WireName.ANTHROPIC),
-    "/v1/messages/count_tokens": (Operation.COUNT_TOKENS, WireName.ANTHROPIC),
+    path: Asked(operation, wire, path)
+    for path, operation, wire in (
+        ("/v1/chat/completions", Operation.GENERATE, WireName.OPENAI_CHAT),
+        ("/v1/responses", Operation.GENERATE, WireName.OPENAI_RESPONSES),
+        ("/v1/responses/input_tokens", Operation.COUNT_TOKENS, WireName.OPENAI_RESPONSES),
+        ("/v1/messages", Operation.GENERATE, WireName.ANTHROPIC),
+        ("/v1/messages/count_tokens", Operation.COUNT_TOKENS, WireName.ANTHROPIC),
+    )
 }
 _RESPONSE = re.compile(r"/v1/responses/([A-Za-z0-9_-]+)(/cancel|/input_items)?")
 _ABOUT_A_RESPONSE = {("GET", None), ("DELETE", None), ("POST", "/cancel"), ("GET", "/input_items")}
@@ -64,8 +67,7 @@ def recognised(method: str, path: str, headers: Mapping[bytes, bytes]) -> Asked 
     mounted, path = _unmounted(path)
     posted = _POSTED.get(path)
     if method == "POST" and posted is not None:
-        operation, wire = posted
-        return Asked(operation, wire, path) if mounted is None or _same_vendor(mounted, wire) else None
+        return posted if mounted is None or _same_vendor(mounted, posted.wire) else None
     about = _RESPONSE.fullmatch(path)
     if about is not None and (method, about[2]) in _ABOUT_A_RESPONSE and mounted in (None, WireName.OPENAI_CHAT):
         return Asked(Operation.STORED_RESPONSE, WireName.OPENAI_RESPONSES, path, response=about[1])

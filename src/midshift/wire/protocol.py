@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from midshift.domain.light import light
 from midshift.domain.rendering import Changes, Readable
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire import sse
@@ -20,6 +21,8 @@ from midshift.wire import sse
 
 class WireName(StrEnum):
     """The wires that midshift serves, and asks providers on."""
+
+    __hash__ = str.__hash__  # a key on the path of every request: Enum's own is a call of Python
 
     OPENAI_CHAT = "openai_chat"
     OPENAI_RESPONSES = "openai_responses"
@@ -35,7 +38,7 @@ class Unreadable(ValueError):
         self.param = param
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Answer:
     """What an answer says about itself; `text` is None where it has none (a tool call, a refusal to parse).
 
@@ -136,6 +139,9 @@ class Tail(Protocol):
 
 class Wire(Protocol):
     """A module of this package, seen from outside."""
+
+    BINDS_STATE: bool
+    """Whether answers hold what only the variant that made it can read, and requests send back."""
 
     def read_request(self, body: bytes, path: str, query: str = "") -> WireRequest:
         """Read a request. `path` as it was asked for, without a mounted prefix.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 _END_OF_BLOCK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
 _END_OF_LINE = re.compile(rb"\r\n|\n|\r")
 _LONGEST_END = 4
+_LF_LF = b"\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Blocks:
     def feed(self, chunk: bytes) -> list[bytes]:
         """The blocks that end in this chunk."""
         buffer = self._buffer + chunk if self._buffer else chunk
+        if b"\r" not in buffer:
+            return self._cut_at_lf(buffer)
         blocks = []
         begin = 0
         while found := _END_OF_BLOCK.search(buffer, max(begin, self._searched)):
@@ -50,6 +53,16 @@ class Blocks:
             begin = found.end()
         self._buffer = buffer[begin:]
         self._searched = max(0, len(self._buffer) - _LONGEST_END)
+        return blocks
+
+    def _cut_at_lf(self, buffer: bytes) -> list[bytes]:
+        """The same where all lines end in LF, as most servers have it."""
+        blocks: list[bytes] = []
+        if buffer.find(_LF_LF, self._searched) >= 0:
+            *whole, buffer = buffer.split(_LF_LF)
+            blocks = [block + _LF_LF for block in whole]
+        self._buffer = buffer
+        self._searched = max(0, len(buffer) - _LONGEST_END)
         return blocks
 
     def flush(self) -> bytes:
@@ -60,6 +73,8 @@ class Blocks:
 
 def parse(block: bytes) -> Event | None:
     """The event in a block; None if it holds only comments, or fields without data."""
+    if block[:6] == b"data: " and block[-2:] == _LF_LF and block.find(b"\n") == len(block) - 2 and b"\r" not in block:
+        return Event(block[6:-2])  # one line of data, as most events are
     data: list[bytes] = []
     kind = b""
     for line in _END_OF_LINE.split(block.removeprefix(b"\xef\xbb\xbf")):

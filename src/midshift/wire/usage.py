@@ -96,8 +96,19 @@ def anthropic(usage: object, service_tier: object = None) -> Usage:
         cache_write_long_in=_count(_at(usage, "cache_creation", "ephemeral_1h_input_tokens")),
         reasoning_out=_count(_at(usage, "output_tokens_details", "thinking_tokens")),
         searches=_count(_at(usage, "server_tool_use", "web_search_requests")),
-        service_tier=_anthropic_tier(usage, service_tier),
+        service_tier=anthropic_tier(
+            _name(usage.get("service_tier")) or service_tier, usage.get("speed"), usage.get("inference_geo")
+        ),
     )
+
+
+def anthropic_tier(tier: object, speed: object, place: object) -> str | None:
+    """What of a message decides its price beside its tokens, as one name; None where nothing does."""
+    tier = _name(tier)
+    beside = [name for name in (_name(speed), _name(place)) if name and name not in ("standard", *_EVERYWHERE)]
+    if not beside:
+        return tier
+    return "+".join(beside if tier in (None, "standard") else [tier, *beside])
 
 
 def merged(first: object, later: object) -> dict[str, object]:
@@ -165,7 +176,7 @@ def replicate(metrics: object, service_tier: object = None) -> Usage:
 
 def _count(value: object) -> int | None:
     """A number of tokens; None for whatever is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_COUNT else None
+    return value if type(value) is int and 0 <= value < _LARGEST_COUNT else None
 
 
 def _amount(value: object) -> float | None:
@@ -208,14 +219,6 @@ def _billed(usage: Mapping[str, object]) -> float | None:
         return cost
     upstream = _amount(_at(usage, "cost_details", "upstream_inference_cost"))
     return None if upstream is None else cost + upstream
-
-
-def _anthropic_tier(usage: Mapping[str, object], service_tier: object) -> str | None:
-    tier = _name(usage.get("service_tier")) or _name(service_tier)
-    speed, place = _name(usage.get("speed")), _name(usage.get("inference_geo")) or ""
-    beside = [name for name in (speed, place) if name not in (None, "standard", *_EVERYWHERE)]
-    named = beside if tier in (None, "standard") else [tier, *beside]
-    return "+".join(name for name in named if name) or tier
 
 
 def _later(before: object, value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -303,3 +304,16 @@ def test_a_connection_in_the_middle_of_a_request_is_not_kept(line: Line) -> None
     line.connection.data_received(OK + b"content-length: 0\r\n\r\n")
 
     assert ("whole", [False]) == (answer.end, line.keeper.kept)
+
+
+def test_a_closed_connection_leaves_nothing_to_the_collector(line: Line) -> None:
+    """It holds its parser and is held by it; a provider that closes after each answer would leave one each time."""
+    line.answered([b"HTTP/1.1 204 No Content\r\n\r\n"])
+    gc.collect()
+    gc.disable()
+    try:
+        line.connection.connection_lost(None)
+        line.connection = Connection(line.keeper)
+        assert [line.connection] == [one for one in gc.get_objects() if isinstance(one, Connection)]
+    finally:
+        gc.enable()

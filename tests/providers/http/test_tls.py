@@ -8,7 +8,7 @@ import pytest
 from midshift.errors import ConfigError
 from midshift.providers.http.pool import Pool
 from midshift.providers.http.settings import Upstream
-from midshift.providers.http.tls import Authorities, client_context, system_authorities
+from midshift.providers.http.tls import Authorities, Contexts, client_context, system_authorities
 from tests.providers.http.authority import Authority
 
 
@@ -73,3 +73,27 @@ def test_authorities_are_where_openssl_looks_or_in_a_known_place(tmp_path: Path)
 def test_a_host_without_tls_needs_no_authorities() -> None:
     """A model on this machine runs in the slimmest of containers."""
     Pool(Upstream("http://127.0.0.1:8000/v1"), environment={"SSL_CERT_FILE": "/nowhere"})
+
+
+def test_pools_of_one_gateway_load_each_file_of_authorities_once(authority: Authority, tmp_path: Path) -> None:
+    """Tens of milliseconds and a megabyte for each pool, and a gateway has two for each provider."""
+    other = tmp_path / "other.pem"
+    other.write_bytes(authority.ca_file.read_bytes())
+    contexts = Contexts({"SSL_CERT_FILE": str(authority.ca_file)})
+
+    assert contexts.trusting(None) is contexts.trusting(None)
+    assert contexts.trusting(other) is contexts.trusting(other)
+    assert contexts.trusting(None) is not contexts.trusting(other)
+
+
+def test_pools_trust_what_they_are_given(authority: Authority, tmp_path: Path) -> None:
+    """The file is gone when the second pool is made: it is not read again."""
+    file = tmp_path / "ca.pem"
+    file.write_bytes(authority.ca_file.read_bytes())
+    contexts = Contexts({})
+    Pool(Upstream("https://one.test", ca_file=file), contexts=contexts)
+    file.unlink()
+
+    Pool(Upstream("https://two.test", ca_file=file), contexts=contexts)
+    with pytest.raises(ConfigError, match="no certificate can be read"):
+        Pool(Upstream("https://three.test", ca_file=file))

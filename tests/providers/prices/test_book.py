@@ -175,6 +175,25 @@ class TestPricing:
         assert None is self.priced(Usage(10, 5, service_tier="batch"))
         assert None is self.priced(Usage(10, 5), Variant("v", "unknown"))
 
+    def test_a_price_is_asked_for_again_every_quarter_of_an_hour(self) -> None:
+        """What was made of it must not outlive it: a gateway runs for weeks."""
+        now, asked = [NOON], list[datetime]()
+
+        class Rising(Fixed):
+            def find(self, query: Query) -> Priced | None:
+                asked.append(query.at)
+                return Fixed("list", {("v/a", None): str(len(asked))}).find(query)
+
+        priced = pricing(PriceBook([Rising("list", {})]), lambda: now[0])
+        found = []
+        for minutes in (0, 14, 15, 29, 30):
+            now[0] = NOON + timedelta(minutes=minutes)
+            found.append(priced(Variant("v", "a"), Usage(10, 5)))
+
+        assert 3 == len(asked)
+        assert [found[0]] * 2 == found[:2]
+        assert [2 * (found[0] or 0)] * 2 == found[2:4]
+
 
 @pytest.mark.slow
 def test_a_gateway_that_is_only_imported_loads_no_price_package() -> None:

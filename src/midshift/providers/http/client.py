@@ -8,7 +8,6 @@ Elsewhere: proxies, TLS, limits (pool).
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,7 @@ from midshift.ports import HttpAnswer, HttpFailed, HttpRequest
 from midshift.providers.http.messages import CallFailed, Failure, Head, Request
 from midshift.providers.http.pool import Pool
 from midshift.providers.http.settings import Timeouts, Upstream
-from midshift.providers.http.tls import client_context
+from midshift.providers.http.tls import Contexts
 
 LARGEST_ANSWER = 32 << 20
 MAX_CONNECTIONS = 8
@@ -44,7 +43,7 @@ class HttpClient:
         self._ca_file = ca_file
         self._max_connections = max_connections
         self._largest_answer = largest_answer
-        self._tls: ssl.SSLContext | None = None
+        self._contexts = Contexts(environment)
         self._pools: dict[tuple[str, str], Pool] = {}
 
     async def __aenter__(self) -> Self:
@@ -96,12 +95,10 @@ class HttpClient:
                 f"cannot ask scheme {parts.scheme!r}, host {parts.hostname!r}: expected http(s)://HOST[:PORT]/PATH, "
                 "without user and password"
             )
-        if self._tls is None and parts.scheme == "https":
-            self._tls = client_context(self._ca_file, self._environment)
         upstream = Upstream(
             f"{parts.scheme}://{parts.netloc}", ca_file=self._ca_file, max_connections=self._max_connections
         )
-        return Pool(upstream, None, self._environment, self._tls)
+        return Pool(upstream, None, self._environment, self._contexts)
 
 
 def _lines(request: HttpRequest) -> list[tuple[bytes, bytes]]:

@@ -140,6 +140,7 @@ class Connection(asyncio.Protocol):
                 self.owner.failed(Failure.BROKEN)
                 call.failed(Failure.BROKEN)
         self.owner.lost(self)
+        del self._parser  # each holds the other: the collector, which comes seldom, would have to find them
 
     def pause_writing(self) -> None:
         self.is_write_paused = True

@@ -13,7 +13,6 @@ sockets (dial), when limits of time are looked at (watching).
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import Call, CallFailed, Failure, Request
 from midshift.providers.http.proxies import proxy_for
 from midshift.providers.http.settings import Timeouts, Upstream
-from midshift.providers.http.tls import client_context
+from midshift.providers.http.tls import Contexts
 from midshift.providers.http.watching import Watch
 from midshift.providers.http.writing import Writer
 
@@ -54,7 +53,7 @@ class Pool:
     """Implements `Transport` for one provider: keep-alive, and no more connections than its limit.
 
     The environment says which proxy is in between (see `proxies`) and whom to trust (see `tls`). Pools of one process
-    may share `tls`; it is made anew otherwise, which takes tens of milliseconds.
+    may share `contexts` of the same environment; authorities are loaded anew otherwise.
 
     Raises:
         ConfigError: if the environment names no proxy where it should, or nobody to trust.
@@ -65,9 +64,9 @@ class Pool:
         upstream: Upstream,
         api_key: str | None = None,
         environment: Mapping[str, str] = NOTHING,
-        tls: ssl.SSLContext | None = None,
+        contexts: Contexts | None = None,
     ) -> None:
-        self._way = _way(upstream, environment, tls)
+        self._way = _way(upstream, environment, contexts or Contexts(environment))
         self._writer = Writer(upstream.base_url, upstream.lines_with(api_key), self._way)
         self._timeouts = upstream.timeouts
         self._limit = upstream.max_connections
@@ -252,11 +251,10 @@ class Pool:
             self._idle.popleft().abort()
 
 
-def _way(upstream: Upstream, environment: Mapping[str, str], tls: ssl.SSLContext | None) -> dial.Way:
+def _way(upstream: Upstream, environment: Mapping[str, str], contexts: Contexts) -> dial.Way:
     parts = urlsplit(upstream.base_url)
     is_secure = parts.scheme == "https"
     host, port = parts.hostname or "", parts.port or (443 if is_secure else 80)
     proxy = proxy_for(parts.scheme, host, port, environment)
-    if tls is None and (is_secure or (proxy is not None and proxy.is_secure)):
-        tls = client_context(upstream.ca_file, environment)
-    return dial.Way(host, port, is_secure, tls, proxy)
+    needs_tls = is_secure or (proxy is not None and proxy.is_secure)
+    return dial.Way(host, port, is_secure, contexts.trusting(upstream.ca_file) if needs_tls else None, proxy)

@@ -31,6 +31,29 @@ class Authorities:
     folder: Path | None
 
 
+class Contexts:
+    """The contexts of one process: one for each file of authorities, made when the first connection needs it.
+
+    To load a system's authorities takes tens of milliseconds and about a megabyte each time.
+    """
+
+    __slots__ = ("_environment", "_made")
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._made: dict[Path | None, ssl.SSLContext] = {}
+
+    def trusting(self, ca_file: Path | None) -> ssl.SSLContext:
+        """The context that trusts this file, or without one the system.
+
+        Raises:
+            ConfigError: as `client_context`.
+        """
+        if ca_file not in self._made:
+            self._made[ca_file] = client_context(ca_file, self._environment)
+        return self._made[ca_file]
+
+
 def client_context(ca_file: Path | None, environment: Mapping[str, str]) -> ssl.SSLContext:
     """What to verify servers with. `ca_file` stands in for the system's authorities.
 

@@ -21,7 +21,9 @@ from midshift.domain.cost import UnitPrices
 STANDARD = frozenset({"standard", "default", "auto", "on_demand", "standard_only"})
 """Names that vendors have for the tier that is none."""
 
-_QUARTER_S = 900
+QUARTER_S = 900
+"""For how long a price that was asked for holds."""
+
 _MOST_CACHED = 4096
 
 
@@ -118,7 +120,7 @@ class PriceBook:
         Raises:
             ValueError: for a moment without a zone.
         """
-        key = (provider, model, tier, int(_zoned(at).timestamp()) // _QUARTER_S)
+        key = (provider, model, tier, int(_zoned(at).timestamp()) // QUARTER_S)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _MOST_CACHED:

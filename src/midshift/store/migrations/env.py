@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from midshift.store.schema import METADATA, VERSION_TABLE
+from midshift.store.schema import METADATA
+from midshift.store.versions import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

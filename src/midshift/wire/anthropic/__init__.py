@@ -22,7 +22,10 @@ from midshift.wire.anthropic.problems import error_body, error_event, model_body
 from midshift.wire.anthropic.request import COUNT_PATH, PATH, MessagesRequest, read_request, unstored
 from midshift.wire.anthropic.state import state_in
 
+BINDS_STATE = True  # signatures of thinking, ids of containers
+
 __all__ = [
+    "BINDS_STATE",
     "COUNT_PATH",
     "PATH",
     "MessagesRequest",

@@ -16,6 +16,7 @@ import msgspec
 
 from midshift.domain.usage import UNKNOWN
 from midshift.wire import sse, usage
+from midshift.wire.anthropic import usual
 from midshift.wire.json_object import WRONG, inside
 from midshift.wire.protocol import Answer
 
@@ -108,11 +109,10 @@ def read_event(event: sse.Event) -> StreamEvent | None:
 
 def read_answer(body: bytes) -> Answer | None:
     """A whole answer; None if it is not one. A count of tokens is one too, and has used none."""
-    message = read_message(body)
-    if message is None:
-        return Answer() if _is_count(body) else None
-    found = message.usage
-    return Answer(usage.anthropic(found), _name(message.stop_reason), _texts(message.content), _name(message.model))
+    try:
+        return usual.read_message(body)
+    except WRONG:
+        return _read_odd_answer(body)
 
 
 def read_stream(body: bytes) -> Answer | None:
@@ -169,6 +169,14 @@ def _answer(start: Message | None, end: StreamEvent | None, text: str | None) ->
     reason = inside(end.delta, "stop_reason") if end is not None else None
     model = _name(start.model) if start is not None else None
     return Answer(usage.anthropic(counted) if counted else UNKNOWN, _name(reason), text, model)
+
+
+def _read_odd_answer(body: bytes) -> Answer | None:
+    message = read_message(body)
+    if message is None:
+        return Answer() if _is_count(body) else None
+    found = message.usage
+    return Answer(usage.anthropic(found), _name(message.stop_reason), _texts(message.content), _name(message.model))
 
 
 def _texts(blocks: Iterable[Any]) -> str | None:

@@ -21,7 +21,10 @@ from midshift.wire.gemini.answer import (
 from midshift.wire.gemini.problems import error_body, error_event, model_body, models_body, read_problem
 from midshift.wire.gemini.request import GeminiRequest, read_request, unstored
 
+BINDS_STATE = True  # signatures of thoughts
+
 __all__ = [
+    "BINDS_STATE",
     "GeminiRequest",
     "StreamTail",
     "error_body",

@@ -1,0 +1,276 @@
+"""One request of an app on its connection, and the way back: the body as it comes, an answer whole or in parts.
+
+Contract. The request's parts come in the order in which they were sent, and are held once; beyond 64 KB that nobody has
+taken the app is not read from. An answer is written once: whole, or begun, continued and ended. Where its head names no
+length it goes in chunks, to clients of HTTP/1.0 up to the end of the connection. To an app that is gone nothing is
+written, and nobody waits for it.
+Elsewhere: reading requests off the socket (front), who answers (app, admin).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Protocol
+from urllib.parse import unquote
+
+import httptools
+
+from midshift.gateway.headers import Lines
+
+HIGH_WATER = 64 * 1024
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_WITHOUT_A_BODY = (204, 304)
+
+
+class ClientLeft(Exception):
+    """The app closed its connection."""
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection that it is on."""
+
+    is_write_paused: bool
+
+    def write(self, data: bytes) -> None:
+        """Send, unless the app is gone."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until the app has taken most of what was sent, or is gone."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Read nothing more for now."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        ...
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        ...
+
+    def close(self) -> None:
+        """Close when all is sent."""
+        ...
+
+    def ended(self) -> None:
+        """The answer is complete: on to the next request."""
+        ...
+
+
+class Exchange:
+    """One request and its answer. `found` is the last header of each name; names are in lower case."""
+
+    __slots__ = (
+        "_connection",
+        "_expects_continue",
+        "_has_left",
+        "_is_chunked",
+        "_is_old",
+        "_left",
+        "_parts",
+        "_size",
+        "_waiter",
+        "_writable",
+        "found",
+        "is_begun",
+        "is_ended",
+        "is_whole",
+        "keeps_alive",
+        "lines",
+        "method",
+        "path",
+        "query",
+    )
+
+    def __init__(
+        self, connection: Connection, method: str, target: bytes, lines: Lines, keeps_alive: bool, is_old: bool
+    ) -> None:
+        self._connection = connection
+        self.method = method
+        self.path, self.query = _path_and_query(target)
+        self.lines = lines
+        self.found = found = dict(lines)
+        self.keeps_alive = keeps_alive
+        self.is_begun = False
+        self.is_ended = False
+        self._is_old = is_old  # HTTP/1.0, which knows no chunks
+        self._is_chunked = False
+        self._expects_continue = not is_old and found.get(b"expect", b"").lower() == b"100-continue"
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.is_whole = False
+        self._has_left = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._left: Callable[[], None] | None = None
+        self._writable: Callable[[], None] | None = None
+
+    # The request, for whoever answers it
+
+    async def part(self) -> bytes:
+        """What has come of the body since the last time; nothing at its end.
+
+        Raises:
+            ClientLeft: if it never comes whole.
+        """
+        while not self._parts:
+            if self._has_left:
+                raise ClientLeft
+            if self.is_whole:
+                return b""
+            await self._more_of_it()
+        if self._has_left:
+            raise ClientLeft
+        taken = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        if self._size > HIGH_WATER:
+            self._connection.resume_reading()
+        self._size = 0
+        return taken
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether all of the body has come and was taken."""
+        return self.is_whole and not self._parts
+
+    def tell_when_left(self, left: Callable[[], None] | None) -> None:
+        """Call this once when the app is gone, soon if it is already; None is for nobody any more."""
+        self._left = left
+        if left is None:
+            return
+        self._connection.resume_reading()  # a socket that nobody reads never says that it was closed
+        if self._has_left or self._connection.is_closing():
+            asyncio.get_running_loop().call_soon(left)
+
+    # The answer
+
+    async def answer(self, status: int, lines: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send a whole answer, in one packet where it fits. One of the lines says how long it is."""
+        connection = self._connection
+        if connection.is_write_paused:
+            await connection.drained()
+        self._begin()
+        closing = b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n"
+        connection.write(head(status, lines) + closing + (body if self.method != "HEAD" else b""))
+        self._end()
+
+    async def begin(self, status: int, lines: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send the head of an answer whose parts follow."""
+        connection = self._connection
+        if connection.is_write_paused:
+            await connection.drained()
+        self._begin()
+        has_body = self.method != "HEAD" and status not in _WITHOUT_A_BODY
+        if has_body and not any(name == b"content-length" for name, _ in lines):
+            self._is_chunked = not self._is_old
+            self.keeps_alive = self.keeps_alive and not self._is_old
+        chunked = b"transfer-encoding: chunked\r\n" if self._is_chunked else b""
+        closing = b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n"
+        connection.write(head(status, lines) + chunked + closing)
+
+    def more(self, data: bytes) -> bool:
+        """Send a part, which is not empty; whether the app takes more now. It may be sent more in any case."""
+        connection = self._connection
+        connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        return not connection.is_write_paused
+
+    async def drained(self) -> None:
+        """Wait until the app takes more."""
+        if self._connection.is_write_paused:
+            await self._connection.drained()
+
+    def tell_when_writable(self, writable: Callable[[], None] | None) -> None:
+        """Call this whenever the app takes more again, after `more` has said that it does not."""
+        self._writable = writable
+
+    def end(self, data: bytes = b"") -> None:
+        """Send the last of it."""
+        if data:
+            self.more(data)
+        if self._is_chunked:
+            self._connection.write(b"0\r\n\r\n")
+        self._end()
+
+    def _begin(self) -> None:
+        """A body that has not come will not be read, and an app that waited to send it may send what it likes: what
+        comes next on this connection is no request for sure."""
+        self.is_begun = True
+        self.keeps_alive = self.keeps_alive and self.is_whole
+
+    def _end(self) -> None:
+        self.is_ended = True
+        self._parts.clear()
+        if not self.keeps_alive:
+            self._connection.close()
+        self._connection.ended()
+
+    # What the connection says
+
+    def feed(self, data: bytes) -> None:
+        """A part of the body has come. After the answer nobody wants it."""
+        if self.is_ended:
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > HIGH_WATER:
+            self._connection.pause_reading()
+        self._wake()
+
+    def complete(self) -> None:
+        """All of the body has come."""
+        self.is_whole = True
+        self._wake()
+
+    def lost(self) -> None:
+        """The app is gone, or is taken for gone. Once."""
+        if self._has_left:
+            return
+        self._has_left = True
+        self._wake()
+        self.writable()
+        if self._left is not None:
+            self._left()
+
+    def writable(self) -> None:
+        """The app takes more."""
+        if self._writable is not None:
+            self._writable()
+
+    async def _more_of_it(self) -> None:
+        if self._expects_continue:
+            self._expects_continue = False
+            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._connection.resume_reading()
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def head(status: int, lines: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The head of an answer, but for its empty line."""
+    start = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return start + b"".join([b"%b: %b\r\n" % line for line in lines])
+
+
+def _path_and_query(target: bytes) -> tuple[str, str]:
+    """Both as text, the path without escapes; of a whole address too (RFC 9112, 3.2.2), as proxies are told it."""
+    if target[:1] == b"/" and b"#" not in target:
+        path, _, query = target.partition(b"?")
+    elif target == b"*":
+        path, query = target, b""
+    else:
+        parsed = httptools.parse_url(target)
+        path, query = parsed.path or b"/", parsed.query or b""
+    text = path.decode("latin-1")
+    return unquote(text) if "%" in text else text, query.decode("latin-1")

@@ -1,0 +1,33 @@
+"""Random bytes of the system, fetched many at a time.
+
+Asking the system costs a call that lets another thread have its turn, and a request then waits to get it back. So 4 KB
+are fetched at once and cut up; each byte is given away once. A process that forks would give the same bytes in both
+halves: a gateway does not fork, and where several run, each is a process that began by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+AHEAD_BYTES = 4096
+
+
+class Randomness:
+    """Cuts up what `source` gives, the system's generator of secrets by default. For one thread."""
+
+    def __init__(self, source: Callable[[int], bytes] = os.urandom, ahead: int = AHEAD_BYTES) -> None:
+        self._source = source
+        self._ahead = ahead
+        self._held = b""
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        """So many bytes that nobody has had."""
+        end = self._at + size
+        if end > len(self._held):
+            self._held = self._source(max(self._ahead, size))
+            self._at, end = 0, size
+        taken = self._held[self._at : end]
+        self._at = end
+        return taken

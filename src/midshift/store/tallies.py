@@ -1,0 +1,138 @@
+"""What gateways write: sums, histograms, feedback and reports, in plain SQL, for whoever has a transaction open.
+
+Elsewhere: reading it (measurements), who is the one writer (writer).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from midshift.domain.cells import Cell
+from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.histogram import SPAN, Histogram
+from midshift.domain.sums import CellRow, Row, cell_rows, rows
+from midshift.errors import UsageError
+from midshift.store.plain import Plain, stored
+
+REMEMBERED_BATCHES = 4096
+"""How far behind its newest batch a gateway can still deliver one: more than an hour, at one a second."""
+
+FEEDBACK_REMEMBERED = timedelta(days=90)
+"""How long it is known that a request has had its feedback. A gateway takes none that is older than half of it."""
+
+
+def _adding(table: str, key: str, numbers: Iterable[str]) -> str:
+    """The statement that adds a row to the one of the same key, number by number."""
+    names = list(numbers)
+    columns = [*key.split(", "), *names]
+    added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in names)
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "
+        f"ON CONFLICT ({key}) DO UPDATE SET {added}"
+    )
+
+
+_ADD_CELL = _adding("cells", "upgrade, step, arm, slice, block, workload", Cell.__slots__)
+_ADD = _adding("sums", "upgrade, step, arm, slice, metric, block, workload", ("n", "total", "squares"))
+_ADD_SPAN = _adding(
+    "spans", "upgrade, step, arm, slice, metric, workload, span", (f"n{place}" for place in range(SPAN))
+)
+_TAKE_BATCH = "INSERT INTO sum_batches (gateway, sequence) VALUES (?, ?) ON CONFLICT DO NOTHING"
+_FORGET_BATCHES = "DELETE FROM sum_batches WHERE gateway = ? AND sequence <= ?"
+_LAST_BATCH = "SELECT max(sequence) FROM sum_batches WHERE gateway = ?"
+_TAKE_FEEDBACK = "INSERT INTO feedback (request, workload, given_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_FORGET_FEEDBACK = "DELETE FROM feedback WHERE given_at < ?"
+_REPORT = """
+INSERT INTO gateway_reports (gateway, workload, epoch, at) VALUES (?, ?, ?, ?)
+ON CONFLICT (gateway, workload) DO UPDATE SET epoch = excluded.epoch, at = excluded.at
+"""
+
+
+def merge(
+    connection: Plain,
+    gateway: str,
+    sequence: int,
+    sums: Mapping[SumKey, Sum],
+    histograms: Mapping[HistogramKey, Histogram],
+) -> bool:
+    """Add a batch unless it was added before; whether it was added now.
+
+    Raises:
+        UsageError: for a number that is not finite, which would spoil its sum for good.
+    """
+    if not _is_new(connection, gateway, sequence):
+        return False
+    _add(connection, sums)
+    connection.executemany(_ADD_SPAN, _spans(histograms))
+    return True
+
+
+def take_feedback(connection: Plain, request: str, workload: str, at: datetime, sums: Mapping[SumKey, Sum]) -> bool:
+    """Add what the first feedback on a request says; False, and nothing added, for any other.
+
+    Raises:
+        UsageError: for a number that is not finite.
+    """
+    if connection.execute(_TAKE_FEEDBACK, (request, workload, stored(at))).rowcount == 0:
+        return False
+    connection.execute(_FORGET_FEEDBACK, (stored(at - FEEDBACK_REMEMBERED),))
+    _add(connection, sums)
+    return True
+
+
+def last_sequence(connection: Plain, gateway: str) -> int | None:
+    """The newest batch of a gateway."""
+    newest: int | None = connection.execute(_LAST_BATCH, (gateway,)).fetchone()[0]
+    return newest
+
+
+def report(connection: Plain, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
+    """Put down what a gateway serves, in the place of what it said before."""
+    connection.executemany(_REPORT, [(gateway, name, epochs[name], stored(at)) for name in sorted(epochs)])
+
+
+def _is_new(connection: Plain, gateway: str, sequence: int) -> bool:
+    newest = last_sequence(connection, gateway)
+    if newest is not None and sequence <= newest - REMEMBERED_BATCHES:
+        return False
+    if connection.execute(_TAKE_BATCH, (gateway, sequence)).rowcount == 0:
+        return False
+    if newest is not None and sequence > newest:
+        connection.execute(_FORGET_BATCHES, (gateway, sequence - REMEMBERED_BATCHES))
+    return True
+
+
+def _add(connection: Plain, sums: Mapping[SumKey, Sum]) -> None:
+    """In the order of the tables, in which two gateways never wait for each other's rows.
+
+    A row at a time: between two of them the thread that serves requests has its turn.
+    """
+    connection.executemany(_ADD_CELL, map(_finite_cell, cell_rows(sums)))
+    connection.executemany(_ADD, map(_finite, rows(sums)))
+
+
+def _spans(histograms: Mapping[HistogramKey, Histogram]) -> Iterator[tuple[str | int, ...]]:
+    return (
+        (key.upgrade, key.step, key.arm.value, key.slice, key.metric, key.workload, span, *counts)
+        for key in sorted(histograms)
+        for span, counts in histograms[key].spans().items()
+    )
+
+
+def _finite_cell(row: CellRow) -> CellRow:
+    """All at once: a number that is not finite leaves no sum that is."""
+    if not math.isfinite(sum(row[6:])):
+        raise _no_number(row[:6], row[6:])
+    return row
+
+
+def _finite(row: Row) -> Row:
+    if not (math.isfinite(row[8]) and math.isfinite(row[9])):
+        raise _no_number(row[:7], row[7:])
+    return row
+
+
+def _no_number(key: tuple[object, ...], found: tuple[object, ...]) -> UsageError:
+    return UsageError(f"sum of {key}: found {found}, expected finite numbers; leave unknown values out")

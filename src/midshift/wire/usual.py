@@ -1,0 +1,98 @@
+"""Answers of chat completions in the shape that nearly all have, read with one typed decode.
+
+Contract: what is read here is exactly what `usage.openai_chat` reads from the same answer, or it is refused as a whole
+(`msgspec.ValidationError`) and read there. A count in these types is a count in that one; fields that say something
+rare (audio in cache, kept cache writes, a bill) are refused where they say anything.
+Elsewhere: everything odd (usage, openai_chat).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from midshift.domain.usage import UNKNOWN, Usage
+from midshift.wire.protocol import Answer
+
+_Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] | None
+
+
+class _Into(msgspec.Struct, gc=False):
+    cached_tokens: _Count = None
+    audio_tokens: _Count = None
+    cache_write_tokens: _Count = None
+    cached_tokens_details: None = None
+    cache_write_tokens_details: None = None
+
+
+class _Out(msgspec.Struct, gc=False):
+    reasoning_tokens: _Count = None
+    audio_tokens: _Count = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    total_tokens: _Count = None
+    prompt_tokens_details: _Into | None = None
+    completion_tokens_details: _Out | None = None
+    prompt_cache_hit_tokens: _Count = None
+    cost: None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    finish_reason: str | None = None
+    message: _Message | None = None
+    delta: _Message | None = None
+
+
+class _Completion(msgspec.Struct, gc=False):
+    choices: list[_Choice]
+    usage: _Usage | None = None
+    service_tier: str | None = None
+    model: str | None = None
+
+
+_NOTHING_IN, _NOTHING_OUT = _Into(), _Out()
+_decode = msgspec.json.Decoder(_Completion).decode
+
+
+def read_completion(body: bytes) -> Answer:
+    """A whole answer of the usual shape.
+
+    Raises:
+        msgspec.DecodeError: for any other shape, and for what is no answer.
+    """
+    found = _decode(body)
+    first = found.choices[0] if found.choices else None
+    message = None if first is None else first.message
+    return Answer(
+        UNKNOWN if found.usage is None else _meant(found.usage, found.service_tier),
+        None if first is None else first.finish_reason,
+        None if message is None else message.content,
+        found.model,
+    )
+
+
+def _meant(usage: _Usage, service_tier: str | None) -> Usage:
+    into, out = usage.prompt_tokens_details or _NOTHING_IN, usage.completion_tokens_details or _NOTHING_OUT
+    tokens_in, tokens_out, reasoning = usage.prompt_tokens, usage.completion_tokens, out.reasoning_tokens
+    if reasoning and tokens_in is not None and tokens_out is not None:
+        tokens_out += reasoning if usage.total_tokens == tokens_in + tokens_out + reasoning else 0
+    cached = into.cached_tokens
+    return Usage(
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        cached_in=usage.prompt_cache_hit_tokens if cached is None else cached,
+        cache_write_in=into.cache_write_tokens,
+        reasoning_out=reasoning,
+        audio_in=into.audio_tokens,
+        audio_out=out.audio_tokens,
+        service_tier=service_tier.lower() if service_tier else None,
+    )

@@ -1,0 +1,225 @@
+"""How a connection ends, and requests behind each other: an answer that was given is one that the app can read."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from midshift.gateway.exchange import Exchange as GatewayExchange
+from midshift.gateway.front import KEEP_ALIVE_S, LINGERS_S, MOST_WAITING, Front, Listener
+from midshift.gateway.settings import Limits
+from tests.gateway.fakes import Exchange, a_stage, answering, silent
+from tests.gateway.test_front import BODY, CHAT, LENGTH, a_request, sent
+
+HEALTH = "GET /healthz HTTP/1.1"
+OFFER = ("connection: Upgrade", "upgrade: h2c")
+
+
+async def test_an_app_that_still_sends_can_read_why_it_was_refused() -> None:
+    """A reset takes the answer from it: it sees a broken connection, and sends all of it again."""
+    size = 32 << 20
+    async with a_stage(max_body_bytes=1000) as stage:
+        data = a_request(f"content-length: {size}", "connection: close", tail=b"x" * size)
+        found = await sent(stage, data)
+
+        assert found.startswith(b"HTTP/1.1 413 ")
+        assert b"request_too_large" in found
+        assert [] == stage.old.seen
+
+
+async def test_an_app_that_is_told_that_it_cannot_be_read_may_still_be_sending() -> None:
+    """The same for what is found in the middle of a body."""
+    async with a_stage() as stage:
+        found = await sent(stage, a_request("transfer-encoding: chunked", tail=b"zz\r\n" + b"x" * (32 << 20)))
+
+        assert found.startswith(b"HTTP/1.1 400 ")
+        assert {"malformed": 1} == stage.gateway.counters.turned_away
+
+
+async def test_what_comes_behind_a_body_that_nobody_asked_for_is_no_request() -> None:
+    """An app that waits for 100 Continue and is refused may send its body, or its next request: who guesses wrong
+    takes a user's text for a request."""
+    refused = a_request("expect: 100-continue", "content-length: 999999999", tail=b"")
+    async with a_stage() as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(refused)
+        first = await reader.readuntil(b"\r\n\r\n")
+        writer.write(a_request(LENGTH))
+        rest = await reader.read()
+        writer.close()
+
+        assert first.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nconnection: close\r\n" in first
+        assert b"HTTP/1.1 " not in rest
+        assert [] == stage.old.seen
+
+
+async def test_http_1_0_is_told_nothing_in_between() -> None:
+    """RFC 9110, 10.1.1: it would take 100 Continue for its answer."""
+    start = CHAT.replace("1.1", "1.0")
+    async with a_stage() as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(a_request("expect: 100-continue", LENGTH, start=start, tail=b""))
+        while not stage.gateway.load.in_flight:  # noqa: ASYNC110 - a plain number
+            await asyncio.sleep(0)
+        writer.write(BODY)
+
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+@pytest.mark.parametrize("more", [b"\x00\r\n\r\n", a_request("content-length: 1, 1"), b"POST / HTTP/9.9\r\n\r\n"])
+async def test_what_is_wrong_with_a_request_is_said_after_the_answer_before_it(more: bytes) -> None:
+    """The first request is somebody's, and paid for; a 400 in its place would be taken for its answer."""
+    async with a_stage() as stage:
+        found = await sent(stage, a_request(LENGTH) + more)
+        await stage.settled()
+
+        assert [b"200", b"400"] == [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]]
+        assert [200] == [exposure.status for exposure in stage.exposures]
+        assert {"malformed": 1} == stage.gateway.counters.turned_away
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"POST /v1/cha"])
+async def test_what_comes_behind_a_request_takes_no_time_from_its_answer(more: bytes) -> None:
+    """Old clients send an empty line behind a body; models think for longer than a head may take."""
+    limits, go_on = Limits(head_s=0.02), asyncio.Event()
+
+    async def late(exchange: Exchange) -> None:
+        await go_on.wait()
+        await answering("late")(exchange)
+
+    async with a_stage(late, limits=limits) as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(a_request(LENGTH))
+        await stage.old.asked.wait()
+        writer.write(more)
+        await asyncio.sleep(4 * limits.look_every_s)
+        go_on.set()
+
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        assert {} == stage.gateway.counters.turned_away
+        writer.close()
+
+
+async def test_an_app_that_leaves_is_heard_although_a_later_request_waits() -> None:
+    """Of a socket that is not read nobody hears its end, and the provider goes on for nobody."""
+    async with a_stage(silent) as stage:
+        _, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(a_request(LENGTH))
+        await stage.old.asked.wait()
+        writer.write(a_request(LENGTH))
+        await asyncio.sleep(0.01)
+        writer.transport.abort()
+
+        await stage.old.left.wait()
+        await stage.settled()
+        assert [499] == [exposure.status for exposure in stage.exposures]
+
+
+async def test_any_number_of_requests_at_once_is_answered_in_order() -> None:
+    """Each of them in turn, whether it offers another protocol or not."""
+    many = 20 * MOST_WAITING
+    data = (a_request(start=HEALTH, tail=b"") + a_request(*OFFER, start=HEALTH, tail=b"")) * many
+    async with a_stage() as stage:
+        found = await sent(stage, data + a_request("connection: close", start="GET /other HTTP/1.1", tail=b""))
+
+        assert 2 * many == found.count(b"HTTP/1.1 200 OK\r\n")
+        assert 1 == found.partition(b"HTTP/1.1 404 ")[2].count(b"connection: close\r\n")
+
+
+async def test_what_comes_behind_a_request_that_closes_is_left_unread() -> None:
+    """Also where it had to be read twice."""
+    async with a_stage() as stage:
+        found = await sent(stage, a_request("connection: Upgrade, close", "upgrade: h2c", LENGTH) + b"and more")
+
+        assert found.startswith(b"HTTP/1.1 200 ")
+        assert {} == stage.gateway.counters.turned_away
+
+
+async def test_an_app_that_closes_its_side_has_left() -> None:
+    """Nobody can tell one that still listens from one that is gone, and an answer for nobody is paid for."""
+    async with a_stage(silent) as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(a_request(LENGTH))
+        await stage.old.asked.wait()
+        writer.write_eof()
+
+        assert b"" == await reader.read()
+        await stage.old.left.wait()
+        await stage.settled()
+        assert [499] == [exposure.status for exposure in stage.exposures]
+        writer.close()
+
+
+class FakeTransport(asyncio.Transport):
+    """Keeps what was done with it, in a word each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+
+    def write(self, data: object) -> None:
+        """Note it."""
+        self.done.append("write")
+
+    def write_eof(self) -> None:
+        """Note it."""
+        self.done.append("write_eof")
+
+    def close(self) -> None:
+        """Note it."""
+        self.done.append("close")
+
+    def abort(self) -> None:
+        """Note it."""
+        self.done.append("abort")
+
+    def is_closing(self) -> bool:
+        """Until it is aborted."""
+        return "abort" in self.done
+
+    def get_write_buffer_size(self) -> int:
+        """All was sent."""
+        return 0
+
+
+async def test_an_app_that_never_stops_sending_is_cut_off() -> None:
+    """It would hold a connection for as long as it likes."""
+
+    async def nobody(_: GatewayExchange) -> None:
+        raise AssertionError("nothing can be read of it")
+
+    turned_away = list[str]()
+    front, transport = Front(Listener(nobody, Limits(), turned_away.append)), FakeTransport()
+    front.connection_made(transport)
+    now_s = asyncio.get_running_loop().time()
+    for _ in range(3):
+        front.data_received(b"no request at all\r\n\r\n")
+        front.look(now_s + LINGERS_S / 2)
+    assert ["write", "write_eof"] == transport.done
+
+    front.look(now_s + LINGERS_S + 1.0)
+
+    assert ["write", "write_eof", "abort"] == transport.done
+    assert ["malformed"] == turned_away
+
+
+async def test_a_connection_is_not_idle_while_its_request_is_answered() -> None:
+    """A model that thinks for two minutes is waited for, whatever a connection without a request may take."""
+    front, transport = Front(listener := Listener(_thinking, Limits(), list[str]().append)), FakeTransport()
+    front.connection_made(transport)
+    front.data_received(a_request(LENGTH))
+    await asyncio.sleep(0)
+
+    front.look(asyncio.get_running_loop().time() + 2 * KEEP_ALIVE_S)
+
+    assert [] == transport.done
+    for task in list(listener.tasks):
+        task.cancel()
+    await asyncio.wait(listener.tasks)
+
+
+async def _thinking(_: GatewayExchange) -> None:
+    await asyncio.Event().wait()
