@@ -561,7 +561,8 @@ REFUSED = [
         Refused(
             f"look {text[:9]}",
             around(),
-            f"--look {text!r}: expected K/N, for example --look 2/3 for the second of three planned looks",
+            f"--look {text!r}: expected K/N, for example --look 2/3 for the second of three planned looks, "
+            "or 3/3+1 for the first one after them",
             (f"--look={text}",),
         )
         for text in ("2", "second", "2/", "-1/2", "1/1000000", "1/" + "9" * 400)

@@ -71,6 +71,32 @@ def test_the_exit_code_is_the_decision(
     assert (code, decision.value) == (found, json.loads(capsys.readouterr().out)["decision"])
 
 
+def test_a_slice_is_judged_by_its_own_margin_and_shows_it(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The margin that is shown is the one that was used, in every form of the report."""
+    rows = rows_of(grades(right=300), "a") + rows_of(grades(right=200, worse=3, better=1), "b")
+    page = file.with_suffix(".html")
+
+    code = run(written(file, rows), "--slice-margin", "b=8pt", "--html", str(page), "--json")
+    found = json.loads(capsys.readouterr().out)
+
+    own = {(one["score"], one["slice"]): (one["margin"], one["verdict"]) for one in found["slices"]}
+    assert (0, (0.08, "PASS"), 0.02) == (code, own["s", "b"], own["s", "a"][0])
+    assert 0.02 == own["s", "*"][0]
+    assert "<small>margin 8pt</small>" in page.read_text()
+    run(file, "--slice-margin", "b=8pt")
+    shown = capsys.readouterr().out
+    assert re.search(r"^ +b .* 8pt +.*PASS", shown, re.MULTILINE)
+    run(file)
+    assert "8pt" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("margin", ["b", "=3pt", "*=3pt", "b=0pt", "b=101pt", "b=3%", "elsewhere=3pt"])
+def test_a_margin_of_a_slice_that_is_none_is_refused(margin: str, file: Path) -> None:
+    """A misspelt one would leave the usual margin in force, and nobody would know."""
+    assert 2 == run(written(file, rows_of(grades(right=30), "b")), "--slice-margin", margin)
+    assert 2 == run(file, "--slice-margin", "b=3pt", "--slice-margin", "b=4pt")
+
+
 def test_a_fault_of_our_own_is_exit_code_4_and_asks_to_be_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """Python's code for a crash is 1, which here means "retune": a fault must never look like a verdict."""
     code = main.run(["compare", "no\0file", "--incumbent", OLD, "--candidate", NEW])
@@ -286,8 +312,10 @@ def test_a_score_is_a_name_with_or_without_a_range(text: str, expected: Score) -
 def test_a_look_is_one_of_the_planned_ones() -> None:
     """Each spends its share of alpha, so their number has to be known before the first."""
     assert Look(2, 3) == parse_look(" 2 / 3 ")
-    with pytest.raises(UsageError):
-        parse_look("4/3")
+    assert Look(3, 3, 2) == parse_look("3/3+2")
+    for text in ("4/3", "2/3+1", "3/3+", "+1"):
+        with pytest.raises(UsageError):
+            parse_look(text)
 
 
 def test_the_page_is_written_whole_and_its_place_is_told(

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from midshift.cli import compare
+from midshift.cli import compare, eval_options
 from midshift.cli import eval as command
 from midshift.cli.main import run
 from midshift.cli.project import Target
@@ -23,10 +23,11 @@ from midshift.cli.serve import StateFolder
 from midshift.domain.gate import Decision
 from midshift.domain.upgrade import Upgrade, begin
 from midshift.errors import MidshiftError, UsageError
+from midshift.providers.paid.buyer import TurnedAway
 from midshift.providers.prices import pinned
 from midshift.reports.comparison import document
 from midshift.testing import ManualClock, provider_server
-from midshift.testing.replay import ChatRequest, Completion, Reply, Usage
+from midshift.testing.replay import ChatRequest, Completion, Failure, Reply, Usage
 from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product, edit
 
 CASES = 60
@@ -52,6 +53,8 @@ class Efforts:
         if request.model == "judge":
             is_yes = "yes" in str(request.messages[-1]["content"])
             return Completion(f"VERDICT: {5 if is_yes else 2}", usage=Usage(50, 5))
+        if request.model not in self.models:
+            return Failure(404, "no such model")
         is_right = request.model == "sonnet-3.7" or request.effort in ("medium", "high")
         tokens = DEAR_TOKENS.get(request.effort or "", 100)
         return Completion("yes" if is_right else "no", usage=Usage(10, tokens, tokens // 2), latency_s=self._latency_s)
@@ -116,9 +119,10 @@ def product(tmp_path: Path) -> Path:
     return made
 
 
-def options(product: Path, **said: Any) -> command.Options:
+def options(product: Path, **said: Any) -> eval_options.Options:
     """The command line."""
-    return command.Options(product / "state", **{"to": (NEW_FILE,), **said})
+    state = product / said.pop("state_name", "state")
+    return eval_options.Options(state, **{"to": (NEW_FILE,), **said})
 
 
 def evaluated(product: Path, url: str, **said: Any) -> int:
@@ -213,6 +217,106 @@ def test_why_it_costs_less_is_split_without_a_rest(
     assert split["effects_usd"]["price"] < 0.0
 
 
+def test_why_it_costs_less_tells_the_tokenizer_from_the_text(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are asked alike but for the prompt, and answer in two letters or three, in 50 tokens or 25 that are seen."""
+    (candidate,) = found(product, provider[0], capsys)[1]["candidates"]
+
+    split = candidate["cost_split"]
+    effects, answered, asked = split["effects_usd"], split["of_visible_usd"], split["of_input_usd"]
+    assert pytest.approx(effects["visible"]) == answered["tokenizer"] + answered["text"]
+    assert pytest.approx(effects["input"], abs=1e-12) == asked["tokenizer"] + asked["text"]
+    assert answered["text"] < 0.0
+    assert asked["text"] > 0.0 > asked["tokenizer"], "ten tokens for a prompt of its own as well"
+
+
+def test_a_streamed_eval_times_first_tokens_and_costs_the_same(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same wires, usage and prices; the frontier has both latencies."""
+    whole = found(product, provider[0], capsys, limit=10)[1]["candidates"][0]
+    _, said = found(product, provider[0], capsys, limit=10, stream=True, state_name="streamed")
+    candidate = said["candidates"][0]
+
+    assert (0, None) == (whole["first_token_calls"], whole["first_token_p50_s"])
+    assert 10 == candidate["first_token_calls"]
+    assert 0.0 < candidate["first_token_p50_s"] <= candidate["latency_p50_s"] <= candidate["latency_p90_s"]
+    assert pytest.approx(whole["cost_usd_per_call"]) == candidate["cost_usd_per_call"]
+    assert whole["quality"] == candidate["quality"]
+
+
+def test_a_stream_buys_nothing_that_the_ledger_has(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was bought whole keeps its answer, and has no first token."""
+    found(product, provider[0], capsys, limit=5)
+    _, said = found(product, provider[0], capsys, limit=10, stream=True)
+
+    assert (10, 5) == (said["bought"], said["candidates"][0]["first_token_calls"])
+
+
+def test_a_run_can_be_followed_by_a_program(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From what it will ask to where the document is; the exit code is the command's."""
+    log = product / "events.jsonl"
+    code, document = found(product, provider[0], capsys, events=str(log))
+
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert ("started", "finished") == (events[0]["event"], events[-1]["event"])
+    assert {"progress"} == {one["event"] for one in events[1:-1]}
+    assert (2 * CASES, 2 * CASES) == (events[-2]["done"], events[-2]["total"])
+    assert pytest.approx(document["spent_usd"]) == events[-2]["spent_usd"]
+    assert code == events[-1]["exit_code"]
+    assert document == json.loads(Path(events[-1]["files"]["comparison"]).read_text())
+
+
+def test_a_function_that_was_changed_grades_again_and_buys_nothing(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what the controller reads says which version of it graded."""
+    edit(product / "midshift.yaml", "version: 1\n", "version: 1\ngraders: ['own_graders:right']\n")
+    edit(product / "midshift.yaml", f"suites/{WORKLOAD}.jsonl", "suites/own.yaml")
+    (product / "suites" / "own.yaml").write_text(
+        f"graders: [{{type: python, import: 'own_graders:right', name: own}}]\ncases: {WORKLOAD}.jsonl\n"
+    )
+    versions, evidence = [], []
+    for number in (0.0, 1.0):
+        (product / "own_graders.py").write_text(f"def right(case, answer):\n    return {number}\n")
+        _, said = found(product, provider[0], capsys)
+        (row,) = (
+            row for row in said["candidates"][0]["comparison"]["slices"] if (row["score"], row["slice"]) == ("own", "*")
+        )
+        assert number == row["candidate"]
+        versions.append(said["python_graders"]["own_graders:right"])
+        kept = StateFolder(product / "state", ManualClock()).eval_of(_upgrade(product, said["candidates"][0]["id"]))
+        evidence.append(None if kept is None else kept.graded_by)
+
+    assert 0 == said["bought"]
+    assert versions[0] != versions[1]
+    assert [(f"own_graders:right@{version}",) for version in versions] == evidence
+
+
+def test_a_model_that_is_not_there_ends_the_eval_and_says_what_to_mend(
+    product: Path, provider: tuple[str, provider_server.Calls]
+) -> None:
+    """As the final answer of every case it would be unanswered for ever, and a reason to collect more cases."""
+    (product / "variants" / "typo.yaml").write_text("provider: sim\nmodel: sonnet-46\n")
+
+    with pytest.raises(TurnedAway, match=r"'sim' does not serve 'sonnet-46' \(status 404.*another `model`"):
+        evaluated(product, provider[0], to=("variants/typo.yaml",))
+
+
+def test_what_comes_next_is_an_upgrade_for_files_and_its_status_for_an_upgrade(
+    product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two commands evaluate; each says which one it is by what it points to."""
+    for is_upgrade, expected in ((False, f"midshift upgrade start {WORKLOAD} --to"), (True, "midshift upgrade status")):
+        assert 0 == evaluated(product, provider[0], sweep=("medium",), is_upgrade=is_upgrade)
+        assert f"Type next: {expected}" in capsys.readouterr().out
+
+
 def test_an_eval_of_the_own_suite_is_what_the_controller_reads(
     product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,10 +374,9 @@ def test_the_cap_is_kept_and_the_rest_is_bought_later(
     product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was paid under the cap is not paid again without it."""
-    for file in ("variants/sonnet-3.7.yaml", NEW_FILE):
-        path = product / file
-        text = path.read_text()
-        path.write_text(text.replace("params: {drop: [temperature]}", "") + "\nparams: {set: {max_tokens: 500}}\n")
+    edit(product / NEW_FILE, "max_tokens: 400", "max_tokens: 500")
+    with (product / "variants" / "sonnet-3.7.yaml").open("a") as incumbent:
+        incumbent.write("\nparams: {set: {max_tokens: 500}}\n")
     before = provider[1].total
 
     with pytest.raises(MidshiftError, match=r"left of the cap of 0\.05 USD"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from midshift.cli import calibrating, judging, upgrade
+from midshift.cli import calibrating, eval_options, judging, upgrade
 from midshift.cli import eval as command
 from midshift.cli.project import Target, applied
 from midshift.cli.serve import StateFolder
@@ -121,7 +121,7 @@ def found(
 ) -> tuple[int, dict[str, Any]]:
     """Exit code and JSON of an eval with the judge."""
     capsys.readouterr()
-    options = command.Options(
+    options = eval_options.Options(
         product / "state", to=(NEW_FILE,), as_json=True, **{"judge": "variants/judge.yaml", **said}
     )
     code = command.run(Target(product), WORKLOAD, options, {"MIDSHIFT_PROVIDER_SIM_URL": provider[0]})
@@ -180,7 +180,7 @@ def test_an_uncalibrated_judge_says_so_wherever_its_numbers_are(
 ) -> None:
     """On the terminal and on the page; a number without its doubt is believed."""
     page = product / "eval.html"
-    options = command.Options(product / "state", to=(NEW_FILE,), judge="variants/judge.yaml", html=page)
+    options = eval_options.Options(product / "state", to=(NEW_FILE,), judge="variants/judge.yaml", html=page)
     command.run(Target(product), WORKLOAD, options, {"MIDSHIFT_PROVIDER_SIM_URL": provider[0]})
 
     words = "agreement with people unknown: nobody has labelled a sample"
@@ -232,7 +232,7 @@ def labelled(product: Path, *rows: tuple[str, float]) -> calibrating.Wanted:
     """A calibration with these texts and labels, all of case t-0."""
     lines = (json.dumps({"id": "t-0", "text": text, "score": "friendly", "label": label}) for text, label in rows)
     (product / "labels.jsonl").write_text("\n".join(lines))
-    options = command.Options(product / "state", judge="variants/judge.yaml", as_json=True)
+    options = eval_options.Options(product / "state", judge="variants/judge.yaml", as_json=True)
     return calibrating.Wanted(WORKLOAD, product / "labels.jsonl", options)
 
 
@@ -353,7 +353,7 @@ def test_what_may_run_is_part_of_what_is_applied(product: Path) -> None:
 # Findings
 
 
-def retuned(product: Path, candidate: str, retuning: str = "budget_spent", **files: str) -> None:
+def retuned(product: Path, candidate: str, retuning: str = "budget_spent", tuned: str | None = None) -> None:
     """The record that `midshift retune` leaves."""
     record = {
         "format": "midshift.retune/1",
@@ -365,7 +365,7 @@ def retuned(product: Path, candidate: str, retuning: str = "budget_spent", **fil
         "calls": 900,
         "spent_usd": 1.5,
         "ended": "the cap of 1.50 USD",
-        "files": files,
+        "tuned": tuned,
     }
     (product / "retune").mkdir(exist_ok=True)
     (product / "retune" / "2026-01-01-sonnet-4.6.json").write_text(json.dumps(record))
@@ -375,7 +375,7 @@ def test_that_a_model_is_worse_is_no_finding_before_stage_two(
     product: Path, provider: tuple[str, provider_server.Calls], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """R2.7: a model that was asked in another model's words is not worse, it is unknown."""
-    options = command.Options(product / "state", to=(NEW_FILE,), judge="variants/judge.yaml")
+    options = eval_options.Options(product / "state", to=(NEW_FILE,), judge="variants/judge.yaml")
     code = command.run(Target(product), WORKLOAD, options, {"MIDSHIFT_PROVIDER_SIM_URL": provider[0]})
 
     out = " ".join(capsys.readouterr().out.split())
@@ -415,7 +415,7 @@ def test_a_stage_two_that_does_not_settle_it_leads_to_no_finding(
         product,
         "another" if case == "another candidate" else candidate,
         "budget_left" if case == "budget left" else "budget_spent",
-        **({"variant": "variants/sonnet-3.7.yaml"} if case.startswith("a tuned") else {}),
+        "a tuned variant" if case.startswith("a tuned") else None,
     )
 
     _, said = found(product, provider, capsys)

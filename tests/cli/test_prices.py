@@ -115,7 +115,8 @@ def test_a_refresh_from_a_file_is_used_from_then_on(tmp_path: Path, capsys: pyte
     source = tmp_path / "model_prices.json"
     source.write_bytes(LITELLM)
 
-    assert 0 == run(tmp_path, "refresh", "--from", str(source), "--version", "litellm 9.9", "--json")
+    said = "--from", str(source), "--version", "litellm 9.9", "--accept-losses", "--json"
+    assert 0 == run(tmp_path, "refresh", *said)
     said = json.loads(capsys.readouterr().out)
     made = catalogue.read((tmp_path / "state" / "catalogue.json").read_bytes())
 
@@ -125,7 +126,8 @@ def test_a_refresh_from_a_file_is_used_from_then_on(tmp_path: Path, capsys: pyte
 
 
 def test_a_refresh_from_an_address_keeps_the_address(tmp_path: Path) -> None:
-    prices.refresh(tmp_path, "https://host/prices.json", None, date(2099, 1, 1), False, Answering())
+    wanted = prices.Refresh("https://host/prices.json", accepts_losses=True)
+    prices.refresh(tmp_path, wanted, date(2099, 1, 1), False, Answering())
 
     assert "https://host/prices.json" == catalogue.load(tmp_path).origin
 
@@ -144,9 +146,34 @@ def test_a_refresh_that_fails_leaves_everything_as_it_was(
     tmp_path: Path, url: str, http: Answering, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        prices.refresh(tmp_path, url, None, date(2099, 1, 1), False, http)
+        prices.refresh(tmp_path, prices.Refresh(url), date(2099, 1, 1), False, http)
 
     assert [] == list(tmp_path.iterdir())
+
+
+def test_a_catalogue_that_has_lost_most_models_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
+    """Half a download, or another file: afterwards caps and budgets could not be kept, and nobody would know why."""
+    source = tmp_path / "model_prices.json"
+    source.write_bytes(LITELLM)
+    known = len(catalogue.load(tmp_path / "state"))
+
+    with pytest.raises(InputError, match=rf"found 2 models, and {known - 1:,} of the {known:,} known.*accept-losses"):
+        prices.refresh(tmp_path / "state", prices.Refresh(str(source)), date(2099, 1, 1), False)
+    assert not (tmp_path / "state").exists()
+
+    prices.refresh(tmp_path / "state", prices.Refresh(str(source), accepts_losses=True), date(2099, 1, 1), False)
+    assert 2 == len(catalogue.load(tmp_path / "state"))
+
+
+def test_a_catalogue_that_has_lost_a_few_models_is_taken(tmp_path: Path) -> None:
+    """Models retire."""
+    listed = json.loads(Path(str(catalogue.__file__)).with_name("data").joinpath("catalogue.json").read_bytes())
+    entries = listed["models"]
+    listed["models"] = entries[len(entries) // 10 :] if isinstance(entries, list) else dict(list(entries.items())[9:])
+    source = tmp_path / "catalogue.json"
+    source.write_text(json.dumps(listed))
+
+    assert 0 == prices.refresh(tmp_path / "state", prices.Refresh(str(source)), date(2099, 1, 1), False)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xf1\xff", b"[]"])
@@ -156,7 +183,7 @@ def test_a_refresh_from_what_is_no_catalogue_names_the_file(content: bytes, tmp_
     file.write_bytes(content)
 
     with pytest.raises(InputError, match=r"file prices-of-2099\.json: expected a JSON object of models"):
-        prices.refresh(tmp_path / "state", str(file), None, date(2099, 1, 1), False)
+        prices.refresh(tmp_path / "state", prices.Refresh(str(file)), date(2099, 1, 1), False)
 
 
 def a_run(folder: Path, usage: Usage) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import Process
@@ -16,10 +17,27 @@ from typing import Any
 import pytest
 
 from midshift.testing import provider_server
-from midshift.testing.replay import ChatRequest, Reply
-from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product
-from tests.retune.scripted import PLANTED, REFLECTION, RULES, SLICES, START, TRAP, Models, Reflection, rows
+from midshift.testing.replay import ChatRequest, Completion, Reply, Usage
+from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product, edit
+from tests.retune.scripted import (
+    NEW,
+    OLD,
+    PLANTED,
+    REFLECTION,
+    RULES,
+    SLICES,
+    START,
+    TRAP,
+    Models,
+    Reflection,
+    rows,
+)
 
+PRICE = "{input: 1, output: 5}"
+PRICES = "format: midshift.prices/1\nprices:\n" + "".join(
+    f"  - {{provider: sim, model: {model}, source: test, date: 2026-01-01, per_million_tokens: {PRICE}}}\n"
+    for model in (OLD, NEW, REFLECTION)
+)
 BUDGET = ("--max-usd", "5", "--max-calls", "600", "--allow-unknown-cost")
 
 
@@ -59,7 +77,7 @@ async def started(folder: Path, url: str, *options: str) -> Process:
         *("--config", str(folder), "--state", str(folder / "state")),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "MIDSHIFT_PROVIDER_SIM_URL": url},
+        env={**os.environ, "MIDSHIFT_PROVIDER_SIM_URL": url, "MIDSHIFT_PROVIDER_OPENAI_URL": url},
     )
 
 
@@ -132,14 +150,18 @@ async def _from_end_to_end(folder: Path) -> None:
     (made / "plans").mkdir()
     (made / "plans" / "shots.jsonl").write_text('{"model": "sonnet-3.7", "plan": "x"}\n', "utf-8")
     async with provider_server.serve(models, latency_scale=0.0) as url:
-        found = await searched(made, url, "--plans", "plans/*.jsonl")
+        (made / "cache.csv").write_text("id,model,plan\nr1,sonnet-3.7,x\nr2,other,y\nr3,sonnet-3.7,z\n", "utf-8")
+        found = await searched(made, url, "--plans", "plans/*.jsonl", "--plan-table", "cache.csv:plan")
 
         chosen = found["prompts"][found["chosen"]]["text"]
         assert [] == [rule for name, rule in RULES.items() if name != "complaints" and rule not in chosen]
         assert "locked" == found["judged_on"]
         assert 600 >= found["calls"]
-        assert [{"path": "plans/shots.jsonl", "entries": 1, "why": "names 'sonnet-3.7'"}] == found["stale"]
+        assert [("plans/shots.jsonl", 1, []), ("cache.csv:plan", 2, ["r1", "r3"])] == [
+            (one["path"], one["entries"], one["rows"]) for one in found["stale"]
+        ]
         files = found["files"]
+        assert "`cache.csv:plan`: names 'sonnet-3.7' (rows `r1`, `r3`)" in (made / files["log"]).read_text("utf-8")
         assert START + "\n" == (made / files["before"]).read_text("utf-8")
         assert chosen + "\n" == (made / files["prompt"]).read_text("utf-8")
         assert f"prompts/{WORKLOAD}.v3.md" == files["prompt"]
@@ -189,6 +211,14 @@ async def _by_hand(folder: Path) -> None:
         code, out, _ = await ended(made, url, "--manual")
         assert 0 == code
         assert "0 calls bought" in out
+        assert "a stand-in answered for sim" in out
+
+        record = json.loads((made / "retune" / f"by-hand-{WORKLOAD}-sonnet-4.6.json").read_text("utf-8"))
+        assert [START, "\n".join([START, *RULES.values()])] == [one["text"] for one in record["prompts"]]
+        assert "+Handle the refunds kind with its own label." in (made / found["page"]).read_text("utf-8")
+        judged = await compared(made, url, NEW_FILE)
+        assert len(rows()) - scored == judged["rows"]["paired"]
+        assert scored == judged["seen_in_tuning"]["cases"]
 
 
 @pytest.mark.heavy
@@ -219,18 +249,108 @@ def test_a_spent_budget_without_a_prompt_stops_with_a_finding(tmp_path: Path) ->
 
 
 async def _stopped(made: Path) -> None:
-    models = Models(Reflection(mute=True), {})
+    models = Models(Reflection(useless=True), {})
     async with provider_server.serve(models, latency_scale=0.0) as url:
         found = await searched(made, url, "--max-calls", "200")
-    evidence = [text for path in (made / "state").rglob("*.json") if '"stop"' in (text := path.read_text("utf-8"))]
+        code, out, said = await evaluated(made, url, NEW_FILE)
+        assert 1 == code, said
+        assert "STOP" in out
+        assert found["files"]["finding"] in out
+    evidence = [
+        text
+        for path in (made / "state" / "evals" / "by-workload").rglob("*.json")
+        if '"stop"' in (text := path.read_text("utf-8"))
+    ]
 
     assert "stop" == found["decision"]
     assert "select" == found["judged_on"]
     assert "--max-calls" in found["ended"]
-    assert {"it holds no prompt between the two lines"} == {one["why"] for one in found["refused"]}
+    assert found["proposed"] >= 3
+    assert [Path(found["files"]["finding"])] == [path.relative_to(made) for path in (made / "findings").glob("*")]
     assert not (made / "state" / "retune" / WORKLOAD / "locked.json").exists()
     assert "does worse" in (made / found["files"]["finding"]).read_text("utf-8")
     assert 1 == len(evidence)
+
+
+@pytest.mark.heavy
+def test_a_reflection_model_that_proposes_nothing_accuses_nobody(tmp_path: Path) -> None:
+    """A prompt that was never tried says nothing of the model that it would have been tried on."""
+    asyncio.run(_mute(product(tmp_path, rows())))
+
+
+async def _mute(made: Path) -> None:
+    async with provider_server.serve(Models(Reflection(mute=True), {}), latency_scale=0.0) as url:
+        found = await searched(made, url, "--max-calls", "200")
+
+    assert {"it holds no prompt between the two lines"} == {one["why"] for one in found["refused"]}
+    assert ("retune", "not_run", 0) == (found["decision"], found["retuning"], found["proposed"])
+    assert "finding" not in found["files"]
+    assert not (made / "findings").exists()
+
+
+@pytest.mark.heavy
+def test_an_eval_of_a_tuned_prompt_gates_on_what_it_was_not_fitted_to(tmp_path: Path) -> None:
+    """The rest of the suite flatters the prompt; the locked cases are judged once, and a further look says so."""
+    asyncio.run(_gated(tmp_path))
+
+
+async def _gated(made: Path) -> None:
+    models = Models(Reflection(), {})
+    product(made, rows())
+    async with provider_server.serve(models, latency_scale=0.0) as url:
+        tuned = await searched(made, url)
+        locked = tuned["cases"]["locked"]
+        (path,) = (made / "state" / "evals" / "by-workload").rglob("*.json")
+        assert tuned["decision"] == json.loads(path.read_text("utf-8"))["evidence"]["decision"]
+        file = tuned["files"]["variant"]
+
+        first = await compared(made, url, file)
+        assert locked == first["rows"]["paired"]
+        assert len(rows()) - locked == first["seen_in_tuning"]["cases"]
+        assert [tuned["files"]["records"]] == first["seen_in_tuning"]["records"]
+        assert (0, 0.05) == (first["looks_further"], first["alpha"])
+        assert tuned["more_cases"] and f"{tuned['more_cases']} more cases" in first["reason"]
+        assert first["slices"] == (await compared(made, url, file))["slices"]
+        assert 1 == len(looks(made))
+
+        (made / "suites" / f"{WORKLOAD}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(13)), "utf-8")
+        grown = await compared(made, url, file)
+        assert locked + len(SLICES) == grown["rows"]["paired"]
+        assert (1, 0.025) == (grown["looks_further"], grown["alpha"])
+        assert "7.5 % of error is spent" in grown["reason"]
+        assert [False, False] == [look["cleared"] for look in looks(made)]
+
+        untuned = await compared(made, url, NEW_FILE)
+        assert len(rows(13)) == untuned["rows"]["paired"]
+        assert None is untuned["seen_in_tuning"]
+
+
+def looks(made: Path) -> list[dict[str, Any]]:
+    """The looks at locked cases that are on record."""
+    found = json.loads((made / "state" / "retune" / WORKLOAD / "locked.json").read_text("utf-8"))["looks"]
+    return list(found)
+
+
+async def compared(made: Path, url: str, to: str) -> dict[str, Any]:
+    """The comparison of an eval."""
+    code, out, said = await evaluated(made, url, to, "--json")
+    assert code in (0, 1, 3), said
+    found: dict[str, Any] = json.loads(out)["candidates"][0]["comparison"]
+    return found
+
+
+async def evaluated(made: Path, url: str, to: str, *options: str) -> tuple[int, str, str]:
+    """`midshift eval`, to its end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "midshift", "eval", WORKLOAD, "--to", to, "--allow-unknown-cost", *options),
+        *("--config", str(made), "--state", str(made / "state")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "MIDSHIFT_PROVIDER_SIM_URL": url, "COLUMNS": "200"},
+    )
+    out, said = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), said.decode()
 
 
 @pytest.mark.heavy
@@ -248,3 +368,83 @@ async def _too_small(made: Path) -> None:
     assert 2 == code
     assert "expected at least" in said
     assert {} == models.asked
+
+
+@pytest.mark.heavy
+def test_a_cap_below_the_verdict_is_refused_and_the_one_that_is_named_pays_it(tmp_path: Path) -> None:
+    """A search that spends it all finds a prompt that nobody may judge."""
+    asyncio.run(_capped(product(tmp_path, rows())))
+
+
+async def _capped(made: Path) -> None:
+    models = Models(Reflection(), {})
+    (made / "prices.yaml").write_text(PRICES, "utf-8")
+    (made / "prompts" / f"{WORKLOAD}.v2.md").write_text("\n".join([START, *RULES.values()]) + "\n", "utf-8")
+    (made / "variants" / "thinker.yaml").write_text(f"provider: sim\nmodel: {REFLECTION}\n", "utf-8")
+    for name in (OLD, "thinker"):
+        with (made / "variants" / f"{name}.yaml").open("a", encoding="utf-8") as file:
+            file.write("params: {set: {max_tokens: 100}}\n")
+    async with provider_server.serve(models, latency_scale=0.0) as url:
+        options = ("--reflection", "variants/thinker.yaml", "--json", "--max-usd")
+        code, _, said = await ended(made, url, *options, "0.001")
+        assert 2 == code, said
+        assert "the verdict on 12 locked cases may cost up to" in " ".join(said.split())
+        assert {} == models.asked
+
+        least = re.findall(r"--max-usd ([\d.]+\d)", said)[-1]
+        code, out, said = await ended(made, url, *options, least)
+
+    assert 3 == code, said
+    found = json.loads(out)
+    assert ("locked", 0) == (found["judged_on"], found["chosen"])
+    assert 0 < found["spent_usd"] < float(least)
+
+
+class Judged(Models):
+    """The models of the search, and a judge who finds every answer good."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """See `ChatProvider`."""
+        return OLD, NEW, REFLECTION, "gpt-4o"
+
+    def answer(self, request: ChatRequest) -> Reply:
+        """See `ChatProvider`."""
+        if request.model == "gpt-4o":
+            self.asked["judge"] = self.asked.get("judge", 0) + 1
+            return Completion("Good.\nVERDICT: 5", usage=Usage(50, 5))
+        return Models.answer(self, request)
+
+
+@pytest.mark.heavy
+def test_a_floating_judge_grades_a_search_if_somebody_says_why(tmp_path: Path) -> None:
+    """Its scores may be others next week: that goes on record beside them, or nothing is asked."""
+    asyncio.run(_floating(product(tmp_path, rows(6))))
+
+
+async def _floating(made: Path) -> None:
+    models = Judged(Reflection(), {})
+    judge = "graders: [{type: rubric, name: warmth, rubric: Is warm., judge: variants/judge.yaml}]"
+    (made / "suites" / "judged.yaml").write_text(f"{judge}\ncases: {WORKLOAD}.jsonl\n", "utf-8")
+    (made / "variants" / "judge.yaml").write_text(
+        "provider: openai\nmodel: gpt-4o\nparams: {set: {max_tokens: 300}}\n", "utf-8"
+    )
+    edit(made / "midshift.yaml", f"suites/{WORKLOAD}.jsonl", "suites/judged.yaml")
+    budget = ("--max-usd", "5", "--max-calls", "900", "--allow-unknown-cost")
+    options = ("--reflection", f"sim/{REFLECTION}", *budget, "--json", "--approve-data", "contract 12")
+    async with provider_server.serve(models, latency_scale=0.0) as url:
+        code, _, said = await ended(made, url, *options)
+        assert 2 == code, said
+        assert "--allow-floating 'WHY'" in said
+        assert {} == models.asked
+
+        code, out, said = await ended(made, url, *options, "--allow-floating", "a quick look")
+
+    assert code in (0, 1, 3), said
+    found = json.loads(out)
+    (judged,) = found["judges"]
+    assert "warmth by openai/gpt-4o (floating, allowed: a quick look)" in judged
+    assert "locked" == found["judged_on"]
+    assert "warmth" in {one["score"] for one in found["verdicts"]}
+    assert models.asked["judge"] > found["cases"]["locked"]
+    assert found["calls"] == sum(models.asked.values())

@@ -75,6 +75,40 @@ def test_a_trace_becomes_a_suite_whose_drafts_wait_for_a_person(
     assert {"draft"} == {case["reference_status"] for case in built}
 
 
+def test_every_kind_of_slice_rule_is_applied_to_a_trace(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Header, body, language, and the header in which an app names a slice; what cannot be told is said."""
+
+    def asked(number: int, text: str, **headers: str) -> dict[str, Any]:
+        body = {**request(number)["body"], "messages": [{"role": "user", "content": text}], "metadata": {}}
+        return request(number, body=body, headers=headers)
+
+    german = asked(1, "Wo bleibt meine Bestellung? Ich habe sie nicht bekommen.")
+    named = asked(2, "Please tell me where my parcel is, and why it is late.", **{"X-Midshift-Slice": "german"})
+    queue = asked(3, "4711 4712 4713", **{"x-queue": "escalation"})
+    name = trace(product / "t.jsonl", german, named, queue, request(4))
+
+    assert 0 == run(["suite", "build", "support-reply", "--from", name, "-o", "new.jsonl", "--json"])
+
+    said = json.loads(capsys.readouterr().out)
+    slices = {case["id"]: case["slice"] for case in cases(product / "new.jsonl")}
+    assert {"r1": "german", "r2": "german", "r3": "escalations", "r4": "enterprise"} == slices
+    assert ["language not told for 1 requests: they are in no slice by language"] == said["notes"]
+
+
+def test_a_rule_on_a_language_that_no_text_tells_is_said_to_be_without_effect(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rather than to be an empty slice that nobody asks about."""
+    file = product / "midshift.yaml"
+    file.write_text(file.read_text().replace("{language: de}", "{language: sw}"))
+
+    assert 0 == run(
+        ["suite", "build", "support-reply", "--from", trace(product / "t.jsonl", request(3)), "-o", "n.jsonl"]
+    )
+
+    assert "the rule {language: sw} of slice 'german' was not applied" in capsys.readouterr().out
+
+
 def test_a_confirmed_draft_is_a_reference(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One by one, or all of them by name of the option."""
     name = trace(product / "t.jsonl", *(request(number) for number in range(6)))
@@ -133,6 +167,16 @@ def test_check_refuses_a_grader_that_nobody_could_run(product: Path, capsys: pyt
 
     assert 2 == run(["suite", "check", "s.jsonl"])
     assert "contians" in capsys.readouterr().err
+
+
+def test_check_refuses_two_judges_of_one_name(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One would hide what the other says, after both were paid."""
+    trace(product / "s.jsonl", {"id": 1, "slice": "a", "messages": [{"role": "user", "content": "x"}]})
+    judges = "[{type: rubric, rubric: Is true.}, {type: rubric, rubric: Is kind.}]"
+    (product / "s.yaml").write_text(f"cases: s.jsonl\ngraders: {judges}\n", encoding="utf-8")
+
+    assert 2 == run(["suite", "check", "s.yaml"])
+    assert "found the score 'rubric' twice" in capsys.readouterr().err
 
 
 def test_a_suite_of_another_tool_is_taken_over_and_what_is_lost_is_said(

@@ -15,6 +15,7 @@ from midshift.domain.evidence import EvalEvidence
 from midshift.domain.gate import Decision
 from midshift.domain.upgrade import Kind, Stage
 from midshift.testing import ManualClock
+from tests.cli.kept import kept
 from tests.cli.test_project import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
 
 SHADOW = (Kind.EVAL_CLEARED,)
@@ -180,15 +181,37 @@ def test_an_eval_sends_nothing_where_the_data_may_no_longer_go(
     assert "which is not among the vendors that may see the data" in capsys.readouterr().err
 
 
+def test_an_eval_that_counts_as_none_is_told_at_the_start_and_in_the_status(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody has run it, and would wait for an upgrade that waits for them."""
+    start(product)
+    with store_of(product) as store:
+        upgrade = store.upgrade(f"{WORKLOAD}-1")
+    kept(product, upgrade, EvalEvidence(upgrade.candidate, Decision.PROCEED, "it is fine"))
+    suite = product / "suites" / f"{WORKLOAD}.jsonl"
+    suite.write_text(suite.read_text().replace('"content": "', '"content": "Please: '))
+    state = ("--state", str(product / "state"))
+    trouble = f"the eval on record rests on other cases: it counts as none. Type next: midshift upgrade eval {WORKLOAD}"
+    capsys.readouterr()
+
+    assert 0 == run(product, "upgrade", "status", WORKLOAD, "--json", *state)
+
+    (found,) = json.loads(capsys.readouterr().out)["upgrades"]
+    assert ("eval", None, trouble) == (found["stage"], found["next"], found["reason"])
+    assert 0 == run(product, "rollback", WORKLOAD, "--who", "ada", "--why", "again")
+    assert 0 == run(product, "upgrade", "start", WORKLOAD, "--to", NEW_FILE, "--who", "ada", *state)
+    assert trouble in capsys.readouterr().out
+
+
 def test_status_says_what_the_controller_would_do_and_does_nothing(
     product: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Looking must be harmless: no event, no new epoch, no lease."""
     start(product)
     with store_of(product) as store:
-        candidate = store.upgrade(f"{WORKLOAD}-1").candidate
-    evals = StateFolder(product / "state", ManualClock())
-    evals.write_eval(EvalEvidence(candidate, Decision.PROCEED, "it is fine"))
+        upgrade = store.upgrade(f"{WORKLOAD}-1")
+    kept(product, upgrade, EvalEvidence(upgrade.candidate, Decision.PROCEED, "it is fine"))
     capsys.readouterr()
 
     assert 0 == run(product, "upgrade", "status", WORKLOAD, "--json", "--state", str(product / "state"))
@@ -324,6 +347,17 @@ def test_an_eval_over_http_is_kept_where_the_controller_finds_it(
         evidence = StateFolder(product / "state", ManualClock()).eval_of(store.upgrade(f"{WORKLOAD}-1"))
     assert evidence is not None
     assert Decision.PROCEED is evidence.decision
+
+
+def test_an_eval_without_an_upgrade_names_the_one_that_needs_none(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There are two, and whoever types the wrong one should not have to look for the other."""
+    assert 2 == run(product, "upgrade", "eval", WORKLOAD)
+
+    said = capsys.readouterr().err
+    assert f"midshift upgrade start {WORKLOAD} --to" in said
+    assert f"or to compare files without one: midshift eval {WORKLOAD} --to" in said
 
 
 def test_an_eval_without_an_address_says_which_variable(product: Path, capsys: pytest.CaptureFixture[str]) -> None:

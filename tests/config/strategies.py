@@ -217,7 +217,7 @@ def workloads(draw: st.DrawFn, name: str, number: int, providers: Iterable[str])
     some = variants(providers)
     incumbent, harbour = draw(some), draw(st.none() | some)
     parts = sorted(draw(st.sets(WORDS, min_size=1, max_size=3)))
-    slices = [Slice(part, draw(st.sampled_from(SliceRole))) for part in parts]
+    slices = [Slice(part, draw(st.sampled_from(SliceRole)), draw(st.none() | POINTS.map(Margin))) for part in parts]
     slices[0] = replace(slices[0], role=SliceRole.CRITICAL)
     margin = Margin(draw(POINTS))
     cycle = draw(st.sampled_from(Cycle))

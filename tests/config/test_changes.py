@@ -266,6 +266,38 @@ def test_a_sync_refuses_what_it_cannot_change_alone(text: str, workload: str, pa
         config.one_line_change(text, workload, path)
 
 
+HARBOUR = "    incumbent: variants/a.yaml\n    safe_harbour: variants/h.yaml\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["    safe_harbour: variants/h.yaml\n", "    safe_harbour: 'variants/h.yaml'  # on a bad day: #7\n"],
+)
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_safe_harbour_that_serves_loses_its_line_and_nothing_else(line: str, ends: str) -> None:
+    """Every other byte is the user's."""
+    text = BASE.replace("    incumbent: variants/a.yaml\n", HARBOUR).replace(
+        "    safe_harbour: variants/h.yaml\n", line
+    )
+
+    assert BASE.replace("\n", ends) == config.without_safe_harbour(text.replace("\n", ends), "support")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{version: 1, workloads: {support: {incumbent: v.yaml, safe_harbour: h.yaml}}}",
+        BASE.replace("    incumbent: variants/a.yaml\n", HARBOUR).replace("harbour: v", "harbour: &x v"),
+        BASE,
+    ],
+    ids=["among others", "an anchor", "none"],
+)
+def test_a_safe_harbour_that_is_no_line_of_its_own_is_left_to_a_person(text: str) -> None:
+    """An alias elsewhere may need it."""
+    with pytest.raises(config.InvalidConfig, match="safe_harbour"):
+        config.without_safe_harbour(text, "support")
+
+
 PATHS = st.from_regex(r"[a-z0-9.~#'\"{\[&*!|>%@`é-][a-z0-9 :#'\"{}\[\],&*!|>%@`é_-]{0,12}", fullmatch=True)
 
 

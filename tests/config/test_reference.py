@@ -40,6 +40,7 @@ ONLY_THE_READER = {
         "holds week",
         "holds week elsewhere",
         "margin zero",
+        "slice margin zero",
         "shadow short",
         "soak short",
         "approval step",

@@ -1,11 +1,19 @@
 """The files that `midshift init` writes."""
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from midshift import config
 from midshift.config import starter
 from midshift.config.starter import Answers
 from midshift.domain.variant import PromptMode
+from midshift.evals import suite_file
+from midshift.evals.graders import compiled
+from midshift.evals.rows import Answer, Side
+from midshift.evals.suite_file import Suite
+from midshift.providers.prices import own
+from midshift.providers.prices.book import PriceBook, Priced
 
 
 def test_the_starter_loads_and_has_no_remark_but_green_ones() -> None:
@@ -61,3 +69,22 @@ def is_read(files: dict[str, str]) -> bool:
     except config.InvalidConfig:
         return False
     return True
+
+
+def test_the_starter_can_be_evaluated_at_once() -> None:
+    """Graders in every case, a limit for every answer, a price for both models: a first eval stops nowhere."""
+    files = starter.files()
+    cases = [json.loads(line) for line in files["suites/support-reply.jsonl"].splitlines()]
+    book = own.read(files["prices.yaml"].encode(), "prices.yaml")
+
+    assert all(case["graders"] and case["params"]["max_tokens"] for case in cases)
+    for model in ("sonnet-3.7", "sonnet-4.6"):
+        assert isinstance(PriceBook([book], {}).prices("sim", model, datetime(2026, 11, 1, tzinfo=UTC)), Priced)
+    graders = Suite("s", tuple(suite_file.read(files["suites/support-reply.jsonl"].encode().splitlines(), "s")))
+    graded = compiled(graders)(graders.cases[0], Answer("You will hear from us tomorrow."), Side.CANDIDATE)
+    assert {"says_when": 1.0} == graded
+
+
+def test_prices_that_are_made_up_are_not_written_for_models_that_are_real() -> None:
+    """They would win over the published ones."""
+    assert "prices.yaml" not in starter.files(Answers(provider="openai", incumbent="gpt-4o-2024-08-06"))

@@ -142,3 +142,14 @@ def test_the_frontier_is_who_is_beaten_by_nobody() -> None:
     ]
 
     assert {"best", "cheapest", "fastest"} == frontier(contenders)
+
+
+def test_latency_has_three_quantiles_and_the_first_token_those_of_the_calls_that_were_timed() -> None:
+    """Calls that were bought whole have no first token, and make none up."""
+    seconds = [float(number) for number in range(1, 101)]
+
+    found = economy(seconds, [0.01] * 100, [*(second / 10 for second in seconds[:10]), *[None] * 90])
+
+    assert (50.0, 90.0, 99.0) == (found.p50_s, found.p90_s, found.p99_s)
+    assert (10, 0.5, 0.9) == (found.first_tokens, found.first_token_p50_s, found.first_token_p90_s)
+    assert (0, None) == (economy(seconds, [0.01] * 100).first_tokens, economy([], []).first_token_p50_s)

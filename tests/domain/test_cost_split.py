@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midshift.domain.cost import Rates, UnitPrices, cost
+from midshift.domain.cost import LongContext, Rates, UnitPrices, cost
 from midshift.domain.cost_split import CostSplit, Effects, log_mean, spend, split
 from midshift.domain.usage import Usage
 
@@ -92,8 +92,35 @@ def test_reasoning_that_was_not_there_before_is_all_of_reasoning() -> None:
 def test_what_the_cache_saves_is_no_change_of_price_or_tokens() -> None:
     found = split(spend([(Usage(1000, 0, 0), OLD)]), spend([(Usage(1000, 0, 1000), OLD)]))
 
-    assert pytest.approx(-0.0027) == effects(found).mix
-    assert pytest.approx(0.0) == effects(found).price == effects(found).input
+    assert pytest.approx(-0.0027) == effects(found).caching
+    assert pytest.approx(0.0) == effects(found).price == effects(found).input == effects(found).mix
+
+
+def test_a_cache_that_is_free_takes_all_of_the_saving() -> None:
+    """It has no logarithm, and is no cut of the list price."""
+    free = UnitPrices(Rates(Decimal(3), Decimal(15), cached_in=Decimal(0)))
+
+    found = split(spend([(Usage(1000, 0, 0), free)]), spend([(Usage(1000, 0, 1000), free)]))
+
+    assert pytest.approx(-0.003) == effects(found).caching
+    assert 0.0 == effects(found).price == effects(found).input == effects(found).mix
+
+
+def test_audio_and_long_context_are_no_share_of_the_cache() -> None:
+    rates = Rates(Decimal(3), Decimal(15), cached_in=Decimal("0.3"), audio_in=Decimal(30))
+    audio = spend([(Usage(1000, 0, 0, audio_in=100, cached_audio_in=0), UnitPrices(rates))])
+    twice = Rates(Decimal(6), Decimal(30), cached_in=Decimal("0.6"))
+    long = spend(
+        [(Usage(1000, 0, 500), UnitPrices(Rates(Decimal(3), cached_in=Decimal("0.3")), (LongContext(9, twice),)))]
+    )
+    plain = spend([(Usage(1000, 0, 0), OLD)])
+
+    assert pytest.approx(0.0027) == effects(split(plain, audio)).mix
+    assert pytest.approx(0.0) == effects(split(plain, audio)).caching
+    found = effects(split(plain, long))
+    assert pytest.approx(0.0033 - 0.003) == found.caching + found.mix
+    assert 0.0 > found.caching
+    assert 0.0 < found.mix
 
 
 def test_a_model_that_becomes_free_is_a_price_effect() -> None:
@@ -105,16 +132,55 @@ def test_a_model_that_becomes_free_is_a_price_effect() -> None:
     assert found.multipliers is None
 
 
+@given(runs(), runs(), st.lists(st.integers(1, 100_000), min_size=4, max_size=4))
+def test_tokenizer_and_text_with_all_other_causes_reconcile_to_the_cent(
+    before: Run, after: Run, characters: list[int]
+) -> None:
+    """Price, tokenizer, text, caching, reasoning and the rest leave nothing over, per call and over a million."""
+    found = split(spend(before, *characters[:2]), spend(after, *characters[2:]))
+
+    causes = asdict(effects(found))
+    for name, parts in (("input", found.of_input_usd), ("visible", found.of_visible_usd)):
+        if parts is not None:
+            del causes[name]
+            causes |= {f"{name} {part}": usd for part, usd in asdict(parts).items()}
+    difference = (found.candidate_usd or 0.0) - (found.incumbent_usd or 0.0)
+    assert abs(1e6 * (math.fsum(causes.values()) - difference)) < 0.005
+
+
 def test_more_tokens_for_the_same_text_are_the_tokenizers() -> None:
     before = spend([(Usage(1000, 0, 0), OLD)], characters_in=4000)
 
     same = split(before, spend([(Usage(1300, 0, 0), OLD)], characters_in=4000))
     longer = split(before, spend([(Usage(1300, 0, 0), OLD)], characters_in=5200))
 
-    assert pytest.approx(0.0009) == same.tokenizer_usd == effects(same).input
-    assert pytest.approx(0.0) == same.text_usd
-    assert pytest.approx(0.0, abs=1e-15) == longer.tokenizer_usd
-    assert pytest.approx(0.0009) == longer.text_usd
+    assert same.of_input_usd is not None
+    assert longer.of_input_usd is not None
+    assert pytest.approx(0.0009) == same.of_input_usd.tokenizer == effects(same).input
+    assert pytest.approx(0.0) == same.of_input_usd.text
+    assert pytest.approx(0.0, abs=1e-15) == longer.of_input_usd.tokenizer
+    assert pytest.approx(0.0009) == longer.of_input_usd.text
+
+
+def test_a_model_that_writes_more_is_told_from_one_whose_tokens_are_smaller() -> None:
+    before = spend([(Usage(0, 100, 0, reasoning_out=0), OLD)], characters_out=400)
+
+    chatty = split(before, spend([(Usage(0, 200, 0, reasoning_out=0), OLD)], characters_out=800)).of_visible_usd
+    smaller = split(before, spend([(Usage(0, 200, 0, reasoning_out=0), OLD)], characters_out=400)).of_visible_usd
+
+    assert chatty is not None
+    assert smaller is not None
+    assert pytest.approx((0.0, 0.0015), abs=1e-15) == (chatty.tokenizer, chatty.text)
+    assert pytest.approx((0.0015, 0.0), abs=1e-15) == (smaller.tokenizer, smaller.text)
+
+
+def test_characters_that_were_not_measured_leave_the_wording_unknown() -> None:
+    """Calls of an older ledger, and requests with images."""
+    call = [(Usage(10, 10, 0, reasoning_out=0), OLD)]
+
+    found = split(spend(call, 40, 40), spend(call))
+
+    assert (None, None) == (found.of_input_usd, found.of_visible_usd)
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_an_impossible_event_is_answered_with_what_is_possible() -> None:
     """Whoever types it needs the next word, not a stack trace."""
     expected = (
         "soak_completed cannot happen in stage eval; possible there: "
-        "candidate_changed, eval_cleared, eval_failed, rolled_back"
+        "candidate_changed, eval_cleared, eval_failed, eval_waived, rolled_back"
     )
     with pytest.raises(InvalidTransition) as refused:
         apply(an_upgrade(), an_event(Kind.SOAK_COMPLETED))

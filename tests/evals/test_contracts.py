@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midshift.evals.contracts import fits_schema, is_json, unfenced
+from midshift.evals.contracts import fits_schema
+from midshift.evals.whole_json import is_json, unfenced
 
 JSON = st.recursive(
     st.none()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from midshift.domain.gate import Decision, decide
 from midshift.domain.suite import AGGREGATE, Margin, Range, Score, ScoreRole, SliceRole
 from midshift.domain.verdict import Evidence, Outcome, Verdict
-from midshift.errors import ScoreOutOfRange
+from midshift.errors import ScoreOutOfRange, UsageError
 from midshift.evals.regression import Rules
 from midshift.stats import binomial
 from midshift.stats.interval import Method
@@ -219,6 +219,52 @@ def test_a_wider_margin_and_a_later_look_move_the_gate() -> None:
     assert Outcome.INCONCLUSIVE is verdict(judged(rows)).outcome
     assert Outcome.PASS is verdict(judged(rows, rules=Rules(margin=Margin(5.0)))).outcome
     assert Outcome.INCONCLUSIVE is verdict(judged(rows, rules=Rules(margin=Margin(5.0), alpha=0.001))).outcome
+
+
+@settings(max_examples=25)
+@given(
+    right=st.integers(30, 200),
+    worse=st.integers(0, 12),
+    better=st.integers(0, 12),
+    points=st.floats(0.5, 30.0),
+)
+def test_a_slice_of_its_own_margin_is_judged_as_the_estimator_is_at_that_margin(
+    right: int, worse: int, better: int, points: float
+) -> None:
+    """The bounds are the slice's alone; only what they are held against changes."""
+    rows = rows_of(grades(right=200), "a") + rows_of(grades(right=right, worse=worse, better=better), "b")
+
+    own = judged(rows, rules=Rules(own={"b": Margin(points)}))
+    everywhere = judged(rows, rules=Rules(margin=Margin(points)))
+    usual = judged(rows)
+
+    assert verdict(everywhere, slice="b") == verdict(own, slice="b")
+    assert points / 100.0 == evidence(verdict(own, slice="b")).margin
+    for part in (AGGREGATE, "a"):
+        assert verdict(usual, slice=part) == verdict(own, slice=part)
+
+
+def test_a_slice_without_a_margin_of_its_own_takes_the_score_s() -> None:
+    """What one slice may lose is no permission for another, nor for all cases together."""
+    rows = rows_of(grades(right=200, worse=3, better=1), "a") + rows_of(grades(right=200, worse=3, better=1), "b")
+
+    found = judged(rows, rules=Rules(own={"b": Margin(8.0), AGGREGATE: Margin(50.0)}))
+
+    assert (Outcome.INCONCLUSIVE, Outcome.PASS) == tuple(verdict(found, slice=name).outcome for name in "ab")
+    assert [0.02, 0.02, 0.08] == [evidence(verdict(found, slice=name)).margin for name in (AGGREGATE, "a", "b")]
+    assert {"a": None, "b": Margin(8.0)} == {part.slice.name: part.slice.margin for part in found[0].slices}
+
+
+def test_holm_over_the_slices_knows_no_margin() -> None:
+    """A wide margin forgives a drop; it makes nobody else's drop more or less than chance."""
+    rows = rows_of(grades(right=100, worse=9), "a") + rows_of(grades(right=100, worse=7), "b")
+
+    usual, own = judged(rows), judged(rows, rules=Rules(own={"a": Margin(25.0)}))
+
+    for part in "ab":
+        assert evidence(verdict(usual, slice=part)).p_adjusted == evidence(verdict(own, slice=part)).p_adjusted
+    assert (Outcome.FAIL, Outcome.PASS) == tuple(verdict(found, slice="a").outcome for found in (usual, own))
+    assert verdict(own, slice="a").reason.startswith("proven worse, but within the margin")
 
 
 def test_an_open_question_says_how_many_cases_would_settle_it() -> None:
@@ -434,3 +480,12 @@ def close(one: Evidence, other: Evidence) -> bool:
     return one.interval.n == other.interval.n and all(
         math.isclose(left, right, rel_tol=1e-6, abs_tol=1e-7) for left, right in zip(*numbers, strict=True)
     )
+
+
+def test_a_score_with_the_name_of_a_contract_is_refused() -> None:
+    """The contract would be judged in its place: a candidate that fails all of these would pass."""
+    right, wrong = ({"text": "x", "scores": {"answered": score}} for score in (1, 0))
+    rows = [a_row(str(n), right, wrong) for n in range(40)]
+
+    with pytest.raises(UsageError, match=r"found the score 'answered', expected another name"):
+        judged(rows, [Score("answered")])

@@ -1,6 +1,7 @@
 """A case as each provider is asked it: on its own wire, with the variant applied, under a key of what is asked."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,12 @@ def test_a_provider_of_another_wire_is_asked_on_its_own() -> None:
         ({}, 4096, 4096),
         ({"max_tokens": 100}, 4096, 100),
         ({"max_completion_tokens": 9000}, 4096, 4096),
+        ({"max_tokens": 100, "n": 50}, 4096, 5000),
+        ({"n": 3}, 4096, 12288),
+        ({"n": -3}, 4096, 4096),
+        ({"max_tokens": -1}, 4096, 4096),
+        ({"max_tokens": 0}, None, None),
+        ({"max_completion_tokens": 10, "max_tokens": 100}, None, 100),
     ],
 )
 def test_the_answer_is_bounded_by_the_request_or_else_by_the_model(
@@ -123,3 +130,63 @@ def test_a_field_that_a_wire_has_no_words_for_names_the_case() -> None:
 
     with pytest.raises(InputError, match=r"case 't-9' cannot be put to 'claude-x' at 'claude'.*midshift preflight"):
         sent(Variant("claude", "claude-x", parameters={"max_tokens": 64}), ANTHROPIC, case)
+
+
+@pytest.mark.parametrize("upstream", [CHAT, ANTHROPIC], ids=["chat", "anthropic"])
+def test_a_stream_is_asked_for_with_usage_and_is_the_same_call(upstream: Upstream) -> None:
+    """What was bought whole is not bought again as a stream; and what it used must be known exactly."""
+    variant = Variant("acme", "new", parameters={"max_tokens": 64})
+    whole = Line.of(variant, upstream, "app-model")
+    streamed = replace(whole, is_streamed=True)
+    order = streamed.order(streamed.key(CASE), CASE)
+
+    assert order is not None
+    body = json.loads(order.request.body)
+    assert whole.key(CASE) == streamed.key(CASE)
+    assert body["stream"] is True
+    assert ({"include_usage": True} if upstream is CHAT else None) == body.get("stream_options")
+    assert order.streamed is not None
+    assert upstream.timeouts.total_s == order.streamed.idle_s == order.streamed.first_byte_s
+
+
+def test_a_server_that_knows_no_stream_options_is_sent_none() -> None:
+    line = replace(Line.of(Variant("acme", "new"), replace(CHAT, asks_usage=False), "m"), is_streamed=True)
+    order = line.order(line.key(CASE), CASE)
+
+    assert order is not None
+    assert "stream_options" not in json.loads(order.request.body)
+
+
+def test_a_case_that_was_recorded_as_a_stream_is_asked_whole() -> None:
+    """Its answer would come as events, be paid, and be readable to nobody."""
+    case = replace(CASE, params={"stream": True, "stream_options": {"include_usage": True}, "temperature": 0.5})
+
+    _, body = sent(Variant("acme", "new"), case=case)
+
+    assert {"stream", "stream_options"}.isdisjoint(body)
+    assert 0.5 == body["temperature"]
+
+
+def test_a_request_is_equally_long_on_every_wire() -> None:
+    """The length tells tokenizers apart, so it must not hold the JSON of a vendor."""
+    tool = {
+        "type": "function",
+        "function": {"name": "find", "description": "Finds it.", "parameters": {"type": "object"}},
+    }
+    case = replace(CASE, tools=(tool,))
+    variant = Variant("acme", "new", parameters={"max_tokens": 64})
+    orders = [line.order(line.key(case), case) for line in (Line.of(variant, way, "m") for way in (CHAT, ANTHROPIC))]
+
+    texts = "Be brief.", "Where is my parcel?", "find", "Finds it.", '{"type":"object"}'
+    assert [sum(map(len, texts))] * 2 == [None if order is None else order.characters_in for order in orders]
+
+
+def test_a_request_with_an_image_has_no_length() -> None:
+    """Its tokens are not those of a text."""
+    image = {"type": "image_url", "image_url": {"url": "https://host/a.png"}}
+    case = replace(CASE, messages=({"role": "user", "content": [{"type": "text", "text": "What?"}, image]},))
+    line = Line.of(Variant("acme", "new"), CHAT, "m")
+    order = line.order(line.key(case), case)
+
+    assert order is not None
+    assert order.characters_in is None

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 from midshift.cli.buying import Shop, Terms, Undecided, Unfinished, buy
+from midshift.domain.paid_call import INTERRUPTED, Ending, Intent, Result, Settled
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import InputError, UsageError
 from midshift.evals import runner
 from midshift.evals.grading import Answers, Bench, Grading, Question, Scores
-from midshift.evals.pairing import Pair, Plan, line, pairs, row
+from midshift.evals.pairing import Pair, Plan, judge_keys, line, pairs, row
 from midshift.evals.requests import Line
 from midshift.evals.rows import Answer, Side
 from midshift.evals.runner import Job, Progress
@@ -23,8 +25,9 @@ from midshift.evals.suite_file import EvalCase
 from midshift.providers.http.messages import Call, Failure, Request
 from midshift.providers.http.settings import Timeouts, Upstream
 from midshift.providers.paid.budget import Budget
-from midshift.providers.paid.buyer import Buyer, OnUnknown
+from midshift.providers.paid.buyer import Buyer, CapReached, OnUnknown
 from midshift.providers.paid.desk import Desk
+from midshift.providers.paid.journal import Journal
 from midshift.providers.paid.pace import Limits
 from midshift.store.ledger import Ledger
 from midshift.testing import ManualClock
@@ -169,6 +172,45 @@ async def test_several_evals_at_once_share_a_process_and_a_ledger(ledger: Ledger
     assert 3 * 5 + 2 * 3 == model.asked.total()
 
 
+async def test_several_evals_at_once_share_the_limits_of_their_provider(ledger: Ledger) -> None:
+    """They are those of one key: two evals at a rate each are not twice that rate."""
+    together, limits = shop(ledger, Model()), Limits(requests_per_min=60_000.0)
+
+    await asyncio.gather(*(buy(plan(OLD, one, count=1), PLAIN, together, Terms(limits)) for one in (NEW, OTHER)))
+
+    assert ["acme"] == list(together.desks)
+    with pytest.raises(UsageError, match="expected the same rates a minute"):
+        await buy(plan(OLD, NEW), PLAIN, together, Terms(Limits(requests_per_min=90.0)))
+
+
+@pytest.mark.parametrize(
+    ("params", "parameters", "is_bounded"),
+    [
+        ({"max_tokens": 9}, {}, True),
+        ({}, {"set": {"max_tokens": 9}}, True),
+        ({}, {}, False),
+        ({"max_tokens": 9}, {"drop": ("max_tokens",)}, False),
+        ({"max_tokens": -1}, {}, False),
+        ({}, {"set": {"max_tokens": -1}}, False),
+    ],
+    ids=["the case's", "the variant's", "nobody's", "dropped", "none of the case's", "none of the variant's"],
+)
+async def test_a_cap_needs_a_limit_of_the_answer_and_takes_that_of_the_cases(
+    ledger: Ledger, params: dict[str, Any], parameters: dict[str, Any], is_bounded: bool
+) -> None:
+    """What apps say themselves need not be said again in a variant's file."""
+    variants = [Variant("acme", name, parameters=parameters) for name in ("old", "new")]
+    found = plan(*variants, count=2)
+    limited = replace(found, cases=[replace(case, params=params) for case in found.cases])
+    terms = Terms(cap_usd=Decimal(1))
+
+    if is_bounded:
+        assert 4 == (await buy(limited, PLAIN, shop(ledger, Model()), terms)).bought
+    else:
+        with pytest.raises(UsageError, match=r"nothing limits its answers .*max_tokens: N"):
+            await buy(limited, PLAIN, shop(ledger, Model()), terms)
+
+
 async def test_judges_are_paid_calls_like_any_other(ledger: Ledger) -> None:
     """In the same ledger, once, also where two candidates share the incumbent's answer."""
     model, found = Model(), plan(OLD, NEW, OTHER)
@@ -181,6 +223,23 @@ async def test_judges_are_paid_calls_like_any_other(ledger: Ledger) -> None:
     assert {1} == set(model.asked.values())
     scores = [pair.candidate.answer.scores for pair in paired(found, ledger, grading)]
     assert {0.5} == {one["judged"] for one in scores}
+
+
+async def test_what_judges_were_paid_before_counts_against_the_cap(ledger: Ledger) -> None:
+    """However often the command is typed again: the cap is on all that the eval costs."""
+    found, terms = plan(OLD, NEW, count=20), Terms(Limits(concurrency=1), cap_usd=Decimal("0.005"))
+    grading = Grading(length, (Bench(HowGood(), Line.of(Variant("acme", "judge"), UPSTREAM, "judge", 100)),))
+    lines = replace(found, lines=tuple(replace(one, most_tokens_out=100) for one in found.lines))
+
+    for _ in range(5):
+        with pytest.raises(CapReached):
+            await buy(lines, grading, shop(ledger, Model()), terms)
+
+    keys = [key for key, _ in judge_keys(lines, grading, ledger)] + [
+        one.key(case, trial) for case, trial in lines.puts() for one in lines.lines
+    ]
+    paid = sum((one.known_usd for one in ledger.purchases(keys).values()), Decimal(0))
+    assert Decimal("0.0024") < paid <= Decimal("0.005")
 
 
 async def test_a_judge_that_says_nothing_leaves_no_score(ledger: Ledger) -> None:
@@ -211,6 +270,19 @@ async def test_a_refused_request_is_unanswered_and_not_missing(ledger: Ledger) -
         written["outputs"]["new"]["error"]["kind"],
         written["outputs"]["new"]["error"]["status"],
     )
+
+
+async def test_an_answer_that_the_provider_blocked_is_unanswered_also_with_half_a_text(ledger: Ledger) -> None:
+    """Half an answer is no measure of the model, and the answered rate is a gate of its own."""
+    cut = answer("I am sorr").replace(b'"stop"', b'"content_filter"')
+    found = plan(OLD, NEW, count=1)
+
+    await buy(found, PLAIN, shop(ledger, Model({"question 1": Reply(200, cut)})), Terms())
+
+    (pair,) = paired(found, ledger)
+    written = json.loads(line(pair, ("old", "new"), 1))["outputs"]["new"]
+    assert ("error", {}) == (pair.candidate.answer.failure, pair.candidate.answer.scores)
+    assert {"kind": "blocked", "status": 200, "message": "content_filter"} == written["error"]
 
 
 async def test_a_prompt_that_does_not_fit_costs_nothing_and_is_unanswered(ledger: Ledger) -> None:
@@ -282,8 +354,8 @@ async def test_stopping_lets_what_is_paid_for_come_to_its_end(ledger: Ledger) ->
 
 
 async def test_a_fault_lets_what_is_paid_for_come_to_its_end_too(ledger: Ledger) -> None:
-    """One case that is no request must not cost the answers to others."""
-    found = plan(OLD, count=8)
+    """One case that is no request must not cost the answers to others, and nobody has asked for a stop."""
+    found, progress = plan(OLD, count=8), Progress()
     clock, model = ManualClock(), Model()
     desk = Desk(model, Limits(concurrency=4), clock, lambda: 0.5)
     buyer = Buyer(ledger, {"acme": desk}, till(), Budget(), clock)
@@ -292,9 +364,10 @@ async def test_a_fault_lets_what_is_paid_for_come_to_its_end_too(ledger: Ledger)
     jobs.insert(2, Job(found.lines[0], broken, found.lines[0].key(broken), None))
 
     with pytest.raises(InputError, match="case 't-9' is no chat request"):
-        await runner.run(jobs, buyer, {"acme": 4}, Progress())
+        await runner.run(jobs, buyer, {"acme": 4}, progress)
 
     assert [] == runner.missing(found, buyer).held
+    assert not progress.stopped
 
 
 async def test_an_engine_can_ask_as_it_goes(ledger: Ledger) -> None:
@@ -314,3 +387,47 @@ def test_stopping_and_failing_end_with_what_to_type() -> None:
     """Both are errors of their own kind, which go on with the same command."""
     assert 4 == Unfinished.exit_code
     assert 2 == Undecided.exit_code
+
+
+def with_judge() -> Grading:
+    """A grader and a judge."""
+    return Grading(length, (Bench(HowGood(), Line.of(Variant("acme", "judge"), UPSTREAM, "judge")),))
+
+
+async def test_a_lost_answer_leaves_its_pair_without_a_verdict(ledger: Ledger) -> None:
+    """No judge was asked about it, so there is no reply to read: `--skip-unknown` leaves out the row, and goes on."""
+    found = plan(OLD, NEW, count=2)
+    (first, _), _ = found.puts()
+    key = found.incumbent.key(first)
+    await Journal(ledger).write(Intent(key, 1, "acme", "old", AT))
+    await Journal(ledger).write(Settled(key, 1, Result(Ending.UNKNOWN, AT, detail=INTERRUPTED)))
+
+    await buy(found, with_judge(), shop(ledger, Model()), Terms(on_unknown=OnUnknown.SKIP))
+
+    lost, whole = paired(found, ledger, with_judge())
+    assert ({"length"}, {"length", "judged"}) == (set(lost.candidate.answer.scores), set(whole.candidate.answer.scores))
+
+
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "content_filter", None])
+async def test_a_verdict_that_was_cut_off_is_none(ledger: Ledger, finish: str | None) -> None:
+    """A 1 may be the beginning of a 10."""
+    cut = answer("0.1").replace(b'"stop"', json.dumps(finish).encode())
+    model, found = Model({"how good is 'new: question 1'?": Reply(200, cut)}), plan(OLD, NEW, count=1)
+
+    await buy(found, with_judge(), shop(ledger, model), Terms())
+
+    (pair,) = paired(found, ledger, with_judge())
+    assert {"length": 0.15, "judged": 0.5} == pair.incumbent.answer.scores
+    assert {"length": 0.15} == pair.candidate.answer.scores
+
+
+async def test_looking_for_what_judges_ask_grades_nothing(ledger: Ledger) -> None:
+    """Graders may be slow, and their scores change no question."""
+
+    def refusing(case: EvalCase, found: Answer, side: Side) -> Mapping[str, float]:
+        raise AssertionError("graded")
+
+    found = plan(OLD, NEW)
+    await buy(found, with_judge(), shop(ledger, Model()), Terms())
+
+    assert 10 == len(list(judge_keys(found, replace(with_judge(), grade=refusing), ledger)))

@@ -18,8 +18,8 @@ from midshift.domain.gate import Decision
 from midshift.domain.suite import AGGREGATE, Score
 from midshift.domain.verdict import Outcome, Verdict
 from midshift.evals import paired_outputs
-from midshift.evals.contracts import is_json
 from midshift.evals.rows import Ledger
+from midshift.evals.whole_json import is_json
 from midshift.reports import words
 from midshift.reports.comparison import Comparison, Row
 from midshift.shadow.drift import Finding

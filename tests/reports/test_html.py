@@ -251,6 +251,28 @@ def test_every_verdict_is_a_shape_and_a_word(outcome: Outcome) -> None:
     assert by_id(page, f"g-{outcome.value.lower()}").children
 
 
+def test_what_people_took_upon_themselves_stands_above_the_verdicts() -> None:
+    """A forced upgrade must not look like one that was cleared; and a reason is foreign text."""
+    told = ("FORCED by ada: <b>no time</b>", "waived * by ada: no time")
+    page = parsed(replace(compared(scored("s", VERDICTS[Outcome.FAIL])), taken_on=told))
+
+    assert list(told) == [note.text for note in page.all("p", "taken-on")]
+    assert [] == parsed(compared(scored("s", VERDICTS[Outcome.PASS]))).all("p", "taken-on")
+
+
+@pytest.mark.parametrize("margin", [None, Margin(7.0)], ids=["the usual one", "its own"])
+def test_a_row_stands_on_the_line_of_the_margin_that_it_was_judged_by(margin: Margin | None) -> None:
+    """A bar that clears another slice's line has shown nothing."""
+    found = compared(scored("s", VERDICTS[Outcome.PASS], ("german", VERDICTS[Outcome.PASS])))
+    page = parsed(found if margin is None else replace(found, own_margins={"german": margin}))
+    (row,) = [one for one in page.all("li", "row") if "german" in one.text]
+    grounds = [use.attributes["href"] for use in row.all("use") if "ground" in str(use.attributes.get("href"))]
+
+    assert ["#forest-ground" if margin is None else "#forest-ground-7"] == grounds
+    assert by_id(page, str(grounds[0]).removeprefix("#")).all("line", "margin")
+    assert (margin is not None) is ("margin 7pt" in row.text)
+
+
 @pytest.mark.parametrize("outcome", [Outcome.NO_DATA, Outcome.ERROR])
 def test_what_is_unknown_is_not_nought(outcome: Outcome) -> None:
     """A mean of 0.0 where nothing was measured reads as a catastrophe, or as no change."""
@@ -259,8 +281,8 @@ def test_what_is_unknown_is_not_nought(outcome: Outcome) -> None:
     cells = [cell.text for cell in row.all("td")]
     n = "0" if outcome is Outcome.NO_DATA else "unknown"
 
-    assert ["quality", n, n, "unknown", "unknown", "unknown", "unknown", outcome.value] == cells[:8]
-    assert [VERDICTS[outcome].reason] == cells[8:]
+    assert ["quality", n, n, "unknown", "unknown", "unknown", "unknown", "2pt", outcome.value] == cells[:9]
+    assert [VERDICTS[outcome].reason] == cells[9:]
     assert [] == page.all("li", "row")[0].all("use", "estimate")
     assert 1 == len(page.all("li", "row")[0].all("rect", "void"))
 

@@ -58,6 +58,13 @@ def test_a_simulation_says_so_before_any_number() -> None:
     assert lines[1].startswith("SIMULATED: ")
 
 
+def test_what_people_took_upon_themselves_stands_before_any_number() -> None:
+    """A forced upgrade must not look like one that was cleared."""
+    lines = shown(replace(a_comparison(rows_of(grades(right=30))), taken_on=("FORCED by ada: no time",))).splitlines()
+
+    assert "⚠ FORCED by ada: no time" == lines[1].rstrip()
+
+
 def test_each_score_and_slice_has_its_line_with_verdict_and_bounds() -> None:
     """The table is the report; everything else is commentary."""
     rows = rows_of(grades(right=600, better=100), "chat") + rows_of(grades(right=60, worse=20), "escalations")

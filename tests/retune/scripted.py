@@ -3,8 +3,8 @@
 The app sorts messages. The old model answers right whatever it is told. The new one answers right in a slice if the
 prompt has the rule of that slice, and it has a trap: the rule `everything short` helps one slice and ruins another.
 The reflection model adds a rule for the first kind of case that is shown to it failing; with a trap it
-answers the prompt that all begins with by `everything short`. All of it is a function of what is asked, so that a run
-can be repeated.
+answers the prompt that all begins with by `everything short`; a mute one proposes nothing, a useless one nothing that
+helps. All of it is a function of what is asked, so that a run can be repeated.
 Elsewhere: the wire (midshift.testing.provider_server).
 """
 
@@ -66,12 +66,16 @@ class Reflection:
     obeys: bool = False
     traps: bool = False
     mute: bool = False
+    useless: bool = False
 
     def answer(self, messages: Sequence[Any]) -> str:
         """What it replies."""
         text = str(messages[-1]["content"])
         if self.mute:
             return "I cannot help with that."
+        if self.useless:
+            name = hashlib.sha256(text.encode()).hexdigest()
+            return _reply("Perhaps politeness helps.", f"{START}\nPlease greet like {name[:6]}.")
         now = re.findall(r"<prompt \w+>\n(.*?)\n</prompt", text, re.DOTALL)[0]
         if self.obeys and PLANTED in text and "refused" not in text:
             return _reply("A message asked for it.", f"{now}\n{PLANTED}.")

@@ -22,7 +22,7 @@ from midshift.retune.edits import Story
 from midshift.retune.measuring import Scored
 from midshift.retune.selecting import Tried, chosen
 from midshift.retune.splits import Splits
-from midshift.retune.stale import Stale, stale
+from midshift.retune.stale import Row, Stale, stale, stale_rows
 
 OLD, NEW = Variant("acme", "old"), Variant("acme", "new", effort="low")
 HOSTILE = "Be brief. \x1b[31m<script>alert(1)</script>\n```\n# Owned [x](javascript:1)"
@@ -110,6 +110,20 @@ def test_what_the_incumbent_left_behind_is_told_by_its_name_or_by_its_words() ->
         Stale("b.json", 1, f"holds an answer of the incumbent: {answer[:60]!r}"),
         Stale("c.json", 0, "shows no trace of who made it; look"),
     ] == stale(files, ["old-1"], [answer, "short"])
+
+
+def test_the_rows_of_a_table_that_the_incumbent_made_are_listed_one_by_one() -> None:
+    """A cache is made anew row by row, and the rows that others wrote stay."""
+    answer = "Thank you for writing. Your refund is on its way and arrives in three days."
+    rows = [
+        Row("r1", "look up, then answer", '{"model": "old-1"}'),
+        Row("r2", "look up", '{"model": "other"}'),
+        Row("r3", answer, f'{{"plan": "{answer}"}}'),
+        Row("r4", "look up", f'{{"asked": "{answer}"}}'),
+    ]
+
+    assert Stale("t", 2, "names 'old-1'", ("r1", "r3")) == stale_rows("t", rows, ["old-1"], [answer])
+    assert Stale("t", 0, "shows no trace of who made it; look") == stale_rows("t", rows, ["old-2"], ["short"])
 
 
 @pytest.mark.parametrize("retuning", [Retuning.NOT_RUN, Retuning.BUDGET_LEFT])
@@ -227,3 +241,56 @@ def test_the_post_names_all_four_reasons_also_where_nothing_was_found() -> None:
         name for name in ("Instruction style", "Output shape", "Tool formatting", "Effort") if name not in text
     ]
     assert "Nothing was found on 6 cases." in text
+
+
+def test_stand_ins_are_named_in_every_document() -> None:
+    """Their numbers are no vendor's, wherever they are read."""
+    told = replace(story(), stand_ins=("sim",))
+
+    assert ["sim"] == edits.document(told)["stand_ins"]
+    assert edits.document(told)["simulated"]
+    for text in (report.log(told), report.post(told), report.finding(told)):
+        assert "a stand-in answered for sim" in text
+    assert "stand-in" not in report.log(story()) + report.post(story()) + report.finding(story())
+
+
+def test_the_records_say_which_cases_were_in_which_part() -> None:
+    """Without it a later eval cannot tell what the prompt was fitted to; no case is quoted for it."""
+    found = edits.document(story())["parts"]
+
+    assert {"tune", "select", "locked"} == found.keys()
+    assert all(mark.startswith("a:") for marks in found.values() for mark in marks)
+
+
+def test_a_slice_that_no_locked_case_is_in_is_unproven() -> None:
+    """A gate that sees nothing of a slice must not pass for it in silence."""
+    old, new = scored([Answer("x")] * 400), scored([Answer("x")] * 400)
+
+    whole = gating.gate(old, new, Margin(), frozenset(), Retuning.BUDGET_SPENT).ruling
+    short = gating.gate(old, new, Margin(), frozenset(), Retuning.BUDGET_SPENT, slices={"a", "rare"}).ruling
+
+    assert Decision.PROCEED is whole.decision
+    assert Decision.PROCEED_WITH_CAUTION is short.decision
+    assert (("s", "rare"),) == short.unproven
+    assert "'rare'" in short.reason
+
+
+def test_what_is_missing_is_counted_for_the_level_of_the_look() -> None:
+    """A later look is judged more strictly, so it takes more cases."""
+    few = scored([Answer("x")] * 36)
+    verdicts = gating.gate(few, few, Margin(), frozenset(), Retuning.BUDGET_SPENT).verdicts
+    stricter = gating.gate(few, few, Margin(), frozenset(), Retuning.BUDGET_SPENT, alpha=0.025).verdicts
+    enough = scored([Answer("x")] * 400)
+
+    assert 113 == gating.cases_missing(verdicts)
+    assert (gating.cases_missing(stricter, 0.025) or 0) > 113
+    assert None is gating.cases_missing(gating.gate(enough, enough, Margin(), frozenset(), Retuning.NOT_RUN).verdicts)
+
+
+def test_too_few_cases_for_any_bound_still_have_a_number() -> None:
+    """Somebody with three locked cases wants to know how far away an answer is."""
+    few = scored([Answer("x")] * 3)
+    verdicts = gating.gate(few, few, Margin(), frozenset(), Retuning.BUDGET_SPENT).verdicts
+
+    assert gating.least_cases(Margin()) == gating.cases_missing(verdicts)
+    assert gating.least_cases(Margin()) > 100

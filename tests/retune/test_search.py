@@ -28,6 +28,7 @@ from midshift.retune import copying, reflecting, search, selecting, splits
 from midshift.retune.adapter import Rules
 from midshift.retune.measuring import Scored
 from midshift.retune.prompts import tunable
+from midshift.retune.reserving import Reserve, usd
 from midshift.retune.search import Asked, Purchases, Searched, Ways, least_calls
 from midshift.store.ledger import Ledger
 from midshift.testing import ManualClock
@@ -77,8 +78,16 @@ class Bench:
         """One search."""
         return asyncio.run(self._run(calls, most_calls, cap_usd, seed))
 
+    async def judged(self, calls: PaidCalls, cap_usd: str) -> tuple[Searched, int]:
+        """One search with its verdict held back, and on how many locked cases its best prompt was then scored."""
+        found, purchases = await self._run(calls, None, cap_usd, 0, is_held_back=True)
+        purchases.judge_now(0)
+        text = max(texts(found), key=len)
+        await purchases.incumbents(self.parts.locked)
+        return found, len(await purchases.answers(text, self.parts.locked))
+
     async def _run(
-        self, calls: PaidCalls, most_calls: int | None, cap_usd: str | None, seed: int
+        self, calls: PaidCalls, most_calls: int | None, cap_usd: str | None, seed: int, is_held_back: bool = False
     ) -> tuple[Searched, Purchases]:
         clock = ManualClock()
         desk = Desk(self.transport, Limits(4), clock, lambda: 0.0)
@@ -89,7 +98,13 @@ class Bench:
         tuned = tunable(start, self.cases)
         thinker = line(Variant("acme", REFLECTION))
         ways = Ways(line(Variant("acme", OLD)), lambda text: line(tuned.with_text(text)), thinker)
-        purchases = Purchases(buyer, ways, grading, {"acme": 4}, Progress(), LONG_AGO, most_calls)
+        reserve = Reserve(ways, grading, fakes.till(), calls, LONG_AGO)
+
+        def verdict_usd(text: str) -> Decimal:
+            return usd(reserve.verdict(text, self.parts.locked)) if is_held_back else Decimal(0)
+
+        purchases = Purchases(buyer, ways, grading, {"acme": 4}, Progress(), LONG_AGO, most_calls, verdict_usd)
+        purchases.hold_back(START)
         known = await purchases.incumbents([*self.parts.tune, *self.parts.select])
         said = [text for case in self.cases for text in reflecting.texts(case, [])]
         rules = Rules(START, copying.material(said), 4000)
@@ -175,6 +190,21 @@ def test_money_is_never_overspent(cap_usd: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cap_usd", ["0.041", "0.044", "0.047"])
+def test_a_search_that_its_cap_ends_can_pay_for_its_verdict(cap_usd: str) -> None:
+    """Whichever prompt is chosen: to judge it is what the rest was spent for. The same again takes the same way."""
+    bench = Bench()
+    with Ledger() as calls:
+        found, scored = asyncio.run(bench.judged(calls, cap_usd))
+        again, _ = asyncio.run(bench.judged(calls, cap_usd))
+
+    assert "USD" in found.ended
+    assert len(bench.parts.locked) == scored
+    assert texts(found) == texts(again)
+    assert bench.buyer.budget.spent_usd <= Decimal(cap_usd)
+
+
+@pytest.mark.slow
 def test_a_rule_that_ruins_a_slice_is_tried_and_never_chosen() -> None:
     """It raises the average of the cases that it was made from."""
     bench = Bench(Reflection(traps=True), each=20)
@@ -228,4 +258,9 @@ def test_a_reply_is_a_reason_and_a_prompt(reply: str | None, text: str | None, r
 
 def test_the_smallest_budget_has_room_for_three_edits() -> None:
     """Less looks like a search that found nothing."""
-    assert 20 + 2 * 15 + 3 * (3 + 3 + 1 + 15) == least_calls(20, 15)
+    assert 20 + 2 * 15 + 3 * (3 + 3 + 1 + 15) == least_calls(20 + 15, 15)
+
+
+def test_judges_count_in_the_smallest_budget() -> None:
+    """Their calls are counted like any other, and a search that runs out of them has had no chance."""
+    assert 2 * (20 + 15) + 3 * 15 + 3 * (2 * 3 * 3 + 1 + 3 * 15) == least_calls(2 * (20 + 15), 3 * 15, each=3)

@@ -1,15 +1,17 @@
 """Which prompt is chosen: floors first."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midshift.domain.suite import Margin
 from midshift.evals.rows import Answer
 from midshift.evals.suite_file import EvalCase
-from midshift.retune.measuring import Scored, broken, deltas
+from midshift.retune.measuring import Scored, broken, deltas, reward, with_contracts
 from midshift.retune.selecting import Tried, chosen
 from midshift.retune.splits import split
 
@@ -40,7 +42,7 @@ def test_the_highest_average_is_not_chosen_if_a_slice_pays_for_it() -> None:
 
     found = chosen([tried(0, {"a": [0.5] * 10, "b": [0.5] * 5}), ruinous, honest], INCUMBENT, MARGIN)
 
-    assert ruinous.reward > honest.reward
+    assert found.judged[1].reward > found.judged[2].reward
     assert found.chosen is not None
     assert 2 == found.chosen.tried.number
     assert [("s", "b")] == [(floor.score, floor.slice) for floor in found.judged[1].floors]
@@ -65,6 +67,18 @@ def test_a_slice_may_fall_by_the_margin_and_no_more() -> None:
     assert chosen([beyond], INCUMBENT, MARGIN, frozenset("b")).chosen is not None
 
 
+def test_a_slice_with_a_margin_of_its_own_has_its_own_floor() -> None:
+    """Wider or narrower than the usual one; a margin for `*` is none, for that is all cases."""
+    fallen = tried(0, {"a": [0.79] * 10, "b": [0.75] * 5})
+
+    assert chosen([fallen], INCUMBENT, 0.05, own={}).chosen is not None
+    assert chosen([fallen], INCUMBENT, 0.04, own={"b": Margin(6.0)}).chosen is not None
+    assert chosen([fallen], INCUMBENT, 0.05, own={"*": Margin(1.0)}).chosen is not None
+    (floor,) = chosen([fallen], INCUMBENT, 0.05, own={"a": Margin(0.5)}).nearest.floors
+    assert "a" == floor.slice
+    assert pytest.approx(0.005) == floor.short
+
+
 def test_a_missing_score_of_the_candidate_is_the_worst_one() -> None:
     """A prompt whose answers cannot be graded must not win by that."""
     evasive = tried(0, {"a": [0.8] * 10, "b": [None, 1.0, 1.0, 1.0, 1.0]})
@@ -72,6 +86,35 @@ def test_a_missing_score_of_the_candidate_is_the_worst_one() -> None:
 
     assert chosen([evasive], INCUMBENT, MARGIN).chosen is not None
     assert chosen([hidden], INCUMBENT, MARGIN).chosen is None
+
+
+def test_a_prompt_gains_nothing_by_answers_that_nobody_can_grade() -> None:
+    """A judge that cannot read one answer in fifty must not make its prompt the best of those within the floor."""
+    values: dict[str, list[float | None]] = {"a": [0.7] * 50}
+    graded = [with_contracts_of(one) for one in scored(values)]
+    dodged = [with_contracts_of(one) for one in scored({"a": [None, *values["a"][1:]]})]
+
+    prompts = [Tried(0, "graded", None, "", tuple(graded)), Tried(1, "dodges", 0, "", tuple(dodged))]
+
+    found = chosen(prompts, graded, MARGIN)
+
+    assert found.chosen is not None
+    assert "graded" == found.chosen.tried.text
+    assert not found.judged[1].floors
+    assert (0.85, 0.5) == (reward(graded[0], graded[0]), reward(dodged[0], graded[0]))
+
+
+def test_what_the_incumbent_lacks_is_no_reward() -> None:
+    """The floors do not see it, so nobody may be chosen by it."""
+    (old,), (new,) = scored({"a": [None]}), scored({"a": [0.2]})
+
+    assert 1.0 == reward(with_contracts_of(new), with_contracts_of(old))
+    assert 0.0 == reward(new, old)
+
+
+def with_contracts_of(one: Scored) -> Scored:
+    """The same, with the promises about its form that every answer is held to."""
+    return replace(one, scores=with_contracts(one.case, one.answer, one.scores))
 
 
 def test_what_the_incumbent_has_no_score_for_says_nothing() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midshift.evals.suite_file import EvalCase
-from midshift.retune.splits import ENOUGH, Splits, split
+from midshift.retune.splits import ENOUGH, Kept, Part, Splits, marks, merged, part_of, split
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 CASES = st.lists(
@@ -100,3 +100,54 @@ def test_another_seed_deals_another_way() -> None:
     cases = [case(number, "a") for number in range(40)]
 
     assert split(cases, "one").locked != split(cases, "two").locked
+
+
+def kept(found: Splits) -> dict[str, Part]:
+    """What a re-tuning writes down of its deal."""
+    by_part = {Part.TUNE: found.tune, Part.SELECT: found.select, Part.LOCKED: found.locked}
+    return merged({mark: part} for part, cases in by_part.items() for case in cases for mark in marks(case))
+
+
+@given(CASES, CASES)
+def test_a_case_that_was_shown_is_never_locked_when_the_suite_has_grown(
+    spec: list[tuple[frozenset[str], str | None]], more: list[tuple[frozenset[str], str | None]]
+) -> None:
+    """The next prompt may be made from the last one, and carries what that was fitted to."""
+    first = split(made(spec), "seed")
+    second = split(made([*spec, *more]), "seed", kept=Kept(kept(first)))
+
+    shown = {one.id for one in (*first.tune, *first.select)}
+    assert set() == shown & {one.id for one in second.locked}
+    clusters = {one.cluster for one in (*first.tune, *first.select)} - {None}
+    assert set() == clusters & {one.cluster for one in second.locked}
+
+
+@given(CASES)
+def test_the_same_suite_is_dealt_the_same_again(spec: list[tuple[frozenset[str], str | None]]) -> None:
+    """A search that goes on must find its cases where they were."""
+    first = split(made(spec), "seed")
+    second = split(made(spec), "another", kept=Kept(kept(first)))
+
+    assert parts(first) == parts(second)
+
+
+def test_locked_cases_that_were_judged_make_room_for_new_ones() -> None:
+    """They are spent as a judge, and still good to learn from."""
+    cases = [case(number, "a") for number in range(30)]
+    first = split(cases, "seed")
+    judged = frozenset(mark for one in first.locked for mark in marks(one))
+    second = split([*cases, *(case(number, "a") for number in range(30, 50))], "seed", kept=Kept(kept(first), judged))
+
+    assert second.locked
+    assert set() == {one.id for one in first.locked} & {one.id for one in second.locked}
+
+
+def test_a_case_is_known_by_what_it_asks_and_by_its_cluster() -> None:
+    """Another id, or a slice that was renamed, makes it no new case."""
+    dealt = kept(Splits((case(1, "a", cluster="x"),), (case(2, "a", cluster="y"),), ()))
+
+    assert Part.TUNE is part_of(EvalCase(9, "renamed", case(1).messages, ("b",)), dealt)
+    assert Part.TUNE is part_of(case(3, "a", cluster="x"), dealt)
+    assert Part.TUNE is part_of(EvalCase(9, "both", case(2).messages, (), "x"), dealt)
+    assert None is part_of(case(4, "a"), dealt)
+    assert not any("case 1" in mark or "x" in mark.partition(":")[2][:1] for mark in marks(case(1, cluster="x")))

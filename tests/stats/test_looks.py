@@ -31,3 +31,19 @@ def test_an_unplanned_look_is_refused(number: int, planned: int) -> None:
     """The eleventh of ten looks is the one that finds something."""
     with pytest.raises(ValueError, match=f"look {number} of {planned}: expected 1 <= look <= planned looks"):
         Look(number, planned)
+
+
+def test_looks_after_the_plan_spend_half_of_the_one_before() -> None:
+    """They are not free, and however many there are, together they are bounded."""
+    looks = [Look(2, 2, further) for further in range(3)]
+
+    assert [pytest.approx(0.025), pytest.approx(0.0125), pytest.approx(0.00625)] == [one.alpha(0.05) for one in looks]
+    assert [pytest.approx(0.05), pytest.approx(0.0625), pytest.approx(0.06875)] == [one.spent(0.05) for one in looks]
+    assert Look(further=60).spent(0.05) <= 0.1
+
+
+@pytest.mark.parametrize(("number", "planned", "further"), [(1, 2, 1), (1, 1, -1)])
+def test_a_further_look_comes_after_the_plan(number: int, planned: int, further: int) -> None:
+    """Planned looks that were not taken are taken first."""
+    with pytest.raises(ValueError, match="further"):
+        Look(number, planned, further)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
@@ -24,11 +25,13 @@ from midshift.evals.grading import Bench, Grading
 from midshift.evals.pairing import Pair, Plan
 from midshift.evals.requests import Line
 from midshift.evals.runner import Found, Progress
+from midshift.evals.suite_file import EvalCase
 from midshift.ports import Clock, PaidCalls
 from midshift.providers.http.messages import Transport
 from midshift.providers.paid.budget import Budget
 from midshift.providers.paid.buyer import Buyer, OnUnknown, UnderWay
 from midshift.providers.paid.desk import Desk
+from midshift.providers.paid.occurrences import Paused, Tell, nobody
 from midshift.providers.paid.pace import Limits
 from midshift.providers.paid.till import Till
 
@@ -48,13 +51,41 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """Where answers come from; evals of one event loop that run at once on one ledger share a shop."""
+    """Where answers come from; evals of one event loop that run at once on one ledger share a shop.
+
+    They share its `desks` too, one for each provider: requests and tokens a minute, calls at once (as the first of
+    them said), and the silence that a provider asked for hold for all of them together. `tell` hears what happens.
+    """
 
     calls: PaidCalls
     transports: Mapping[str, Transport]
     till: Till
     clock: Clock
     under_way: UnderWay = field(default_factory=dict)
+    tell: Tell = nobody
+    desks: dict[str, Desk] = field(default_factory=dict)
+
+    def desk(self, provider: str, limits: Limits) -> Desk:
+        """The one desk of a provider.
+
+        Raises:
+            UsageError: if another eval asks the same provider at another rate.
+        """
+        if provider not in self.desks:
+            told = partial(_tell_pause, self.tell, provider)
+            transport, luck = self.transports[provider], SystemRandom().random
+            self.desks[provider] = Desk(transport, limits, self.clock, luck, told=told)
+        found = self.desks[provider]
+        if replace(found.limits, concurrency=limits.concurrency) != limits:
+            raise UsageError(
+                f"evals that share a shop ask {provider!r} within {found.limits} and {limits}, expected the same rates "
+                "a minute: they are those of one key"
+            )
+        return found
+
+
+def _tell_pause(tell: Tell, provider: str, wait_s: float, status: int | None) -> None:
+    tell(Paused(provider, wait_s, status))
 
 
 class Undecided(UsageError):
@@ -81,7 +112,8 @@ async def buy(plan: Plan, grading: Grading, shop: Shop, terms: Terms, show: Show
     found = runner.missing(plan, buyer)
     _require_decided(found.held, terms)
     if found.missing:
-        require_bounded(lines, shop.till, terms)
+        require_bounded(plan.lines, shop.till, terms, [job.case for job in found.missing])
+        require_bounded(lines[len(plan.lines) :], shop.till, terms)
     buyer.budget.spent_usd = found.spent_usd + found.open_usd
     progress = Progress(needed=plan.calls, done=plan.calls - len(found.missing))
     concurrency = dict.fromkeys(shop.transports, terms.limits.concurrency)
@@ -121,11 +153,9 @@ async def buy_verdicts(
 
 
 def _buyer(lines: Sequence[Line], shop: Shop, terms: Terms) -> Buyer:
-    desks = {
-        name: Desk(shop.transports[name], terms.limits, shop.clock, SystemRandom().random)
-        for name in {line.variant.provider for line in lines}
-    }
-    return Buyer(shop.calls, desks, shop.till, Budget(terms.cap_usd), shop.clock, terms.on_unknown, shop.under_way)
+    desks = {name: shop.desk(name, terms.limits) for name in {line.variant.provider for line in lines}}
+    budget = Budget(terms.cap_usd)
+    return Buyer(shop.calls, desks, shop.till, budget, shop.clock, terms.on_unknown, shop.under_way, shop.tell)
 
 
 async def _judges(
@@ -158,25 +188,41 @@ def _require_decided(held: Sequence[tuple[CallKey, Purchase]], terms: Terms) -> 
     )
 
 
-def require_bounded(lines: Sequence[Line], till: Till, terms: Terms) -> None:
+def require_bounded(lines: Sequence[Line], till: Till, terms: Terms, cases: Sequence[EvalCase] = ()) -> None:
+    """With a cap, whatever may be asked must have a price and a limit: the variant's, the model's, or every case's.
+
+    Raises:
+        UsageError: naming the first model that has none, unless unknown costs are allowed.
+    """
     if terms.cap_usd is None or terms.allow_unknown_cost:
         return
     for line in lines:
         variant = line.variant
-        what = None if till.knows(variant) else "its price is unknown (midshift prices show)"
-        if what is None and line.most_tokens_out is None and not _says_limit(variant):
-            what = "nothing limits its answers (max_tokens in its params would)"
+        what = None if till.knows(variant) else "its price is unknown (a line in prices.yaml would say it)"
+        if what is None and line.most_tokens_out is None and not _says_limit(variant, cases):
+            what = "nothing limits its answers (params: {set: {max_tokens: N}} in its variant file would)"
         if what is not None:
             raise UsageError(
                 f"--max-usd {terms.cap_usd}: the cost of {variant.model!r} at {variant.provider!r} cannot be bounded: "
-                f"{what}, expected a known one. Type next: a price in prices.yaml, or --allow-unknown-cost"
+                f"{what}, expected a known bound. Type next: that, or --allow-unknown-cost"
             )
 
 
-def _says_limit(variant: Variant) -> bool:
-    more = variant.parameters.get("set")
-    named = {*variant.parameters, *(more if isinstance(more, Mapping) else ())}
-    return bool(named & {"max_tokens", "max_completion_tokens", "max_output_tokens"})
+def _says_limit(variant: Variant, cases: Sequence[EvalCase]) -> bool:
+    """Whether the variant limits its answers, or every case does and the variant lets it."""
+    more, dropped = variant.parameters.get("set"), variant.parameters.get("drop")
+    if _limited(variant.parameters) or (isinstance(more, Mapping) and _limited(more)):
+        return True
+    kept = _LIMITS - {*(dropped if isinstance(dropped, list | tuple) else ())}
+    return bool(cases) and all(kept & _limited(case.params) for case in cases)
+
+
+def _limited(parameters: Mapping[str, object]) -> set[str]:
+    """The names that limit an answer; below one token nobody knows what a provider makes of it."""
+    return {name for name in _LIMITS & parameters.keys() if isinstance(said := parameters[name], int) and int(said) > 0}
+
+
+_LIMITS = frozenset(("max_tokens", "max_completion_tokens", "max_output_tokens"))
 
 
 def _require_whole(progress: Progress, terms: Terms) -> None:
@@ -242,6 +288,7 @@ class Taken:
     """What one variant's calls took, in the order of the cases; lost ones are left out."""
 
     latencies_s: list[float | None] = field(default_factory=list)
+    first_tokens_s: list[float | None] = field(default_factory=list)
     costs_usd: list[float | None] = field(default_factory=list)
     results: list[Result | None] = field(default_factory=list)
 
@@ -249,18 +296,33 @@ class Taken:
         """Take one more call into account."""
         is_answered = result is not None and result.status == 200
         self.latencies_s.append(result.latency_s if result is not None and is_answered else None)
+        self.first_tokens_s.append(result.first_token_s if result is not None and is_answered else None)
         self.costs_usd.append(0.0 if result is None else result.cost_usd)
         self.results.append(None if result is None else replace(result, text=None, tools=()))
 
+    def extend(self, other: Taken) -> None:
+        """Take other calls of the same variant into account."""
+        self.latencies_s += other.latencies_s
+        self.first_tokens_s += other.first_tokens_s
+        self.costs_usd += other.costs_usd
+        self.results += other.results
+
 
 def write_pairs(
-    plan: Plan, candidate: Line, calls: PaidCalls, grading: Grading, file: Path, names: tuple[str, str]
+    plan: Plan,
+    candidate: Line,
+    calls: PaidCalls,
+    grading: Grading,
+    file: Path,
+    names: tuple[str, str],
+    told: Callable[[Pair], None] = lambda pair: None,
 ) -> tuple[Taken, Taken]:
-    """Write the pairs of one candidate as a paired-outputs file, and give what both took."""
+    """Write the pairs of one candidate as a paired-outputs file, and give what both took; `told` hears each pair."""
     taken = Taken(), Taken()
     with file.open("wb") as out:
         for pair in pairing.pairs(plan, candidate, calls, grading):
             out.write(pairing.line(pair, names, plan.trials))
+            told(pair)
             _add(pair, taken)
     return taken
 

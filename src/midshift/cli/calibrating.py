@@ -19,10 +19,9 @@ import uvloop
 from rich.console import Console
 
 from midshift import config
-from midshift.cli import buying, judging, prices, suite
-from midshift.cli import eval as evaluating
+from midshift.cli import buying, eval_options, eval_setting, judging, prices, suite
 from midshift.cli.buying import Shop
-from midshift.cli.eval import Named, Options, Subject
+from midshift.cli.eval_options import Named, Options, Subject
 from midshift.cli.eval_progress import showing
 from midshift.cli.project import Target, say
 from midshift.cli.system import SystemClock
@@ -67,7 +66,7 @@ def run(target: Target, wanted: Wanted, environment: Mapping[str, str] = os.envi
     """Ask, count, keep and say; 3 if no verdict could be read."""
     subject, path = _subject(target, wanted)
     cases = suite.load(path)
-    judges = evaluating.judges_of(target, subject, wanted.options, cases)
+    judges = eval_setting.judges_of(target, subject, wanted.options, cases)
     if not judges:
         raise UsageError(
             f"{path}: found no judge among its graders, expected one. Type next: graders: [{{type: rubric, rubric: "
@@ -78,8 +77,8 @@ def run(target: Target, wanted: Wanted, environment: Mapping[str, str] = os.envi
     named = {one.score for one in said}
     asked = [(judge, variant) for judge, variant in own if judge.score in named]
     variants = [variant for _, variant in asked]
-    upstreams = evaluating.upstreams_of(target, subject, variants, environment)
-    lines = evaluating.lines_of(subject, variants, wanted.options, upstreams, environment)
+    upstreams = eval_setting.upstreams_of(target, subject, variants, environment)
+    lines = eval_setting.lines_of(subject, variants, wanted.options, upstreams, environment)
     benches = [Bench(judge, line) for (judge, _), line in zip(asked, lines, strict=True)]
     till = _till(target, subject, wanted)
 
@@ -89,11 +88,11 @@ def run(target: Target, wanted: Wanted, environment: Mapping[str, str] = os.envi
             for pool in pools.values():
                 stack.callback(pool.close)
             show = stack.enter_context(showing(Console(stderr=True)))
-            shop, terms = Shop(calls, pools, till, SystemClock()), evaluating.terms_of(wanted.options)
+            shop, terms = Shop(calls, pools, till, SystemClock()), eval_options.terms_of(wanted.options)
             for bench in benches:
                 await buying.buy_verdicts(_pairs(bench, said, cases, wanted), [bench], shop, terms, show)
 
-    with evaluating.opened(wanted.options) as calls:
+    with eval_setting.opened(wanted.options) as calls:
         uvloop.run(ask(calls))
         found = [_calibrated(bench, said, cases, wanted, calls) for bench in benches]
     _say(found, wanted.options.as_json)

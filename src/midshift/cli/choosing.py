@@ -8,8 +8,11 @@ from pathlib import Path
 from midshift import config
 from midshift.cli.project import Target
 from midshift.domain import rendering
+from midshift.domain.suite import Margin
 from midshift.domain.variant import Variant
+from midshift.domain.workload import Workload
 from midshift.errors import ConfigError, UsageError
+from midshift.evals.suite_file import Suite
 
 
 def defined(target: Target, workload: str) -> config.Definition:
@@ -48,6 +51,13 @@ def require_suite(definition: config.Definition) -> None:
         f"midshift suite build {definition.name} --from TRACE.jsonl; or write "
         f"{path or f'suites/{definition.name}.jsonl'}, one case a line like {line}, and: midshift check"
     )
+
+
+def own_margins(workload: Workload, suite: Suite) -> dict[str, Margin]:
+    """The margins of slices that have one of their own: the workload's word, and else the suite's."""
+    said = {name: note.margin for name, note in suite.slices.items()}
+    said |= {part.name: part.margin for part in workload.slices if part.margin is not None}
+    return {name: margin for name, margin in sorted(said.items()) if margin is not None}
 
 
 def candidate_of(target: Target, to: str) -> Variant:

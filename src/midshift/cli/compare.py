@@ -7,8 +7,9 @@ import json
 import mmap
 import os
 import re
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from midshift.cli.pages import require_folder
 from midshift.cli.progress import reading
 from midshift.cli.system import SystemClock
 from midshift.domain.gate import Decision, Ruling, decide
-from midshift.domain.suite import Margin, Range, Score
+from midshift.domain.suite import AGGREGATE, Margin, Range, Score, SliceRole
 from midshift.errors import InputError, UsageError
 from midshift.evals import paired_outputs, promptfoo, regression
 from midshift.evals.formats import Format, detect
@@ -56,6 +57,7 @@ class Options:
     candidate: str
     scores: tuple[str, ...] = ()
     margin: str = "2pt"
+    slice_margin: tuple[str, ...] = ()
     expect: str | None = None
     error_text: str | None = None
     skip: str | None = None
@@ -82,15 +84,16 @@ def run(options: Options) -> int:
     return EXIT_CODES[comparison.ruling.decision]
 
 
-def compare(options: Options, clock: Clock) -> Comparison:
-    """Read the file and judge what it holds.
+def compare(options: Options, clock: Clock, look: Look | None = None) -> Comparison:
+    """Read the file and judge what it holds, at the look of the options or another one.
 
     Raises:
         UsageError: for an option that does not fit, or a variant or score that the file does not have.
         InputError: for a file that is not one of the two forms.
     """
     declared = [parse_score(text) for text in options.scores]
-    margin, look = _parse(Margin.parse, "--margin", options.margin), parse_look(options.look)
+    margin, look = _parse(Margin.parse, "--margin", options.margin), look or parse_look(options.look)
+    own = parse_margins(options.slice_margin)
     request = _request(options)
     ledger = Ledger()
     table, columns = Table(ledger), Columns()
@@ -102,9 +105,9 @@ def compare(options: Options, clock: Clock) -> Comparison:
     _require_variants(options, request, ledger, cases)
     _require_skip(options, request, table)
     _require_scores(options, declared, table)
-    _require_slices(options, cases)
+    _require_slices(options, own, cases)
     scores = declared or [Score(name) for name in table.scores]
-    rules = regression.Rules(margin, look.alpha(ALPHA), frozenset(options.watch))
+    rules = regression.Rules(margin, look.alpha(ALPHA), frozenset(options.watch), own)
     verdicts = regression.verdicts(table, cases, scores, rules) if cases.rows.size else []
     return Comparison(
         file=str(options.file),
@@ -121,6 +124,7 @@ def compare(options: Options, clock: Clock) -> Comparison:
         look=look,
         weighted=cases.is_weighted,
         made_at=clock.now(),
+        own_margins=own,
     )
 
 
@@ -141,16 +145,57 @@ def parse_score(text: str) -> Score:
     return Score(match[1], _parse(lambda _: Range(float(match[2]), float(match[3])), "--score", text))
 
 
-def parse_look(text: str) -> Look:
-    """Read `K/N`.
+def parse_margins(texts: Sequence[str]) -> dict[str, Margin]:
+    """Read `SLICE=3pt`, each slice once.
 
     Raises:
         UsageError: saying what was expected.
     """
-    match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", text)
+    found: dict[str, Margin] = {}
+    for text in texts:
+        name, _, margin = text.rpartition("=")
+        if not name.strip() or name == AGGREGATE:
+            raise UsageError(
+                f"--slice-margin {text!r}: expected SLICE=MARGIN, for example --slice-margin german=3pt "
+                "(--margin is that of all cases)"
+            )
+        if name in found:
+            raise UsageError(f"--slice-margin {name!r} is given twice; give each slice once")
+        found[name] = _parse(Margin.parse, f"--slice-margin {name}", margin)
+    return found
+
+
+def parse_look(text: str) -> Look:
+    """Read `K/N`, or `N/N+F` for the F-th look after the plan was spent.
+
+    Raises:
+        UsageError: saying what was expected.
+    """
+    match = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*(?:\+\s*(\d{1,6})\s*)?", text)
     if match is None:
-        raise UsageError(f"--look {text!r}: expected K/N, for example --look 2/3 for the second of three planned looks")
-    return _parse(lambda _: Look(int(match[1]), int(match[2])), "--look", text)
+        raise UsageError(
+            f"--look {text!r}: expected K/N, for example --look 2/3 for the second of three planned looks, or 3/3+1 "
+            "for the first one after them"
+        )
+    return _parse(lambda _: Look(int(match[1]), int(match[2]), int(match[3] or 0)), "--look", text)
+
+
+def again(comparison: Comparison) -> str:
+    """The command that judges the same file again: the same numbers, at the same look."""
+    look, margin = comparison.look, comparison.margin
+    further = f"+{look.further}" if look.further else ""
+    slices = {part.slice for score in comparison.scores for part in score.slices}
+    watched = {part.name for part in slices if part.role is SliceRole.WATCH}
+    options = [
+        ("--incumbent", comparison.incumbent),
+        ("--candidate", comparison.candidate),
+        *([("--margin", str(margin))] if margin != Margin() else []),
+        *(("--slice-margin", f"{name}={own}") for name, own in sorted(comparison.own_margins.items())),
+        *(("--watch", name) for name in sorted(watched)),
+        *([("--look", f"{look.number}/{look.planned}{further}")] if look != Look() else []),
+    ]
+    said = [f"{name} {shlex.quote(visible(value))}" for name, value in options]
+    return " ".join(["midshift compare", shlex.quote(visible(comparison.file)), *said])
 
 
 def _parse(parser: Callable[[str], Parsed], option: str, text: str) -> Parsed:
@@ -247,11 +292,11 @@ def _require_scores(options: Options, declared: Sequence[Score], table: Table) -
         raise UsageError(f"--score {repeated[0]!r} is given twice; give each score once")
 
 
-def _require_slices(options: Options, cases: Cases) -> None:
-    for name in options.watch:
+def _require_slices(options: Options, own: Mapping[str, Margin], cases: Cases) -> None:
+    for option, name in (*(("--watch", name) for name in options.watch), *(("--slice-margin", name) for name in own)):
         if cases.rows.size and name not in cases.slice_names:
             known = ", ".join(map(repr, cases.slice_names[:20])) or "none"
-            raise UsageError(f"--watch {name!r} is not a slice of {options.file}; slices here: {known}")
+            raise UsageError(f"{option} {name!r} is not a slice of {options.file}; slices here: {known}")
 
 
 def _nothing_to_judge(path: Path, ledger: Ledger) -> Ruling:

@@ -39,13 +39,18 @@ def showing(console: Console) -> Iterator[Show | None]:
         yield show
 
 
+def forecast_usd(progress: Progress, budget: Budget) -> float | None:
+    """What it comes to in all if the rest costs as much a call; None where a cost is unknown, or nothing is done."""
+    is_known = progress.done and not budget.unknown
+    return float(budget.spent_usd) * progress.needed / progress.done if is_known else None
+
+
 def words(progress: Progress, budget: Budget, elapsed_s: float) -> str:
     """`12.3 calls/s · 0.4211 USD, about 1.63 in all`; a cost that is not known is said to be so."""
     parts = [f"{progress.bought / elapsed_s:.1f} calls/s"] if elapsed_s > 0.0 else []
     if budget.unknown:
         parts.append(f"cost of {budget.unknown:,} calls unknown")
-    elif progress.done:
-        forecast = float(budget.spent_usd) * progress.needed / progress.done
+    elif (forecast := forecast_usd(progress, budget)) is not None:
         parts.append(f"{budget.spent_usd:.4f} USD, about {forecast:.2f} in all")
     problems = progress.held + progress.failed
     return " · ".join([*parts, *([f"{problems:,} without an answer"] if problems else [])])

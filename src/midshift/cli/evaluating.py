@@ -7,12 +7,12 @@ Elsewhere: the command (eval), buying (buying).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from midshift.cli.buying import Shop, Terms, buy
-from midshift.domain.evidence import EvalEvidence
+from midshift.domain.evidence import EvalEvidence, failed_in
 from midshift.domain.gate import decide
 from midshift.domain.suite import Margin, Score
 from midshift.domain.variant import Variant
@@ -54,6 +54,7 @@ class Suite:
     grade: Grade
     margin: Margin = Margin()
     watch: frozenset[str] = frozenset()
+    own_margins: Mapping[str, Margin] = field(default_factory=dict)
 
 
 async def evaluate(
@@ -93,7 +94,7 @@ def judged(rows: Sequence[PairedRow], suite: Suite, names: tuple[str, str], at: 
         table.append(paired)
         columns.append(paired)
     cases = table.finish()
-    rules = regression.Rules(suite.margin, ALPHA, suite.watch)
+    rules = regression.Rules(suite.margin, ALPHA, suite.watch, suite.own_margins)
     verdicts = regression.verdicts(table, cases, [Score(name) for name in table.scores], rules)
     return Comparison(
         file=str(suite.name),
@@ -110,6 +111,7 @@ def judged(rows: Sequence[PairedRow], suite: Suite, names: tuple[str, str], at: 
         look=Look(),
         weighted=cases.is_weighted,
         made_at=at,
+        own_margins=suite.own_margins,
     )
 
 
@@ -122,6 +124,7 @@ def evidence_of(comparison: Comparison, candidate: Variant) -> EvalEvidence:
         reason=ruling.reason,
         unproven=tuple(sorted({name for _, name in ruling.unproven})),
         regressed=tuple(sorted({name for _, name in ruling.regressed})),
+        failed=failed_in(ruling),
     )
 
 

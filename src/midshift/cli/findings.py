@@ -1,23 +1,24 @@
 """What stage two has left in the user's repository, and the finding that an eval writes there on `stop`.
 
 That a new model is worse is on record only where its prompt was tuned until the budget was spent (R2.7); a tuned
-prompt that was found and is not the one in question means that it was not. Elsewhere: the records (retune.edits).
+prompt that was found and is not the one in question means that it was not. There is one finding of a candidate
+and a decision, whoever comes to it first, and a prompt that a candidate was given does not make it another candidate.
+Elsewhere: the records (retune.edits), reading them (tuned).
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from midshift import config
+from midshift.cli import tuned
 from midshift.cli.project import write_whole
 from midshift.domain.gate import Decision, Retuning
 from midshift.domain.variant import Variant
-from midshift.errors import MidshiftError
 from midshift.reports.bakeoff import Candidate
 from midshift.reports.finding import Tried, finding
 from midshift.retune.edits import FORMAT
@@ -28,14 +29,14 @@ def stage_two(folder: Path, workload: str, candidate: Variant) -> Tried | None:
     """The newest re-tuning of this candidate, one that spent its budget before one that did not; None without any."""
     found = [
         _tried(record, path.relative_to(folder).as_posix())
-        for path, record in _records(folder)
-        if record.get("workload") == workload and _is_about(record, folder, candidate)
+        for path, record in tuned.records(folder)
+        if record.get("format") == FORMAT and record.get("workload") == workload and _is_about(record, candidate.id)
     ]
     return max(found, key=lambda one: (one.retuning is Retuning.BUDGET_SPENT, one.record), default=None)
 
 
 def record(folder: Path, found: Candidate, workload: str, day: date, tried: Tried | None, spent: float | None) -> str:
-    """Write the finding, beside what is there already; gives its path in the folder.
+    """Write the finding, or find the one that is there; gives its path in the folder.
 
     Raises:
         UsageError: before stage two has run, with the command to type.
@@ -43,16 +44,48 @@ def record(folder: Path, found: Candidate, workload: str, day: date, tried: Trie
     retuning = Retuning.NOT_RUN if tried is None else tried.retuning
     require_stage_two(retuning, found.comparison.ruling.decision)
     assert tried is not None and found.comparison.ruling.decision is Decision.STOP
-    text = finding(found, workload, day, tried, spent).encode("utf-8", "replace")
+    text = finding(found, workload, day, tried, spent)
+    return write(folder, workload, found.variant.id, f"{day:%Y-%m-%d}-{found.contender.name}", text)
+
+
+def write(folder: Path, workload: str, candidate: str, name: str, text: str) -> str:
+    """Write a finding that a candidate (a variant's id) is worse, unless there is one; gives its path in the folder."""
+    mark = _mark(workload, _root(folder, workload, candidate))
+    known = sorted(path for path in (folder / "findings").glob("*.md") if _bears(path, mark))
+    if known:
+        return known[0].relative_to(folder).as_posix()
+    said = f"{text}\n{mark}: there is one for a candidate and a decision, however often that is judged.\n"
     (folder / "findings").mkdir(exist_ok=True)
-    name = re.sub(r"[^A-Za-z0-9.@_-]+", "-", found.contender.name).strip("-.") or "candidate"
-    for path in _names(f"findings/{day:%Y-%m-%d}-{name}"):
-        if not (folder / path).exists():
-            write_whole(folder / path, text)
-            return path
-        if (folder / path).read_bytes() == text:
-            return path
-    raise AssertionError("unreachable: names do not end")
+    plain = re.sub(r"[^A-Za-z0-9.@_-]+", "-", name).strip("-.") or "candidate"
+    path = next(path for path in _names(f"findings/{plain}") if not (folder / path).exists())
+    write_whole(folder / path, said.encode("utf-8", "replace"))
+    return path
+
+
+def _mark(workload: str, root: str) -> str:
+    return f"Finding `{hashlib.sha256(f'{workload}{chr(0)}{root}{chr(0)}{Decision.STOP}'.encode()).hexdigest()[:16]}`"
+
+
+def _bears(path: Path, mark: str) -> bool:
+    try:
+        return mark in path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _root(folder: Path, workload: str, candidate: str) -> str:
+    """The variant that a candidate was before anybody tuned it."""
+    made = {
+        found: str(began["id"])
+        for _, record in tuned.records(folder)
+        if record.get("workload") == workload and isinstance(began := record.get("candidate"), dict) and "id" in began
+        if isinstance(found := record.get("tuned"), str)
+    }
+    seen = {candidate}
+    while (before := made.get(candidate)) is not None and before not in seen:
+        seen.add(before)
+        candidate = before
+    return candidate
 
 
 def _names(name: str) -> Iterator[str]:
@@ -63,27 +96,10 @@ def _names(name: str) -> Iterator[str]:
         number += 1
 
 
-def _records(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """What `midshift retune` left; a file that is something else says nothing."""
-    for path in sorted((folder / "retune").glob("*.json")):
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(found, dict) and found.get("format") == FORMAT:
-            yield path, found
-
-
-def _is_about(record: Mapping[str, Any], folder: Path, candidate: Variant) -> bool:
+def _is_about(record: Mapping[str, Any], candidate: str) -> bool:
     """Whether it ended with this variant: the one that it found, or else the one that it began with."""
-    files, began = record.get("files"), record.get("candidate")
-    tuned = files.get("variant") if isinstance(files, dict) else None
-    if tuned is None:
-        return isinstance(began, dict) and began.get("id") == candidate.id
-    try:
-        return config.load_variant(folder, str(tuned)).variant.id == candidate.id
-    except MidshiftError:
-        return False
+    began, made = record.get("candidate"), record.get("tuned")
+    return made == candidate if made is not None else isinstance(began, dict) and began.get("id") == candidate
 
 
 def _tried(record: Mapping[str, Any], path: str) -> Tried:

@@ -6,6 +6,7 @@ Exit codes: 0 proceed (with or without caution) Â· 1 retune, stop, failed gate Â
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 import traceback
@@ -30,6 +31,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without a sign shows its number, not a crash
+    gc.set_threshold(50_000, 20, 20)  # modules that load leave no garbage: to look for it is a tenth of their time
     sys.exit(run(sys.argv[1:]))
 
 
@@ -144,6 +146,28 @@ SkipUnknown = Annotated[bool, typer.Option("--skip-unknown", help="Judge without
 Concurrency = Annotated[int, typer.Option(metavar="N", min=1, help="Calls at once, by provider.")]
 RequestsAMinute = Annotated[float | None, typer.Option(metavar="N", min=0.01, help="Requests a minute, by provider.")]
 TokensAMinute = Annotated[float | None, typer.Option(metavar="N", min=1, help="Tokens a minute, by provider.")]
+JudgeFile = Annotated[
+    str | None,
+    typer.Option(
+        "--judge", metavar="VARIANT_FILE", help="Who judges; in place of one that the suite names it gates nothing."
+    ),
+]
+PlannedLooks = Annotated[
+    int | None,
+    typer.Option(
+        "--looks",
+        metavar="N",
+        min=1,
+        help="How often the growing suite is to be judged: each look spends a share of the error, later ones half.",
+    ),
+]
+Streamed = Annotated[
+    bool, typer.Option("--stream", help="Ask for answers as streams, and time their first tokens. Buys nothing again.")
+]
+EventsTo = Annotated[
+    str | None,
+    typer.Option("--events", metavar="FILE|-", help="Write what happens while it does, one JSON object a line."),
+]
 PriceFile = Annotated[
     Path | None,
     typer.Option("--prices", metavar="FILE", help="Your own prices; default: prices.yaml beside the main file."),
@@ -198,6 +222,10 @@ def compare(
             help="The largest drop that is still 'not worse', in points: hundredths of a score's range.",
         ),
     ] = "2pt",
+    slice_margin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SLICE=POINTS", help="A margin of its own for one slice. Repeatable."),
+    ] = None,
     expect: Annotated[
         str | None,
         typer.Option(metavar="json", help="Every answer must be JSON as a whole; becomes the contract json_valid."),
@@ -214,7 +242,9 @@ def compare(
     look: Annotated[
         str,
         typer.Option(
-            metavar="K/N", help="This is the K-th of N planned looks at a growing sample; each spends 1/N of alpha."
+            metavar="K/N[+F]",
+            help="This is the K-th of N planned looks at a growing sample; each spends 1/N of alpha, and the F-th "
+            "after them half of the one before.",
         ),
     ] = "1/1",
     html: Annotated[
@@ -233,6 +263,7 @@ def compare(
             candidate=candidate,
             scores=tuple(score or ()),
             margin=margin,
+            slice_margin=tuple(slice_margin or ()),
             expect=expect,
             error_text=error_text,
             skip=skip,
@@ -491,9 +522,7 @@ def evaluate(
         str | None, typer.Option(metavar="low,medium,high", help="Each candidate (or the incumbent) at each effort.")
     ] = None,
     grader: GraderName = None,
-    judge: Annotated[
-        str | None, typer.Option(metavar="VARIANT_FILE", help="Who judges, in place of the suite's own judges.")
-    ] = None,
+    judge: JudgeFile = None,
     suite: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Other cases than the workload's suite; then it gates nothing.")
     ] = None,
@@ -501,6 +530,7 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The first N cases only; then it gates nothing.")
     ] = None,
+    looks: PlannedLooks = None,
     max_usd: MaxUsd = None,
     allow_unknown_cost: AllowUnknownCost = False,
     rebuy_unknown: RebuyUnknown = False,
@@ -508,6 +538,8 @@ def evaluate(
     concurrency: Concurrency = 16,
     rpm: RequestsAMinute = None,
     tpm: TokensAMinute = None,
+    stream: Streamed = False,
+    events: EventsTo = None,
     offline_from: Annotated[
         Path | None, typer.Option(metavar="LEDGER", help="Ask nobody: judge what this ledger holds.")
     ] = None,
@@ -521,11 +553,16 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put the suite to the incumbent and to candidates, paying each call once, and judge. Again: it goes on."""
+    """Put the suite to the incumbent and to candidates, paying each call once, and judge. Again: it goes on.
+
+    It compares files and needs no upgrade. In an open upgrade, `midshift upgrade eval` does the same with the two
+    variants that the upgrade is about; both share one ledger, so neither buys what the other has bought.
+    """
     from midshift.cli import eval as command
     from midshift.cli import project
+    from midshift.cli.eval_options import Options
 
-    options = command.Options(
+    options = Options(
         state=state,
         to=tuple(to or ()),
         sweep=tuple(filter(None, (sweep or "").replace(" ", "").split(","))),
@@ -534,6 +571,7 @@ def evaluate(
         judge=judge,
         trials=trials,
         limit=limit,
+        looks=looks,
         max_usd=max_usd,
         allow_unknown_cost=allow_unknown_cost,
         rebuy_unknown=rebuy_unknown,
@@ -541,6 +579,8 @@ def evaluate(
         concurrency=concurrency,
         requests_per_min=rpm,
         tokens_per_min=tpm,
+        stream=stream,
+        events=events,
         offline_from=offline_from,
         prices=prices,
         approve_data=approve_data,
@@ -572,6 +612,10 @@ def retune(
         list[str] | None,
         typer.Option(metavar="GLOB", help="Few-shot or cached files to look through for the incumbent's. Repeatable."),
     ] = None,
+    plan_table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE:COLUMN", help="The same for a table of CSV or JSON lines, row by row. Repeatable."),
+    ] = None,
     unlock: Annotated[
         str | None, typer.Option(metavar="WHY", help="Judge locked cases a second time, by --who and for this.")
     ] = None,
@@ -582,6 +626,11 @@ def retune(
     judge: Annotated[
         str | None, typer.Option(metavar="VARIANT_FILE", help="The model behind the suite's judges.")
     ] = None,
+    why: Annotated[
+        str | None,
+        typer.Option("--why", metavar="TEXT", help="With --manual: why the prompt was edited, for the record."),
+    ] = None,
+    allow_floating: FloatingJudge = None,
     allow_unknown_cost: AllowUnknownCost = False,
     rebuy_unknown: RebuyUnknown = False,
     concurrency: Concurrency = 16,
@@ -610,6 +659,7 @@ def retune(
         grader=grader,
         judge=judge,
         plans=tuple(plans or ()),
+        plan_tables=tuple(plan_table or ()),
         unlock=unlock,
         who=who,
         allow_unknown_cost=allow_unknown_cost,
@@ -619,6 +669,8 @@ def retune(
         tokens_per_min=tpm,
         prices=prices,
         approve_data=approve_data,
+        allow_floating=allow_floating,
+        why=why,
         as_json=as_json,
     )
     raise typer.Exit(command.run(project.Target(config), workload, options))
@@ -632,6 +684,7 @@ def upgrade_start(
     config: Config = CONFIG,
     env: Env = None,
     store: Store = None,
+    state: State = STATE,
     allow_floating: AllowFloating = None,
     approve_data: ApproveData = None,
 ) -> None:
@@ -639,7 +692,7 @@ def upgrade_start(
     from midshift.cli import project, upgrade
 
     target = project.Target(config, env, store)
-    raise typer.Exit(upgrade.start(target, workload, to, who, allow_floating, approve_data))
+    raise typer.Exit(upgrade.start(target, workload, to, who, state, allow_floating, approve_data))
 
 
 @upgrade_app.command("eval")
@@ -648,9 +701,7 @@ def upgrade_eval(
     grader: Annotated[
         str | None, typer.Option(metavar="NAME", help="exact or contains, for a suite that names no graders.")
     ] = None,
-    judge: Annotated[
-        str | None, typer.Option(metavar="VARIANT_FILE", help="Who judges, in place of the suite's own judges.")
-    ] = None,
+    judge: JudgeFile = None,
     allow_floating: FloatingJudge = None,
     override: Annotated[
         tuple[str, str] | None,
@@ -664,18 +715,24 @@ def upgrade_eval(
     html: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="Also write the report as one self-contained page.")
     ] = None,
+    looks: PlannedLooks = None,
     max_usd: MaxUsd = None,
     rebuy_unknown: RebuyUnknown = False,
     skip_unknown: SkipUnknown = False,
+    stream: Streamed = False,
+    events: EventsTo = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the suite on both variants, at their providers, and keep the result for the controller."""
+    """Stage one of an open upgrade: `midshift eval` on its two variants as applied, for the controller to go on."""
     from midshift.cli import project, upgrade
 
     terms = {
+        "looks": looks,
         "max_usd": max_usd,
         "rebuy_unknown": rebuy_unknown,
         "skip_unknown": skip_unknown,
+        "stream": stream,
+        "events": events,
         "judge": judge,
         "allow_floating": allow_floating,
     }
@@ -753,6 +810,30 @@ def upgrade_waive(
     raise typer.Exit(upgrade.waive(project.Target(config, env, store), workload, what, who, why, state))
 
 
+@upgrade_app.command("force")
+def upgrade_force(
+    workload: Workload,
+    who: Who,
+    why: Why,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="VARIANT_FILE", help="Which stopped candidate goes on; default: the last one."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no vendor for dates: midshift.yaml and the bundled lists only.")
+    ] = False,
+    config: Config = CONFIG,
+    env: Env = None,
+    store: Store = None,
+    state: State = STATE,
+) -> None:
+    """The incumbent retires: go on after a stop, with what failed waived by name and a safe harbour to go back to."""
+    from midshift.cli import forcing, project
+
+    options = forcing.Options(workload, who, why, state, to, offline)
+    raise typer.Exit(forcing.force(project.Target(config, env, store), options))
+
+
 @upgrade_app.command("approve")
 def upgrade_approve(
     workload: Workload,
@@ -761,11 +842,12 @@ def upgrade_approve(
     config: Config = CONFIG,
     env: Env = None,
     store: Store = None,
+    state: State = STATE,
 ) -> None:
     """Say the yes that a step waits for."""
     from midshift.cli import project, upgrade
 
-    raise typer.Exit(upgrade.approve(project.Target(config, env, store), workload, what, who))
+    raise typer.Exit(upgrade.approve(project.Target(config, env, store), workload, what, who, state))
 
 
 @upgrade_app.command("candidate")
@@ -824,7 +906,7 @@ def judge_calibrate(
 ) -> None:
     """Ask a judge about answers that people have graded; every later eval prints how far they agree."""
     from midshift.cli import calibrating, project
-    from midshift.cli.eval import Options
+    from midshift.cli.eval_options import Options
 
     options = Options(
         state, judge=judge, max_usd=max_usd, approve_data=approve_data, allow_floating=allow_floating, as_json=as_json
@@ -866,11 +948,24 @@ def serve_gateway(
         float | None,
         typer.Option(metavar="USD", min=0.01, help="What unseen answers may cost a day; what is beyond it is shed."),
     ] = None,
+    max_in_flight: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Requests under way at once; default: 4000.")
+    ] = None,
+    max_in_flight_per_workload: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The same of any one workload; default: 3000.")
+    ] = None,
+    max_held_mb: Annotated[
+        int | None, typer.Option(metavar="MB", min=1, help="The bodies of all of them together; default: 1024.")
+    ] = None,
+    max_connections: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Connections of apps, also idle ones; default: 16384.")
+    ] = None,
 ) -> None:
     """Answer requests, with the variants that the store says."""
-    from midshift.cli import project, serve
+    from midshift.cli import limits, project, serve
 
-    options = serve.GatewayOptions(state, name, host, port, admin_port, shadow_budget)
+    said = limits.SaidLimits(max_in_flight, max_in_flight_per_workload, max_held_mb, max_connections)
+    options = serve.GatewayOptions(state, name, host, port, admin_port, shadow_budget, said)
     raise typer.Exit(serve.gateway(project.Target(config, env, store), options))
 
 
@@ -901,6 +996,9 @@ def prices_show(
 def prices_refresh(
     source: Annotated[str, typer.Option("--from", metavar="FILE|URL", help="A catalogue, or LiteLLM's price file.")],
     version: Annotated[str | None, typer.Option(metavar="TEXT", help="Which version of it that is.")] = None,
+    accept_losses: Annotated[
+        bool, typer.Option("--accept-losses", help="Also take one that has lost many of the models known today.")
+    ] = False,
     state: State = STATE,
     as_json: AsJson = False,
 ) -> None:
@@ -908,7 +1006,8 @@ def prices_refresh(
     from midshift.cli import prices as command
     from midshift.cli.system import SystemClock
 
-    raise typer.Exit(command.refresh(state, source, version, SystemClock().now().date(), as_json))
+    wanted = command.Refresh(source, version, accept_losses)
+    raise typer.Exit(command.refresh(state, wanted, SystemClock().now().date(), as_json))
 
 
 @prices_app.command("recompute")

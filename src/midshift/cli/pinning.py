@@ -111,6 +111,20 @@ def override(sides: Iterable[Side], reason: str | None) -> str | None:
     return f"{reason.strip()} ({'; '.join(item.name for item in loose)})"
 
 
+def require_pinned(item: Side) -> None:
+    """Refuse a variant that may change under its name, with no way around it.
+
+    Raises:
+        ConfigError: naming the pin to use.
+    """
+    if not item.is_firm:
+        fix = f"model: {_listed(item.instead)}" if item.instead else "a variant file with a pinned model"
+        raise ConfigError(
+            f"found {item.name}: {visible(item.answered or item.pin.why)}; expected a model that stays what it is. "
+            f"Type next: {fix}, and: midshift apply"
+        )
+
+
 async def _asked(item: Side, access: Access, http: Http, clock: Clock) -> Side:
     found = await resolving.resolve(http, item.vendor, item.variant.model, access, clock.now())
     return replace(item, pin=found.pin or item.pin, answered=found.why)

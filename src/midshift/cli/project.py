@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from midshift.cli.system import SystemClock
 from midshift.config import files, tree
 from midshift.config.definitions import Environment, SecretKind, SecretRef, Unreadable
 from midshift.config.problems import Place, Report, one_of, refuse
+from midshift.config.starter import Answers
 from midshift.config.starter import files as starter_files
 from midshift.config.tree import Fields, Items, Scalar
 from midshift.domain.routing import Route
@@ -33,6 +35,7 @@ from midshift.ports import Definition, RouteSource
 from midshift.reports.text import visible
 
 if TYPE_CHECKING:
+    from midshift.store.gateway_side import GatewaySide
     from midshift.store.sql import SqlStore
 
 CHECK_FORMAT = "midshift.check/1"
@@ -40,6 +43,12 @@ REMOVED_FORMAT = "midshift.removed/1"
 """What a store keeps of a workload that left the files, so that it is defined no longer and its history stays."""
 
 _GIT_S = 10.0
+_STAND_IN_PORT = 9000
+_UPGRADE_STEPS = (
+    "export MIDSHIFT_DB=sqlite:///$PWD/midshift.db MIDSHIFT_WHO=YOUR-NAME",
+    "midshift apply",
+    f"midshift upgrade start {Answers().workload} --to variants/{Answers().candidate}.yaml",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +108,27 @@ class Target:
         """
         from midshift.store.sql import SqlStore
 
-        environment = self.environment()
-        return SqlStore.open(_resolved(environment, self.main.parent))
+        return SqlStore.open(self._address())
+
+    def open_gateway_side(self) -> GatewaySide | SqlStore:
+        """The same store as a gateway needs it, brought up to date: in a file, without an SQL toolkit.
+
+        Raises:
+            ConfigError: if the reference leads nowhere.
+            StoreError: if it cannot be opened.
+        """
+        from midshift.store.gateway_side import GatewaySide, is_current
+        from midshift.store.sqlite_file import Location
+
+        location = Location.of(self._address())
+        if location is None:
+            return self.open_store()
+        if not is_current(location):
+            self.open_store().close()  # which makes its tables, or says why not
+        return GatewaySide(location)
+
+    def _address(self) -> str:
+        return _resolved(self.environment(), self.main.parent)
 
 
 def init(folder: Path) -> int:
@@ -117,10 +145,24 @@ def init(folder: Path) -> int:
             kept.append(name)
     say(*(f"wrote  {visible(str(folder / name))}" for name in written))
     say(*(f"kept   {visible(str(folder / name))} (it is there; nothing was changed in it)" for name in kept))
-    steps = [] if folder.resolve() == Path.cwd() else [f"cd {visible(str(folder))}"]
-    steps += ["midshift check", "export MIDSHIFT_DB=sqlite:///$PWD/midshift.db", "midshift apply --who YOUR-NAME"]
-    say("", "Type next:", *(f"  {step}" for step in steps))
+    steps = [] if folder.resolve() == Path.cwd() else [f"cd {shlex.quote(visible(str(folder), 1000))}"]
+    say("", "Type next:", *(f"  {step}" for step in [*steps, *_first_steps()]))
+    say("", "and to upgrade:", *(f"  {step}" for step in _UPGRADE_STEPS))
     return 0
+
+
+def _first_steps() -> list[str]:
+    """A first eval, on a stand-in for the models that the starter names."""
+    names = Answers()
+    voices = " ".join(f"--voice {model}=sim/{model}" for model in (names.incumbent, names.candidate))
+    python = shlex.quote(visible(sys.executable, 1000))
+    return [
+        "midshift check",
+        f"{python} -m midshift.testing.provider_server scripted --port {_STAND_IN_PORT} {voices} &",
+        f"export MIDSHIFT_PROVIDER_{names.provider.upper()}_URL=http://127.0.0.1:{_STAND_IN_PORT}/v1"
+        "   # that stand-in, in the place of a model",
+        f"midshift eval {names.workload} --to variants/{names.candidate}.yaml",
+    ]
 
 
 def check(target: Target, as_json: bool) -> int:
@@ -201,7 +243,13 @@ def sync(target: Target, workload: str | None, dry_run: bool) -> int:
                 continue
             path = _file_of(target, item, store.variant(route.incumbent))
             bom, body = ("\ufeff", after[1:]) if after.startswith("\ufeff") else ("", after)
-            after = bom + config.one_line_change(body, name, path)
+            body = config.one_line_change(body, name, path)
+            if item.safe_harbour is not None and item.safe_harbour.variant.id == route.incumbent:
+                body = config.without_safe_harbour(body, name)
+                say(
+                    f"{name}: the safe harbour serves, so it is none any more. Name another one before the next upgrade"
+                )
+            after = bom + body
     lines = difflib.unified_diff(
         before.splitlines(), after.splitlines(), target.main.name, target.main.name, lineterm=""
     )
@@ -216,7 +264,7 @@ def sync(target: Target, workload: str | None, dry_run: bool) -> int:
     return 0
 
 
-def applied(store: SqlStore) -> config.Definitions:
+def applied(store: GatewaySide | SqlStore) -> config.Definitions:
     """What was applied, without the workloads that have left."""
     contents = [item.content for item in store.definitions()]
     return config.restored(content for content in contents if content.get("format") != REMOVED_FORMAT)
@@ -259,6 +307,12 @@ def each_on_a_line() -> Iterator[None]:
 def say(*lines: str) -> None:
     """Print lines."""
     sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def note(text: str) -> None:
+    """Tell whoever looks at the terminal something beside the result."""
+    sys.stderr.write(f"midshift: {visible(text, 2000)}\n")
+    sys.stderr.flush()
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -99,6 +99,10 @@ class Records:
         """The eval of the present candidate."""
         return self.evals.get(upgrade.candidate)
 
+    def eval_trouble(self, upgrade: Upgrade) -> str:
+        """None: what is kept here was just made."""
+        return ""
+
     def flagged_drift(self, upgrade: Upgrade) -> tuple[str, ...]:
         """The drift over all pairs of the present candidate, computed again when there are half as many more."""
         with self._lock:

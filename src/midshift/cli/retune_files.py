@@ -20,7 +20,11 @@ from midshift.cli.project import write_whole
 from midshift.config.dumping import dump_variant
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import InputError, UsageError
+from midshift.evals.importers import data
 from midshift.evals.suite_file import EvalCase
+from midshift.retune.looking import Taken
+from midshift.retune.splits import Part
+from midshift.retune.stale import Row
 
 LOCKED_FORMAT = "midshift.locked/1"
 _VERSION = re.compile(r"\.v(\d+)$")
@@ -28,43 +32,51 @@ _LARGEST_PLAN = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One judging of locked cases: by which search and budget, of which variant, and who unlocked it if need be."""
+class Began:
+    """The first run of a search: when it was, and how it dealt the cases, by their marks."""
 
-    search: str
-    budget: str
-    variant: str
-    cases: tuple[str, ...]
-    at: str
-    unlocked_by: str = ""
-    unlocked_why: str = ""
+    at: datetime
+    parts: Mapping[str, Part]
 
 
 class Shelf:
-    """The state of one workload's re-tuning."""
+    """The state of one workload's re-tuning; `elsewhere` are looks that the user's repository tells of."""
 
-    def __init__(self, state: Path, workload: str) -> None:
-        self._folder = state / "retune" / _slug(workload)
+    def __init__(self, state: Path, workload: str, elsewhere: Sequence[Taken] = ()) -> None:
+        self._folder = state / "retune" / slug(workload)
         self._workload = workload
+        self._elsewhere = elsewhere
 
-    def began(self, search: str, now: datetime) -> datetime:
-        """When the first run of a search began: it is now if this is the first."""
+    def began(self, search: str) -> Began | None:
+        """The first run of a search; None before it."""
         path = self._folder / f"{search}.json"
         try:
-            return datetime.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["began"])
+            found = json.loads(path.read_text(encoding="utf-8"))
+            parts = {mark: Part(part) for part, marks in found["parts"].items() for mark in marks}
+            return Began(datetime.fromisoformat(found["began"]), parts)
         except FileNotFoundError:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_whole(path, json.dumps({"began": now.isoformat()}).encode() + b"\n")
-            return now
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path}: found no beginning of a search. Type next: rm {path}") from None
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(
+                f"{path}: found no beginning of a search, expected its time and its cases. Type next: rm {path}"
+            ) from None
 
-    def looks(self) -> list[Look]:
+    def begin(self, search: str, now: datetime, parts: Mapping[str, Sequence[str]]) -> None:
+        """Write down that a search begins."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        content = {"began": now.isoformat(), "parts": {part: list(marks) for part, marks in parts.items()}}
+        write_whole(self._folder / f"{search}.json", json.dumps(content).encode() + b"\n")
+
+    def looks(self) -> list[Taken]:
         """Every judging of locked cases, oldest first."""
+        kept = self._kept()
+        known = {(one.search, one.budget, one.variant) for one in kept}
+        return [one for one in self._elsewhere if (one.search, one.budget, one.variant) not in known] + kept
+
+    def _kept(self) -> list[Taken]:
         path = self._folder / "locked.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return [Look(**{**look, "cases": tuple(look["cases"])}) for look in found["looks"]]
+            return [taken(look) for look in json.loads(path.read_text(encoding="utf-8"))["looks"]]
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError):
@@ -73,7 +85,7 @@ class Shelf:
                 "say that they are unseen. Type next: restore it from a backup"
             ) from None
 
-    def require_unseen(self, cases: Iterable[EvalCase], is_mine: Callable[[Look], bool], is_unlocked: bool) -> None:
+    def require_unseen(self, cases: Iterable[EvalCase], is_mine: Callable[[Taken], bool], is_unlocked: bool) -> None:
         """Refuse a second look at cases that were to be seen once.
 
         Raises:
@@ -89,25 +101,35 @@ class Shelf:
                     "chooses by them. Type next: new cases in the suite, or --unlock WHY --who NAME (on record)"
                 )
 
-    def take(self, look: Look) -> None:
-        """Record a look, before anybody sees what it shows; the same one again changes nothing."""
-        looks = self.looks()
-        if not any((one.search, one.budget, one.variant) == (look.search, look.budget, look.variant) for one in looks):
-            content = {"format": LOCKED_FORMAT, "looks": [asdict(one) for one in (*looks, look)]}
+    def take(self, look: Taken) -> None:
+        """Record a look, before anybody sees what it shows; one that shows nothing new changes nothing."""
+        kept = self._kept()
+        if not any(one.variant == look.variant and one.shows(look.outputs) for one in kept):
+            content = {"format": LOCKED_FORMAT, "looks": [asdict(one) for one in (*kept, look)]}
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(self._folder / "locked.json", json.dumps(content, indent=2).encode() + b"\n")
 
     def last_text(self, to: str) -> str | None:
         """The prompt that was last scored by hand for a variant file."""
         try:
-            return str(json.loads((self._folder / f"manual-{_slug(to)}.json").read_text(encoding="utf-8"))["text"])
+            return str(json.loads((self._folder / f"manual-{slug(to)}.json").read_text(encoding="utf-8"))["text"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
     def keep_text(self, to: str, text: str) -> None:
         """Keep the prompt that was just scored by hand."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_whole(self._folder / f"manual-{_slug(to)}.json", json.dumps({"text": text}).encode() + b"\n")
+        write_whole(self._folder / f"manual-{slug(to)}.json", json.dumps({"text": text}).encode() + b"\n")
+
+
+def taken(look: Mapping[str, Any], at: str = "") -> Taken:
+    """A look as it was written down.
+
+    Raises:
+        TypeError: for fields that are none of a look's.
+        KeyError: without cases.
+    """
+    return Taken(**{"at": at, **look, "cases": tuple(look["cases"]), "outputs": tuple(look.get("outputs", ()))})
 
 
 def write_variant(
@@ -115,7 +137,7 @@ def write_variant(
 ) -> dict[str, str]:
     """Write a tuned variant beside the one that it was made from, and both prompts; gives the files by kind."""
     files: dict[str, str] = {}
-    base = start.prompt_path or f"prompts/{_slug(workload)}.v1.md"
+    base = start.prompt_path or f"prompts/{slug(workload)}.v1.md"
     if start.prompt_path is not None:
         files["before"] = start.prompt_path
     elif before:
@@ -164,6 +186,45 @@ def plans(folder: Path, globs: Sequence[str]) -> list[tuple[str, str]]:
     return list(found.items())
 
 
+def tables(folder: Path, named: Sequence[str]) -> list[tuple[str, list[Row]]]:
+    """The tables that a user names as FILE:COLUMN, each with its rows that have the column, in order.
+
+    Raises:
+        UsageError: for one that names no column, leads out of the folder, or has no such column.
+        InputError: for a file that is no table.
+    """
+    return [(one, _rows(folder, one)) for one in named]
+
+
+def _rows(folder: Path, named: str) -> list[Row]:
+    file, _, column = named.rpartition(":")
+    if not file or not column or Path(file).is_absolute() or ".." in Path(file).parts:
+        raise UsageError(
+            f"--plan-table {named!r}: expected a file below {str(folder)!r} and one of its columns. "
+            "Type next: --plan-table plans.csv:plan"
+        )
+    if not (folder / file).is_file():
+        raise UsageError(
+            f"--plan-table {named!r}: found no file {str(folder / file)!r}, expected a table of CSV or JSON lines. "
+            "Type next: --plan-table plans.csv:plan"
+        )
+    every = list(data.rows_of((folder / file).read_bytes(), file))
+    columns = list(dict.fromkeys(name for _, row in every for name in row))
+    if column not in columns:
+        raise UsageError(
+            f"--plan-table {named!r}: found no column {column!r}, expected one of: "
+            f"{', '.join(columns[:20]) or 'none'}. Type next: --plan-table {file}:COLUMN"
+        )
+    return [_row(number, row, column) for number, row in every if row.get(column) is not None]
+
+
+def _row(number: int, row: Mapping[str, Any], column: str) -> Row:
+    name, text = row.get("id"), row[column]
+    said = json.dumps(dict(row), ensure_ascii=False, default=str)
+    text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False, default=str)
+    return Row(str(number) if name in (None, "") else str(name), text, said)
+
+
 def _written(folder: Path, path: str, text: str) -> str:
     """Write a new file, under the next name that is free or has this very text."""
     while True:
@@ -205,5 +266,6 @@ def _numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """A name as part of a file's name."""
     return re.sub(r"[^A-Za-z0-9.@_-]+", "-", name).strip("-.") or "workload"

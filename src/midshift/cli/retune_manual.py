@@ -19,8 +19,7 @@ from typing import Any
 
 import uvloop
 
-from midshift.cli import buying, retune_setting
-from midshift.cli import eval as evaluating
+from midshift.cli import buying, eval_setting, retune_by_hand, retune_setting
 from midshift.cli.choosing import candidate_file
 from midshift.cli.project import say
 from midshift.cli.retune_files import Shelf
@@ -29,6 +28,7 @@ from midshift.cli.retune_setting import Options, Setting
 from midshift.cli.system import SystemClock
 from midshift.errors import MidshiftError, UsageError
 from midshift.ports import PaidCalls
+from midshift.reports import words
 from midshift.reports.text import visible
 from midshift.retune import measuring, prompts
 from midshift.retune.edits import delta
@@ -79,7 +79,7 @@ def _read_again(setting: Setting, options: Options) -> Setting:
 def _once(setting: Setting, options: Options, environment: Mapping[str, str]) -> int:
     shelf, text = Shelf(options.state, setting.subject.definition.name), setting.tunable.text
     before = shelf.last_text(options.to)
-    with evaluating.opened(options.of_eval) as calls:
+    with eval_setting.opened(options.of_eval) as calls:
         started = SystemClock().monotonic_s()
         found = uvloop.run(_scored(setting, calls, environment, before))
         took_s = SystemClock().monotonic_s() - started
@@ -87,15 +87,18 @@ def _once(setting: Setting, options: Options, environment: Mapping[str, str]) ->
     incumbent, now, last, bought, spent_usd = found
     against = measuring.deltas(incumbent, now)
     margin = setting.subject.definition.workload.margin.fraction
-    floors = measuring.broken(against, margin, setting.watched)
+    floors = measuring.broken(against, margin, setting.watched, setting.own_margins)
     moved = [] if last is None else measuring.deltas(last, now)
+    why, today = (options.why or "").strip(), SystemClock().now().date()
+    page = retune_by_hand.keep(setting, today, why, before, against, moved, floors, bought, spent_usd)
     if options.as_json:
-        document = _document(setting, against, moved, floors, bought, spent_usd)
+        document = {**_document(setting, against, moved, floors, bought, spent_usd), "page": page}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
         _show(setting, against, moved, floors)
         spent = "cost unknown" if spent_usd is None else f"{spent_usd:.4f} USD"
         say(f"{bought:,} calls bought, {spent}, {took_s:.1f} s; the {len(setting.splits.locked)} locked cases unseen")
+        say(f"edits so far: {visible(page)}")
     return 1 if floors else 0
 
 
@@ -104,9 +107,13 @@ _Found = tuple[list[Scored], list[Scored], list[Scored] | None, int, float | Non
 
 async def _scored(setting: Setting, calls: PaidCalls, environment: Mapping[str, str], before: str | None) -> _Found:
     cases = [*setting.splits.tune, *setting.splits.select]
+    lines = [setting.ways.incumbent, setting.ways.candidate(setting.tunable.text)]
+    keys = [line.key(case) for line in lines for case in cases]
+    known = calls.purchases(keys)
+    expected = None if setting.grading.benches else sum(key not in known for key in keys)
+    began = SystemClock().machine_now()
     with ExitStack() as stack:
-        purchases = retune_setting.purchasing(setting, stack, calls, environment, SystemClock().machine_now())
-        lines = [setting.ways.incumbent, setting.ways.candidate(setting.tunable.text)]
+        purchases = retune_setting.purchasing(setting, stack, calls, environment, began, shown_calls=expected)
         _require_room(setting, sum([purchases.missing(line, cases) for line in lines]))
         incumbent = await purchases.incumbents(cases)
         now = await purchases.answers(setting.tunable.text, cases)
@@ -144,6 +151,8 @@ def _document(
         "format": FORMAT,
         "workload": setting.subject.definition.name,
         "candidate": setting.start.variant.id,
+        "simulated": bool(setting.stand_ins),
+        "stand_ins": list(setting.stand_ins),
         "against_incumbent": [delta(one) for one in against],
         "against_last": [delta(one) for one in moved],
         "broken_floors": [{"score": one.score, "slice": one.slice, "short": one.short} for one in floors],
@@ -156,6 +165,10 @@ def _show(setting: Setting, against: list[Delta], moved: list[Delta], floors: li
     broken = {(one.score, one.slice) for one in floors}
     last = {(one.score, one.slice): one for one in moved}
     say(f"{visible(setting.start.path)} against {visible(setting.subject.incumbent.name)}:")
+    if setting.stand_ins:
+        say(visible(words.stand_in_note(setting.stand_ins), 400))
+    for judge in setting.judges:
+        say(visible(judge, 800))
     for one in against:
         sign = sign_of(one, (one.score, one.slice) in broken, setting)
         before = last.get((one.score, one.slice))

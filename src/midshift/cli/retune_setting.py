@@ -1,14 +1,15 @@
 """What a re-tuning works with: the command line, the models and the ways to them, the suite in its three parts.
 
-Elsewhere: the search (retune), by hand (retune_manual), what `midshift eval` shares with it (eval).
+Elsewhere: the search (retune), by hand (retune_manual), what `midshift eval` shares with it (eval_setting).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -16,21 +17,20 @@ from random import SystemRandom
 from rich.console import Console
 
 from midshift import config
-from midshift.cli import buying, prices
-from midshift.cli import eval as evaluating
-from midshift.cli.choosing import candidate_file, candidate_of, defined, require_suite
+from midshift.cli import buying, eval_options, eval_setting, judging, prices, tuned
+from midshift.cli.choosing import candidate_file, candidate_of, defined, own_margins, require_suite
 from midshift.cli.egress import approved
-from midshift.cli.eval import Named, Subject
+from midshift.cli.eval_options import Named, Subject
 from midshift.cli.project import Target
 from midshift.cli.retune_progress import showing
 from midshift.cli.system import SystemClock
-from midshift.domain.suite import SliceRole
+from midshift.domain.suite import Margin, SliceRole
 from midshift.domain.variant import Variant
 from midshift.errors import UsageError
-from midshift.evals.grading import Bench, Grading
+from midshift.evals.grading import Bench, Grading, Judge
 from midshift.evals.requests import Line
 from midshift.evals.runner import Progress
-from midshift.evals.suite_file import Suite
+from midshift.evals.suite_file import EvalCase, Suite
 from midshift.ports import PaidCalls
 from midshift.providers.http.pool import Pool
 from midshift.providers.http.settings import Upstream
@@ -38,10 +38,11 @@ from midshift.providers.paid.budget import Budget
 from midshift.providers.paid.buyer import Buyer
 from midshift.providers.paid.desk import Desk
 from midshift.providers.paid.till import Till
+from midshift.reports.judging import UNLABELLED, agreement_words
 from midshift.retune import prompts, splits
 from midshift.retune.prompts import Tunable
 from midshift.retune.search import Purchases, Ways
-from midshift.retune.splits import Splits
+from midshift.retune.splits import Kept, Splits
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Options:
     grader: str | None = None
     judge: str | None = None
     plans: tuple[str, ...] = ()
+    plan_tables: tuple[str, ...] = ()
     unlock: str | None = None
     who: str | None = None
     allow_unknown_cost: bool = False
@@ -68,12 +70,14 @@ class Options:
     tokens_per_min: float | None = None
     prices: Path | None = None
     approve_data: str | None = None
+    allow_floating: str | None = None
+    why: str | None = None
     as_json: bool = False
 
     @property
-    def of_eval(self) -> evaluating.Options:
+    def of_eval(self) -> eval_options.Options:
         """What of it `midshift eval` knows as well."""
-        return evaluating.Options(
+        return eval_options.Options(
             self.state,
             grader=self.grader,
             judge=self.judge,
@@ -85,6 +89,7 @@ class Options:
             tokens_per_min=self.tokens_per_min,
             prices=self.prices,
             approve_data=self.approve_data,
+            allow_floating=self.allow_floating,
         )
 
 
@@ -104,12 +109,20 @@ class Setting:
     upstreams: Mapping[str, Upstream]
     till: Till
     terms: buying.Terms
+    stand_ins: tuple[str, ...] = ()
+    python_graders: Mapping[str, str | None] = field(default_factory=dict)
+    judges: tuple[str, ...] = ()
 
     @property
     def watched(self) -> frozenset[str]:
         """The slices that are shown, and that nothing waits for."""
         slices = self.subject.definition.workload.slices
         return frozenset(part.name for part in slices if part.role is SliceRole.WATCH)
+
+    @property
+    def own_margins(self) -> Mapping[str, Margin]:
+        """The margins of slices that have one of their own."""
+        return own_margins(self.subject.definition.workload, self.suite)
 
     @property
     def lines(self) -> list[Line]:
@@ -139,14 +152,15 @@ def read(target: Target, workload: str, options: Options, environment: Mapping[s
         raise UsageError(f"--to {options.to!r} is the incumbent itself, expected a candidate. Type next: --to ANOTHER")
     subject = Subject(definition, definitions, incumbent, (Named(Path(start.path).stem, start.variant),))
     asked = options.of_eval
-    suite = evaluating.suite_of(target, subject, asked)
-    judges = evaluating.judges_of(target, subject, asked, suite)
+    suite = eval_setting.suite_of(target, subject, asked)
+    judges = eval_setting.judges_of(target, subject, asked, suite)
     variants = [incumbent.variant, start.variant, *(variant for _, variant in judges)]
     variants += [] if reflection is None else [reflection.variant]
-    upstreams = evaluating.upstreams_of(target, subject, variants, environment)
-    lines = list(evaluating.lines_of(subject, variants, asked, upstreams, environment))
+    upstreams = eval_setting.upstreams_of(target, subject, variants, environment)
+    lines = list(eval_setting.lines_of(subject, variants, asked, upstreams, environment))
     benches = tuple(Bench(judge, line) for (judge, _), line in zip(judges, lines[2 : 2 + len(judges)], strict=True))
     tunable = prompts.tunable(start.variant, suite.cases)
+    python = eval_setting.functions_of(target, subject, suite)
     vendors = {name: provider.vendor for name, provider in definitions.providers.items()}
     return Setting(
         target=target,
@@ -155,13 +169,30 @@ def read(target: Target, workload: str, options: Options, environment: Mapping[s
         reflection=reflection,
         tunable=tunable,
         suite=suite,
-        splits=splits.split(suite.cases, workload),  # not by --seed: another seed would deal the locked cases again
-        grading=evaluating.grading_of(asked, suite, benches, evaluating.functions_of(target, subject, suite)),
+        splits=dealt(suite.cases, workload, Kept(tuned.dealt(target.main.parent, workload))),
+        grading=eval_setting.grading_of(asked, suite, benches, python),
         ways=Ways(lines[0], partial(_tuned, tunable, lines[1]), None if reflection is None else lines[-1]),
         upstreams=upstreams,
         till=Till(prices.book(prices.Where(target, options.state, options.prices), vendors), SystemClock().now()),
-        terms=evaluating.terms_of(asked),
+        terms=eval_options.terms_of(asked),
+        stand_ins=eval_setting.stand_ins(definitions, upstreams, environment),
+        judges=tuple(_judge_words(judge, variant, definitions, options) for judge, variant in judges),
+        python_graders={} if options.grader else {one.name: one.sha256 for one in python.values()},
     )
+
+
+def _judge_words(judge: Judge, variant: Variant, definitions: config.Definitions, options: Options) -> str:
+    """What is to be known of a judge beside its numbers: its model, whether that stays, and whether people agree."""
+    pin = judging.pin_of(variant, definitions, options.allow_floating)
+    kept = judging.kept(options.state, judge, variant)
+    agreement = [f"agreement with people {UNLABELLED}"] if kept is None else agreement_words(kept)
+    name = judge.name.rpartition(":")[0]
+    return f"judged: {name} by {judging.model_words(variant)} ({pin}): {'; '.join(agreement)}"
+
+
+def dealt(cases: Sequence[EvalCase], workload: str, kept: Kept) -> Splits:
+    """The suite in its parts. Not by --seed: another seed would deal the locked cases again."""
+    return splits.split(cases, workload, kept=kept)
 
 
 def _reflection(target: Target, definitions: config.Definitions, named: str) -> Named:
@@ -214,6 +245,7 @@ def purchasing(
     began: datetime,
     most_calls: int | None = None,
     shown_calls: int | None = None,
+    verdict_usd: Callable[[str], Decimal] = lambda text: Decimal(0),
 ) -> Purchases:
     """Everything between a question and the ledger, open as long as the stack is."""
     pools = {name: Pool(found, found.api_key, environment) for name, found in setting.upstreams.items()}
@@ -226,4 +258,4 @@ def purchasing(
     stack.enter_context(buying.stoppable(progress))
     stack.enter_context(buying.shown(progress, buyer.budget, show))
     concurrency = dict.fromkeys(desks, terms.limits.concurrency)
-    return Purchases(buyer, setting.ways, setting.grading, concurrency, progress, began, most_calls)
+    return Purchases(buyer, setting.ways, setting.grading, concurrency, progress, began, most_calls, verdict_usd)

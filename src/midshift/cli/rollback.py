@@ -38,6 +38,9 @@ def rollback(target: Target, workload: str, who: str, why: str, patience_s: floa
             f"{workload}: rolled back by {visible(who)}; {visible(_safely_named(store, route.incumbent))} serves "
             f"everybody (epoch {route.epoch}, written in {took_s * 1000:.0f} ms)"
         )
+        harbour = _sheltered(store, before, route)
+        if harbour:
+            say(harbour)
         if before.candidate is None:
             say("No user had a candidate. To leave a promoted variant, start an upgrade to the one before")
         _wait_for_gateways(store, route, clock, started_s, patience_s)
@@ -64,6 +67,18 @@ def _wait_for_gateways(store: SqlStore, route: Route, clock: SystemClock, starte
             f"{len(reports) - len(late)} of {len(reports)} gateways serve it after {spent_s:.1f} s; not yet: "
             f"{visible(', '.join(late))}. There: the admin port (POST /-/force-incumbent), or touch its force file"
         )
+
+
+def _sheltered(store: SqlStore, before: Route, after: Route) -> str:
+    """A sentence where a forced upgrade leads to its safe harbour. It is back already: nothing here may fail it."""
+    try:
+        upgrade = None if before.upgrade is None else store.upgrade(before.upgrade)
+    except MidshiftError:
+        return ""
+    if upgrade is None or upgrade.forced is None or after.incumbent != upgrade.forced.safe_harbour:
+        return ""
+    gone, day = _safely_named(store, upgrade.incumbent), upgrade.forced.retires_on
+    return f"That is the safe harbour of {upgrade.id}: the incumbent {visible(gone)} retired on {day}"
 
 
 def _safely_named(store: SqlStore, variant_id: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from midshift import config
 from midshift.cli import suite_report as report
+from midshift.cli.choosing import own_margins
 from midshift.cli.project import Target, say, write_whole
 from midshift.config import files, suite_files
 from midshift.domain.suite import Margin
@@ -24,6 +25,7 @@ from midshift.evals import checking, exporters, importers, suite_file
 from midshift.evals.graders import compiled
 from midshift.evals.importers import Source
 from midshift.evals.importers.data import LARGEST_FILE
+from midshift.evals.judges import from_suite
 from midshift.evals.suite_file import EvalCase, SliceNote, Suite
 from midshift.reports.text import visible
 
@@ -52,6 +54,7 @@ def check(target: Target, named: str, margin: str | None, as_json: bool) -> int:
     notes = None if definition is None else _notes(definition, suite)
     usual = Margin() if definition is None else definition.workload.margin
     compiled(_without_code(suite))
+    from_suite(suite)
     found = checking.check(suite, usual.points if own is None else own, notes)
     if as_json:
         say(json.dumps(report.document(str(path), suite, found), indent=2))
@@ -189,14 +192,12 @@ def _suite_of(target: Target, definition: config.Definition) -> Path:
 
 
 def _notes(definition: config.Definition, suite: Suite) -> dict[str, SliceNote]:
-    """What is said of the slices: by the workload, whose word counts, with a margin of the suite's own."""
+    """What is said of the slices: by the workload, whose word counts, and else by the suite."""
     roles = {part.name: part.role for part in definition.workload.slices}
+    margins = own_margins(definition.workload, suite)
     names = {*roles, *suite.slices}
     return {
-        name: SliceNote(
-            roles.get(name, suite.slices.get(name, SliceNote()).role), suite.slices.get(name, SliceNote()).margin
-        )
-        for name in names
+        name: SliceNote(roles.get(name, suite.slices.get(name, SliceNote()).role), margins.get(name)) for name in names
     }
 
 

@@ -58,6 +58,7 @@ def start(
     workload: str,
     to: str,
     who: str,
+    state: Path,
     allow_floating: str | None = None,
     approve_data: str | None = None,
 ) -> int:
@@ -70,7 +71,7 @@ def start(
     require_suite(definition)
     candidate = candidate_of(target, to)
     with target.open_store() as store:
-        _require_applied(store, definition)
+        require_applied(store, definition)
         egress = approved(definition, applied(store), candidate, approve_data)
         standing = store.standing(workload)
         if standing.upgrade is not None:
@@ -91,7 +92,7 @@ def start(
         floats = _floats(target, store.variant(route.incumbent), candidate, allow_floating)
         taken = {FLOATING: floats, waiver_of(candidate): egress}
         waivers = tuple(Waiver(what, _named_person(who), why) for what, why in taken.items() if why is not None)
-        name, now = _next_id(store, workload), SystemClock().now()
+        name, now = next_id(store, workload), SystemClock().now()
         upgrade = begin(name, workload, route.incumbent, candidate.id, definition.plan, now, name, waivers)
         store.put_variant(candidate)
         store.start_upgrade(upgrade, route_of(upgrade, route.epoch + 1, None), who, f"started with {to}")
@@ -103,8 +104,20 @@ def start(
             say(f"⚠ may change under it, allowed by {visible(who)}: {visible(floats, 400)}. No further than shadow")
         if egress is not None:
             say(f"⚠ the data goes to {visible(candidate.provider)}, approved by {visible(who)}: {visible(egress, 400)}")
-    say(f"Type next: midshift upgrade eval {workload} --grader exact")
+        _say_eval_trouble(target, store, upgrade, state)
+    say(f"Type next: midshift upgrade eval {workload}")
     return 0
+
+
+def _say_eval_trouble(target: Target, store: SqlStore, upgrade: Upgrade, state: Path) -> None:
+    """An eval that somebody ran, and that counts as none, must not be waited for in silence."""
+    from midshift.cli.basis import Holding
+    from midshift.cli.serve import StateFolder
+
+    holds = Holding(target, store, SystemClock())
+    trouble = StateFolder(state, SystemClock(), holds).eval_trouble(upgrade)
+    if trouble:
+        say(f"⚠ {visible(trouble, 1000)}")
 
 
 def change_candidate(
@@ -124,19 +137,24 @@ def change_candidate(
         floats = _floats(target, incumbent, candidate, allow_floating)
         what, reason = ("", why) if floats is None else (FLOATING, f"{why}; {floats}")
         store.put_variant(candidate)
-        after = _say_to(
+        after = say_to(
             store, workload, lambda at, _: Event(Kind.CANDIDATE_CHANGED, at, who, reason, what, candidate.id)
         )
         if egress is not None:
             approval = waiver_of(candidate)
-            _say_to(store, workload, lambda at, _: Event(Kind.WAIVED, at, who, egress, approval))
+            say_to(store, workload, lambda at, _: Event(Kind.WAIVED, at, who, egress, approval))
             say(f"⚠ the data goes to {visible(candidate.provider)}, approved by {visible(who)}: {visible(egress, 400)}")
         say(f"{after.id}: the candidate is now {visible(named(store, candidate.id))}; back to the eval")
-    say(f"Type next: midshift upgrade eval {workload} --grader exact")
+    say(f"Type next: midshift upgrade eval {workload}")
     return 0
 
 
-def _require_applied(store: SqlStore, definition: config.Definition) -> None:
+def require_applied(store: SqlStore, definition: config.Definition) -> None:
+    """What is judged must be what was recorded.
+
+    Raises:
+        ConfigError: if the files define another workload than the one that was applied.
+    """
     stored = applied_one(store, definition.name)
     if stored.definition_hash != definition.definition_hash:
         raise ConfigError(
@@ -174,7 +192,8 @@ def _named_person(who: str) -> str:
     return who
 
 
-def _next_id(store: SqlStore, workload: str) -> str:
+def next_id(store: SqlStore, workload: str) -> str:
+    """An id that people can say aloud."""
     taken = {upgrade.id for upgrade in store.upgrades()}
     number = 1 + sum(upgrade.workload == workload for upgrade in store.upgrades())
     while f"{workload}-{number}" in taken:
@@ -190,13 +209,13 @@ def waive(target: Target, workload: str, what: str, who: str, why: str, state: P
     with target.open_store() as store:
         upgrade = _active(store, workload)
         _require_waivable(store, upgrade, what, state)
-        _say_to(store, workload, lambda at, _: Event(Kind.WAIVED, at, who, why, what))
+        say_to(store, workload, lambda at, _: Event(Kind.WAIVED, at, who, why, what))
     say(f"{upgrade.id}: {visible(what)} is waived by {visible(who)}: {visible(why)}")
     say(f"Type next: midshift upgrade status {workload}")
     return 0
 
 
-def approve(target: Target, workload: str, what: str, who: str) -> int:
+def approve(target: Target, workload: str, what: str, who: str, state: Path) -> int:
     """Say the yes that a step waits for."""
     with target.open_store() as store:
         upgrade = _active(store, workload)
@@ -209,7 +228,8 @@ def approve(target: Target, workload: str, what: str, who: str) -> int:
                 f"Type next: midshift upgrade status {workload}"
             )
         about = asked[name].slice or "all slices"
-        _say_to(store, workload, lambda at, _: Event(Kind.APPROVED, at, who, f"looked at {about}", name))
+        say_to(store, workload, lambda at, _: Event(Kind.APPROVED, at, who, f"looked at {about}", name))
+        _say_eval_trouble(target, store, upgrade, state)
     say(f"{upgrade.id}: {visible(name)} is approved by {visible(who)} (outputs of {visible(about)})")
     say(f"Type next: midshift upgrade status {workload}")
     return 0
@@ -221,7 +241,7 @@ def pause(target: Target, workload: str, who: str) -> int:
         if _active(store, workload).paused:
             say(f"{workload}: is paused already")
             return 0
-        after = _say_to(store, workload, lambda at, _: Event(Kind.PAUSED, at, who, "paused"))
+        after = say_to(store, workload, lambda at, _: Event(Kind.PAUSED, at, who, "paused"))
     say(f"{after.id}: paused by {visible(who)}; users keep what they have, and proven harm still stops it")
     say(f"Type next: midshift upgrade resume {workload} --who {visible(who)}")
     return 0
@@ -237,9 +257,9 @@ def resume(target: Target, workload: str, who: str) -> int:
                 f"them. Type next: midshift upgrade status {workload}"
             )
         if upgrade.paused:
-            upgrade = _say_to(store, workload, lambda at, _: Event(Kind.UNPAUSED, at, who, "resumed"))
+            upgrade = say_to(store, workload, lambda at, _: Event(Kind.UNPAUSED, at, who, "resumed"))
         if upgrade.stage is Stage.HALTED:
-            upgrade = _say_to(store, workload, lambda at, _: Event(Kind.RESUMED, at, who, "resumed"))
+            upgrade = say_to(store, workload, lambda at, _: Event(Kind.RESUMED, at, who, "resumed"))
     say(
         f"{upgrade.id}: resumed by {visible(who)}, in stage {upgrade.stage.value} "
         f"with {100 * upgrade.share:.4g} % of units on the candidate"
@@ -257,10 +277,11 @@ def halt(target: Target, workload: str, who: str, why: str) -> int:
                 f"{upgrade.id} is in stage {upgrade.stage.value}, expected a canary: only that can be halted. "
                 f"Type next: midshift rollback {workload}   (ends it), or midshift upgrade pause {workload}"
             )
-        after = _say_to(store, workload, lambda at, _: Event(Kind.HALTED, at, who, why))
+        after = say_to(store, workload, lambda at, _: Event(Kind.HALTED, at, who, why))
         route = store.route(workload)
+        home = "the incumbent" if after.home == after.incumbent else visible(named(store, after.home))
     epoch = "" if route is None else f" (epoch {route.epoch})"
-    say(f"{after.id}: halted by {visible(who)}; the incumbent serves everybody{epoch}, and the evidence is kept")
+    say(f"{after.id}: halted by {visible(who)}; {home} serves everybody{epoch}, and the evidence is kept")
     say(f"Type next: midshift upgrade resume {workload} --who NAME, or midshift rollback {workload}")
     return 0
 
@@ -277,7 +298,7 @@ def _active(store: SqlStore, workload: str) -> Upgrade:
     )
 
 
-def _say_to(store: SqlStore, workload: str, event_of: Callable[[Any, Upgrade], Event]) -> Upgrade:
+def say_to(store: SqlStore, workload: str, event_of: Callable[[Any, Upgrade], Event]) -> Upgrade:
     """Write a person's word. A controller may write at the same moment: then it is said to what stands afterwards."""
     from midshift.controller.loop import EXPOSURE_LEASE
 
@@ -285,7 +306,7 @@ def _say_to(store: SqlStore, workload: str, event_of: Callable[[Any, Upgrade], E
     for attempt in range(_TRIES):
         standing, before = store.standing(workload), _active(store, workload)
         event = event_of(max(clock.now(), before.entered), before)
-        _require_who(event)
+        require_who(event)
         after = apply(before, event)
         moved = None
         if after.stage is not before.stage and standing.route is not None:
@@ -302,7 +323,12 @@ def _say_to(store: SqlStore, workload: str, event_of: Callable[[Any, Upgrade], E
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _require_who(event: Event) -> None:
+def require_who(event: Event) -> None:
+    """Refuse what a person says without a name or a reason.
+
+    Raises:
+        UsageError: naming the option.
+    """
     for name, value in (("who", event.who), ("why", event.why)):
         if not value.strip():
             raise UsageError(f"--{name} {value!r} is empty, expected {name}. Type next: --{name} {name.upper()}")
@@ -318,6 +344,7 @@ def _require_waivable(store: SqlStore, upgrade: Upgrade, what: str, state: Path)
     names |= {*found.unproven, *found.regressed} if found is not None else set()
     kind = what.split(":")[1] if what.startswith("drift:") else ""
     names |= {CANARY_PINS} if upgrade.is_waived(FLOATING) else set()
+    names |= set(found.to_waive) if found is not None and upgrade.forced is not None else set()
     if what not in {"shadow", "coverage", *OVERRIDABLE, *names} and kind not in tuple(DriftKind):
         raise UsageError(
             f"{what!r} is nothing that can be waived, expected a slice ({', '.join(sorted(names))}), coverage, shadow, "
@@ -335,11 +362,12 @@ def status(
     """Where upgrades stand, and what they wait for; with `with_routes`, also what each workload is served with."""
     from rich.console import Console, Group
 
+    from midshift.cli.basis import Holding
     from midshift.cli.serve import StateFolder
     from midshift.reports import status as report
 
     with target.open_store() as store:
-        sources = StateFolder(state, SystemClock())
+        sources = StateFolder(state, SystemClock(), Holding(target, store, SystemClock()))
         _require_known(store, workload)
         if as_json:
             content = report.document(_positions(store, sources, workload))
@@ -399,6 +427,8 @@ def _positions(store: SqlStore, sources: StateFolder, workload: str | None) -> l
                 named(store, upgrade.incumbent),
                 named(store, upgrade.candidate),
                 now,
+                named(store, upgrade.home_at(now)),
+                None if upgrade.forced is None else named(store, upgrade.forced.safe_harbour),
             )
         )
     return positions
@@ -477,28 +507,46 @@ class EvalOptions:
 def evaluate(target: Target, options: EvalOptions, environment: Mapping[str, str] = os.environ) -> int:
     """Run the suite on incumbent and candidate, as `midshift eval` does, and keep the result for the controller."""
     from midshift.cli import eval as command
+    from midshift.cli.eval_options import Named, Options, Subject
 
     with target.open_store() as store:
         upgrade = _overridden(store, options)
         definition, definitions = applied_one(store, options.workload), applied(store)
         incumbent, candidate = (
-            command.Named(named(store, one), store.variant(one)) for one in (upgrade.incumbent, upgrade.candidate)
+            Named(named(store, one), store.variant(one)) for one in (upgrade.incumbent, upgrade.candidate)
         )
         require_approved(definition, definitions, upgrade, candidate.variant)
-    subject = command.Subject(definition, definitions, incumbent, (candidate,))
-    asked = command.Options(
+    subject = Subject(definition, definitions, incumbent, (candidate,))
+    asked = Options(
         options.state,
         grader=options.grader,
         html=options.html,
         as_json=options.as_json,
         overrides={one.what: f"{one.who}: {one.why}" for one in upgrade.waivers if one.what in OVERRIDABLE},
+        is_upgrade=True,
+        taken_on=_taken_on(upgrade),
         approved=frozenset(one.what.removeprefix("data:") for one in upgrade.waivers if one.what.startswith("data:")),
     )
     return command.carried_out(target, subject, replace(asked, **options.terms), environment)
 
 
+def _taken_on(upgrade: Upgrade) -> tuple[str, ...]:
+    """The force and the waivers, for whoever reads the report and not the log."""
+    forced = upgrade.forced
+    if forced is None:
+        return ()
+    said = f"FORCED by {forced.who}: {forced.why} (the incumbent retires on {forced.retires_on}: {forced.stated_by})"
+    return (said, *(f"waived {one.what} by {one.who}: {one.why}" for one in upgrade.waivers))
+
+
 def _overridden(store: SqlStore, options: EvalOptions) -> Upgrade:
     """The upgrade, with the guard that a person steps over now on its record."""
+    if store.active_upgrade(options.workload) is None:
+        raise UsageError(
+            f"workload {options.workload!r} has no open upgrade, expected one: this is stage one of an upgrade. "
+            f"Type next: midshift upgrade start {options.workload} --to VARIANT_FILE, or to compare files without one: "
+            f"midshift eval {options.workload} --to VARIANT_FILE"
+        )
     upgrade = _active(store, options.workload)
     if options.override is None:
         return upgrade
@@ -508,5 +556,5 @@ def _overridden(store: SqlStore, options: EvalOptions) -> Upgrade:
             f"--override {code!r}: expected a guard of the eval, {' or '.join(OVERRIDABLE)}. "
             f"Type next: --override {OVERRIDABLE[0]} 'WHY' --who NAME"
         )
-    _require_who(Event(Kind.WAIVED, upgrade.entered, options.who or "", why, code))
-    return _say_to(store, options.workload, lambda at, _: Event(Kind.WAIVED, at, options.who or "", why, code))
+    require_who(Event(Kind.WAIVED, upgrade.entered, options.who or "", why, code))
+    return say_to(store, options.workload, lambda at, _: Event(Kind.WAIVED, at, options.who or "", why, code))

@@ -16,7 +16,15 @@ Elsewhere: what a prompt does to a request (domain.rendering), where definitions
 """
 
 from midshift.config.assemble import parse, variant_file
-from midshift.config.changes import Bypass, Change, Difference, difference, guard, one_line_change
+from midshift.config.changes import (
+    Bypass,
+    Change,
+    Difference,
+    difference,
+    guard,
+    one_line_change,
+    without_safe_harbour,
+)
 from midshift.config.checks import Level, Remark, RollbackStep, check, rollback_steps
 from midshift.config.definitions import (
     MAIN,
@@ -71,6 +79,7 @@ __all__ = [
     "load_variant",
     "digest",
     "one_line_change",
+    "without_safe_harbour",
     "parse",
     "providers_content",
     "restored",

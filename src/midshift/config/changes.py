@@ -120,6 +120,27 @@ def one_line_change(text: str, workload: str, new_variant_path: str) -> str:
     return changed
 
 
+def without_safe_harbour(text: str, workload: str) -> str:
+    """The text of a main file without the line that names a workload's safe harbour, for it is the incumbent now.
+
+    Raises:
+        InvalidConfig: as `one_line_change`, or if it does not stand on a line of its own.
+    """
+    value = _value(text, workload, "safe_harbour")
+    start, end = text.rfind("\n", 0, value.start) + 1, text.find("\n", value.end)
+    line = text[start:] if end < 0 else text[start : end + 1]
+    written = text[value.start : value.end]
+    is_alone = re.fullmatch(rf"\s*safe_harbour:\s*{re.escape(written)}\s*(#[^\n]*)?\n?", line)
+    if value.anchored or written.startswith("*") or not is_alone:
+        refuse(
+            value.place,
+            "a safe_harbour that is the incumbent now, and does not stand on a line of its own",
+            "one that can be taken away alone",
+            f"remove safe_harbour from {workload}, and: midshift sync {workload}",
+        )
+    return text[:start] + text[start + len(line) :]
+
+
 def _of_workload(old: Definition | None, new: Definition | None, serving: str | None) -> Iterator[Change]:
     if new is None and old is not None:
         yield Change(
@@ -272,6 +293,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*")
 
 def _incumbent(text: str, workload: str) -> Scalar:
     """The value of a workload's `incumbent:` in a main file."""
+    return _value(text, workload, "incumbent")
+
+
+def _value(text: str, workload: str, key: str) -> Scalar:
     report = Report()
     root = tree.read(MAIN, text, report)
     report.settle()
@@ -285,9 +310,9 @@ def _incumbent(text: str, workload: str) -> Scalar:
             one_of(known) if known else "workloads",
             "midshift status   (lists the workloads)",
         )
-    value = entry.get("incumbent")
+    value = entry.get(key)
     if not isinstance(value, Scalar):
-        refuse(entry.place, f"no incumbent in {shown(workload)}", "a variant file", f"incumbent: {values.A_VARIANT}")
+        refuse(entry.place, f"no {key} in {shown(workload)}", "a variant file", f"{key}: {values.A_VARIANT}")
     return value
 
 

@@ -73,6 +73,13 @@ class Slice(Document, frozen=True, kw_only=True):
         SliceRole,
         Meta(description="`critical`: an upgrade waits for it. `watch`: it is shown and does not gate."),
     ] = SliceRole.CRITICAL
+    margin: Annotated[
+        Points | UnsetType,
+        Meta(
+            description="Its own largest drop that still counts as not worse; without it, `upgrade.margin`.",
+            examples=["3pt"],
+        ),
+    ] = UNSET
 
 
 class Ring(Document, frozen=True, kw_only=True):

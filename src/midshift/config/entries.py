@@ -100,6 +100,7 @@ def _slices(workload: Workload) -> Plain:
         part.name: given(
             when=_when(rules[part.name]) if part.name in rules else None,
             role=part.role.value if part.role is SliceRole.WATCH else None,
+            margin=None if part.margin is None else units.in_points(part.margin.points),
         )
         for part in workload.slices
     }

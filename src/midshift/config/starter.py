@@ -23,7 +23,7 @@ class Answers:
 
 
 def files(answers: Answers = Answers()) -> dict[str, str]:
-    """The texts of the starter's files, by name.
+    """The texts of the starter's files, by name. Made-up prices are among them for the simulated models alone.
 
     The values of `answers` go in as they are; `parse` says what is wrong with one that does not fit.
     """
@@ -43,7 +43,7 @@ def files(answers: Answers = Answers()) -> dict[str, str]:
         "prompts/WORKLOAD.v2.md": _PROMPT,
         "suites/WORKLOAD.jsonl": _suite(),
         "docs/oncall.md": _RUNBOOK,
-    }
+    } | ({"prices.yaml": _PRICES} if answers.provider == Answers().provider else {})
     return {_filled(name, values): _filled(text, values) for name, text in texts.items()}
 
 
@@ -70,11 +70,21 @@ def _suite() -> str:
         ("t-6", "everyday", "Do you ship to Norway?", "yes, with customs to pay"),
     ]
     rows = (
-        {"id": name, "slice": part, "messages": [{"role": "user", "content": asked}], "reference": expected}
+        {
+            "id": name,
+            "slice": part,
+            "messages": [{"role": "user", "content": asked}],
+            "params": {"max_tokens": 400},
+            "reference": expected,
+            "graders": [{"type": "regex", "name": "says_when", "pattern": _WHEN}],
+        }
         for name, part, asked, expected in cases
     )
     return "".join(json.dumps(row) + "\n" for row in rows)
 
+
+_WHEN = r"(?i)\b(\d+|one|two|three|four|five|today|tomorrow|heute|morgen|zwei|drei|vier|Tagen?)\b"
+"""What the starter's suite asks of an answer: some word of when. A suite of one's own asks for more."""
 
 _MAIN = """\
 # What midshift needs to know. `midshift check` says what is wrong or odd; `midshift apply --env local` records it.
@@ -139,7 +149,9 @@ provider: PROVIDER
 model: CANDIDATE_MODEL
 effort: low
 prompt: {mode: replace, file: ../prompts/WORKLOAD.v2.md}
-params: {drop: [temperature]}  # fields of the request that this model does not take
+params:
+  drop: [temperature]     # fields of the request that this model does not take
+  set: {max_tokens: 400}  # some vendors want a limit; it also bounds what a call can cost, for `eval --max-usd`
 """
 
 _PROMPT = """\
@@ -148,6 +160,22 @@ You write replies to the customers of a shop.
 - Answer in the language of the question, in at most five sentences.
 - Say what happens next, and when.
 - Close with one friendly line.
+"""
+
+_PRICES = """\
+# Prices of your own; they win over the published ones. These are of made-up models: remove them with those.
+format: midshift.prices/1
+prices:
+  - provider: PROVIDER
+    model: INCUMBENT_MODEL
+    per_million_tokens: {input: 3, output: 15}
+    source: made up
+    date: 2026-01-01
+  - provider: PROVIDER
+    model: CANDIDATE_MODEL
+    per_million_tokens: {input: 2, output: 10}
+    source: made up
+    date: 2026-01-01
 """
 
 _RUNBOOK = """\

@@ -21,9 +21,10 @@ from msgspec import UNSET, Meta, UnsetType
 from midshift.config import tree, units
 from midshift.config.definitions import Source, Unreadable, beside
 from midshift.config.problems import Place, Report, refuse
-from midshift.config.reading import Cursor, Reading, read
+from midshift.config.reading import Cursor, Reading, read, unset
 from midshift.config.tree import Fields, Items, Node
 from midshift.config.values import Document, Points
+from midshift.config.workloads import check_margin
 from midshift.domain.suite import Margin, SliceRole
 from midshift.errors import InputError
 from midshift.evals import suite_file
@@ -85,8 +86,10 @@ def load(path: str, fetch: Fetch) -> Suite:
     report.settle()
     assert root is not None, "a report without problems comes with a tree"
     reading = read(root, SuiteDocument, report)
-    document = reading.document
-    graders = _graders(document, Cursor(reading, report))
+    document, at = reading.document, Cursor(reading, report)
+    graders = _graders(document, at)
+    for name, entry in document.slices.items():
+        check_margin(unset(entry.margin), at / "slices" / name / "margin")
     report.settle()
     cases = _cases_of(document, reading, root, path, fetch)
     slices = {name: _note(entry) for name, entry in document.slices.items()}

@@ -51,7 +51,7 @@ def workload(
         name=name,
         claims=tuple(entry.claims),
         incumbent=incumbent.variant,
-        slices=tuple(Slice(part, entry_of.role) for part, entry_of in parts),
+        slices=tuple(Slice(part, entry_of.role, _own_margin(entry_of)) for part, entry_of in parts),
         cycle=entry.cycle,
         stakes=entry.stakes,
         margin=Margin(units.points(entry.upgrade.margin)),
@@ -93,6 +93,11 @@ def plan(entry: documents.Workload) -> Plan:
     )
 
 
+def _own_margin(entry: documents.Slice) -> Margin | None:
+    margin = unset(entry.margin)
+    return None if margin is None else Margin(units.points(margin))
+
+
 def _budgets(entry: documents.Workload) -> Budgets:
     return Budgets(unset(entry.budgets.p99_latency_ms), unset(entry.budgets.cost_per_call_usd))
 
@@ -114,6 +119,7 @@ def _check_slices(entry: documents.Workload, at: Cursor) -> None:
             at_name=True,
         )
     for name, part in entry.slices.items():
+        check_margin(unset(part.margin), at / name / "margin")
         when = unset(part.when)
         if when is not None and (at / name / "when").whole:
             _check_when(when, at / name / "when")
@@ -152,10 +158,7 @@ def _check_upgrade(entry: documents.Workload, at: Cursor) -> None:
         _check_ring(ring, here / "rings" / name)
     if (here / "steps").whole and (here / "holds").whole:
         _check_holds(entry, here / "holds")
-    if (here / "margin").whole and units.points(upgrade.margin) == 0:
-        (here / "margin").complain(
-            "a margin of 0pt", "more than 0pt: nothing is ever proven not worse by nothing", "margin: 2pt"
-        )
+    check_margin(upgrade.margin, here / "margin")
     for name, least in (("shadow", SHORTEST_SHADOW), ("soak", SHORTEST_SOAK)):
         text = unset(getattr(upgrade, name))
         if text is not None and (here / name).whole and units.duration(text) < least:
@@ -163,6 +166,17 @@ def _check_upgrade(entry: documents.Workload, at: Cursor) -> None:
                 f"{name} of {text}", f"at least {units.in_units(least)}", f"{name}: {units.in_units(least)}"
             )
     _check_approvals(entry, at)
+
+
+def check_margin(text: str | None, at: Cursor) -> None:
+    """Report a margin that is none; None is not there."""
+    if text is None or not at.whole:
+        return
+    points = units.points(text)
+    if points == 0:
+        at.complain("a margin of 0pt", "more than 0pt: nothing is ever proven not worse by nothing", "margin: 2pt")
+    elif points > 100:
+        at.complain(f"a margin of {points:g}pt", "at most 100pt, which is the score's whole range", "margin: 2pt")
 
 
 def _check_ring(ring: documents.Ring, at: Cursor) -> None:

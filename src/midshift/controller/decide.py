@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from midshift.domain import gate
-from midshift.domain.evidence import Elapsed, Evidence, Guard, Promise
+from midshift.domain.evidence import Elapsed, EvalEvidence, Evidence, Guard, Promise
 from midshift.domain.move import Answer, Gate, Move
 from midshift.domain.upgrade import CANARY_PINS, FLOATING, Kind, Stage, Upgrade
 
@@ -24,6 +24,9 @@ LEAST_SERVED = 20
 
 def decide(upgrade: Upgrade, evidence: Evidence, now: datetime) -> Move:
     """What this upgrade does now."""
+    retired = _retired(upgrade, now)
+    if retired is not None:
+        return retired
     match upgrade.stage:
         case Stage.EVAL:
             return _after_eval(upgrade, evidence)
@@ -44,7 +47,7 @@ def decide(upgrade: Upgrade, evidence: Evidence, now: datetime) -> Move:
 def _after_eval(upgrade: Upgrade, evidence: Evidence) -> Move:
     found = evidence.eval
     if found is None or found.candidate != upgrade.candidate:
-        waiting = Gate("eval", Answer.WAITING, "this candidate has not been evaluated")
+        waiting = Gate("eval", Answer.WAITING, evidence.eval_trouble or "this candidate has not been evaluated")
         return Move(None, waiting.reason, (waiting,))
     if found.decision in (gate.Decision.PROCEED, gate.Decision.PROCEED_WITH_CAUTION):
         passed = Gate("eval", Answer.OPEN, found.reason)
@@ -52,6 +55,8 @@ def _after_eval(upgrade: Upgrade, evidence: Evidence) -> Move:
     if found.decision is gate.Decision.COLLECT_MORE:
         short = Gate("eval", Answer.WAITING, found.reason)
         return Move(None, f"collect more cases: {found.reason}", (short,))
+    if found.decision is gate.Decision.STOP and upgrade.forced is not None:
+        return _forced_on(upgrade, found)
     failed = Gate("eval", Answer.SHUT, found.reason)
     return _unless_paused(upgrade, Kind.EVAL_FAILED, found.reason, (failed,))
 
@@ -59,9 +64,33 @@ def _after_eval(upgrade: Upgrade, evidence: Evidence) -> Move:
 def _in_retune(upgrade: Upgrade, evidence: Evidence) -> Move:
     found = evidence.eval
     if found is not None and found.candidate == upgrade.candidate and found.decision is gate.Decision.STOP:
+        if upgrade.forced is not None:
+            return _forced_on(upgrade, found)
         return _unless_paused(upgrade, Kind.STOPPED, found.reason, (Gate("retune", Answer.SHUT, found.reason),))
     waiting = Gate("retune", Answer.WAITING, "re-tune the prompt, or start over with another candidate")
     return Move(None, waiting.reason, (waiting,))
+
+
+def _retired(upgrade: Upgrade, now: datetime) -> Move | None:
+    """The incumbent of a forced upgrade may be gone from today on: users come before everything else, pauses too."""
+    forced = upgrade.forced
+    if forced is None or upgrade.sheltered or upgrade.stage.is_final or not forced.is_due(now):
+        return None
+    said = f"the incumbent retires on {forced.retires_on} ({forced.stated_by}): the safe harbour serves in its place"
+    return Move(Kind.INCUMBENT_RETIRED, said, (Gate("retirement", Answer.SHUT, said),))
+
+
+def _forced_on(upgrade: Upgrade, found: EvalEvidence) -> Move:
+    """Every failed part needs a name to it; what the eval left unproven waits in shadow, as ever."""
+    gates = [
+        Gate(
+            f"eval {name}",
+            Answer.WAIVED if upgrade.is_waived(name) else Answer.WAITING,
+            f"failed in eval; {found.reason}" if upgrade.is_waived(name) else "failed in eval: waive it by name",
+        )
+        for name in found.to_waive
+    ]
+    return _if_all_open(upgrade, Kind.EVAL_WAIVED, "forced: every failed part of the eval is waived", tuple(gates))
 
 
 def _in_shadow(upgrade: Upgrade, evidence: Evidence, now: datetime) -> Move:
@@ -93,7 +122,7 @@ def _coverage(upgrade: Upgrade, evidence: Evidence) -> Gate:
 def _carried_slices(upgrade: Upgrade, evidence: Evidence) -> list[Gate]:
     """Critical slices that the eval left unproven, and watched ones that regressed: each needs a name to it."""
     if evidence.eval is None:
-        return [Gate("eval", Answer.WAITING, "the eval's record is missing")]
+        return [Gate("eval", Answer.WAITING, evidence.eval_trouble or "the eval's record is missing")]
     return [
         Gate(
             f"slice {name}",

@@ -50,6 +50,7 @@ def gather(
     flagged: tuple[str, ...],
     histograms: StoredHistograms = MappingProxyType({}),
     unseen: Taken | None = None,
+    eval_trouble: str = "",
 ) -> Evidence:
     """Everything that one decision about `upgrade` sees. `unseen` is what its answers in shadow took."""
     taken = _taken(upgrade, sums, histograms) if upgrade.stage.serves_candidate else unseen
@@ -59,6 +60,7 @@ def gather(
         guards=tuple(_guard(upgrade, sums, *guard) for guard in _GUARDS) if upgrade.stage.serves_candidate else (),
         served=_count(sums, upgrade.step + 1, Arm.CANDIDATE) if upgrade.stage.serves_candidate else 0,
         promises=_promises(upgrade, taken) if upgrade.stage in _JUDGED else (),
+        eval_trouble=eval_trouble,
     )
 
 

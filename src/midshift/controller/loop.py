@@ -27,6 +27,8 @@ from midshift.ports import Clock, Decisions, Leases
 
 LEADERSHIP = timedelta(seconds=15)
 EXPOSURE_LEASE = timedelta(minutes=10)
+_EVALUATED = frozenset((Stage.EVAL, Stage.RETUNE, Stage.SHADOW))
+"""The stages that wait for what an eval says."""
 
 
 class ControllerStore(Decisions, Leases, Protocol):
@@ -57,7 +59,11 @@ class Sources(Protocol):
     """Where evidence comes from that is not in the sums."""
 
     def eval_of(self, upgrade: Upgrade) -> EvalEvidence | None:
-        """The eval of the present candidate, if it has one."""
+        """The eval of the present candidate, if it has one that rests on what the upgrade rests on."""
+        ...
+
+    def eval_trouble(self, upgrade: Upgrade) -> str:
+        """Why an eval that is on record counts as none, and what to type; empty where there is none to speak of."""
         ...
 
     def flagged_drift(self, upgrade: Upgrade) -> tuple[str, ...]:
@@ -121,6 +127,7 @@ class Controller:
             self._sources.flagged_drift(upgrade) if in_shadow else (),
             self._store.histograms(upgrade.id, (LATENCY,), (AGGREGATE,)),
             self._sources.unseen(upgrade) if in_shadow else None,
+            self._sources.eval_trouble(upgrade) if upgrade.stage in _EVALUATED else "",
         )
 
     def _route_after(self, after: Upgrade) -> Route:

@@ -27,13 +27,20 @@ CHEAPER_BUT_WORSE = "cost down and quality down: a regression"
 
 @dataclass(frozen=True, slots=True)
 class Economy:
-    """What one variant took over the same calls. `cost_usd` is per call; None with `why`, where one is unknown."""
+    """What one variant took over the same calls. `cost_usd` is per call; None with `why`, where one is unknown.
+
+    `first_tokens` counts the calls whose first token was timed; its quantiles are those of these calls.
+    """
 
     calls: int
     cost_usd: float | None = None
     p50_s: float | None = None
     p99_s: float | None = None
     why: str = ""
+    p90_s: float | None = None
+    first_tokens: int = 0
+    first_token_p50_s: float | None = None
+    first_token_p90_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +72,27 @@ class Contender:
         return self.decision is Decision.PROCEED and not self.over and not any(guard.blocks for guard in self.guards)
 
 
-def economy(latencies_s: Sequence[float | None], costs_usd: Sequence[float | None]) -> Economy:
+def economy(
+    latencies_s: Sequence[float | None],
+    costs_usd: Sequence[float | None],
+    first_tokens_s: Sequence[float | None] = (),
+) -> Economy:
     """Cost and latency of one variant's calls; latency over those that were answered."""
-    known = sorted(value for value in latencies_s if value is not None)
+    known, first = (sorted(value for value in values if value is not None) for values in (latencies_s, first_tokens_s))
     missing = sum(value is None for value in costs_usd)
     why = f"the cost of {missing:,} of {len(costs_usd):,} calls is unknown" if missing else ""
     cost = None if missing or not costs_usd else math.fsum(value or 0.0 for value in costs_usd) / len(costs_usd)
-    return Economy(len(costs_usd), cost, quantile(known, 0.5), quantile(known, 0.99), why)
+    return Economy(
+        calls=len(costs_usd),
+        cost_usd=cost,
+        p50_s=quantile(known, 0.5),
+        p90_s=quantile(known, 0.9),
+        p99_s=quantile(known, 0.99),
+        first_tokens=len(first),
+        first_token_p50_s=quantile(first, 0.5),
+        first_token_p90_s=quantile(first, 0.9),
+        why=why,
+    )
 
 
 def quantile(ordered: Sequence[float], q: float) -> float | None:

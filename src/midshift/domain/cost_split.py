@@ -1,11 +1,16 @@
-"""Why two runs over the same cases cost differently: prices, tokens, reasoning, each with its share, and nothing left.
+"""Why two runs over the same cases cost differently: prices, text, tokenizer, caching, reasoning, and nothing left.
 
 Method: the logarithmic mean Divisia index (LMDI-I; Ang 2004, "Decomposition analysis for policymaking in energy",
 Energy Policy 32, 1131-1139). The cost of a case is a sum over kinds k (input, visible output, reasoning, searches) of
 
-    cost_k = quantity_k × list price_k × mix_k
+    cost_k = quantity_k × list price_k × caching_k × mix_k
 
-with `mix` what a token really cost over its list price: cache reads and writes, audio, long context. Each factor x adds
+with `caching` what the tokens cost over their list price because some were read from the cache or written to it, and
+`mix` the rest of what they really cost: audio, long context. Where the characters of a kind are known, its quantity is
+
+    quantity_k = characters_k × tokens a character_k
+
+so that a tokenizer that makes more of the same text is told from a model that writes more text. Each factor x adds
 sum_k L(after_k, before_k) × ln(x_after / x_before), where L(a, b) = (a - b) / ln(a / b). The effects add up to the
 difference exactly, need no order, and change sign when the runs are exchanged. As multipliers, exp(effect / L(after,
 before)), their product is the ratio of the costs exactly.
@@ -19,13 +24,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from midshift.domain.cost import UnitPrices, cost
 from midshift.domain.usage import Usage
 
 KINDS = ("input", "visible", "reasoning", "searches")
+_CAUSES = ("price", "caching", "mix", *KINDS)
 _INPUT = ("input", "cached_in", "cache_write", "cache_write_long", "audio_in", "cached_audio_in")
 _PER_MILLION = Decimal("0.000001")
 _ZERO = Decimal(0)
@@ -33,26 +39,37 @@ _ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Of one kind: how much was used, what it would cost at the list price of the model, and what it cost."""
+    """Of one kind: how much was used, what it would cost at the list price of the model, with the cache, and did cost.
+
+    `cached_usd` is at list prices too, but for what was read from the cache or written to it.
+    """
 
     quantity: int = 0
     at_list_usd: Decimal = _ZERO
+    cached_usd: Decimal = _ZERO
     usd: Decimal = _ZERO
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(self.quantity + other.quantity, self.at_list_usd + other.at_list_usd, self.usd + other.usd)
+        return Amount(
+            self.quantity + other.quantity,
+            self.at_list_usd + other.at_list_usd,
+            self.cached_usd + other.cached_usd,
+            self.usd + other.usd,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
     """What one run over `cases` cases used and cost, by kind; `why` says what is unknown, and then nothing else counts.
 
-    `characters_in` is the length of all input texts, where it was measured: it tells a tokenizer from a longer prompt.
+    `characters_in` and `characters_out` are the lengths of all texts that were sent and came back, None where one was
+    not measured: they tell a tokenizer from more text.
     """
 
     cases: int
     amounts: Mapping[str, Amount] = field(default_factory=dict)
     characters_in: int | None = None
+    characters_out: int | None = None
     why: str = ""
 
 
@@ -60,10 +77,12 @@ class Spend:
 class Effects:
     """One number for each cause: as USD per case they add up to the difference, as multipliers they give the ratio.
 
-    `price` is the list price; `mix` is caching, audio and long context; the others are quantities.
+    `price` is the list price; `caching` is the share of the cache, `mix` is audio and long context; the others are
+    quantities.
     """
 
     price: float
+    caching: float
     mix: float
     input: float
     visible: float
@@ -72,12 +91,20 @@ class Effects:
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """The effect of one quantity of tokens, in USD per case: of another tokenizer, and of more or fewer characters."""
+
+    tokenizer: float
+    text: float
+
+
+@dataclass(frozen=True, slots=True)
 class CostSplit:
     """The difference between two runs in USD per case; None, with the reason as `why`, where it is unknown.
 
-    `ratio` and `multipliers` are None where one of the runs cost nothing. Of the input's effect, `tokenizer_usd` is the
-    part of more or fewer tokens for the same characters, and `text_usd` that of more or fewer characters; both are None
-    where characters were not measured, or one of the runs had no input to pay for.
+    `ratio` and `multipliers` are None where one of the runs cost nothing. `of_input_usd` and `of_visible_usd` are the
+    two parts of the effects `input` and `visible`; None where characters were not measured, or one of the runs had
+    none of that kind to pay for.
     """
 
     incumbent_usd: float | None = None
@@ -85,12 +112,16 @@ class CostSplit:
     effects_usd: Effects | None = None
     ratio: float | None = None
     multipliers: Effects | None = None
-    tokenizer_usd: float | None = None
-    text_usd: float | None = None
+    of_input_usd: Wording | None = None
+    of_visible_usd: Wording | None = None
     why: str = ""
 
 
-def spend(calls: Iterable[tuple[Usage, UnitPrices | None]], characters_in: int | None = None) -> Spend:
+def spend(
+    calls: Iterable[tuple[Usage, UnitPrices | None]],
+    characters_in: int | None = None,
+    characters_out: int | None = None,
+) -> Spend:
     """Add up the calls of one run, one a case. Visible output and reasoning must be told apart by the provider."""
     totals, number = dict.fromkeys(KINDS, Amount()), 0
     for number, (usage, prices) in enumerate(calls, start=1):
@@ -98,7 +129,7 @@ def spend(calls: Iterable[tuple[Usage, UnitPrices | None]], characters_in: int |
         if why:
             return Spend(number, why=f"call {number}: {why}")
         totals = {kind: totals[kind] + found[kind] for kind in KINDS}
-    return Spend(number, totals, characters_in, "" if number else "there are no calls")
+    return Spend(number, totals, characters_in, characters_out, "" if number else "there are no calls")
 
 
 def split(incumbent: Spend, candidate: Spend) -> CostSplit:
@@ -114,7 +145,6 @@ def split(incumbent: Spend, candidate: Spend) -> CostSplit:
         raise ValueError(f"a split is over the same cases, got {incumbent.cases} and {candidate.cases}")
     before, after = _per_case(incumbent), _per_case(candidate)
     effects = _effects(incumbent, candidate)
-    tokenizer, text = _of_input(incumbent, candidate)
     is_ratio = before > 0 and after > 0
     return CostSplit(
         before,
@@ -122,8 +152,8 @@ def split(incumbent: Spend, candidate: Spend) -> CostSplit:
         effects,
         after / before if is_ratio else None,
         _multipliers(effects, log_mean(after, before)) if is_ratio else None,
-        tokenizer,
-        text,
+        _wording(incumbent, candidate, "input", (incumbent.characters_in, candidate.characters_in)),
+        _wording(incumbent, candidate, "visible", (incumbent.characters_out, candidate.characters_out)),
     )
 
 
@@ -158,10 +188,18 @@ def _amounts(usage: Usage, prices: UnitPrices | None) -> tuple[dict[str, Amount]
         (reasoning, rate_of_reasoning, _PER_MILLION),
         (usage.searches or 0, prices.search, Decimal(1)),
     )
-    return {
-        kind: Amount(quantity, quantity * rate * unit if rate else spent[kind], spent[kind])
-        for kind, (quantity, rate, unit) in zip(KINDS, listed, strict=True)
-    }, ""
+    made = dict[str, Amount]()
+    for kind, (quantity, rate, unit) in zip(KINDS, listed, strict=True):
+        at_list_usd = quantity * rate * unit if rate else spent[kind]
+        made[kind] = Amount(quantity, at_list_usd, at_list_usd, spent[kind])
+    return {**made, "input": replace(made["input"], cached_usd=_with_cache(usage, prices, made["input"]))}, ""
+
+
+def _with_cache(usage: Usage, prices: UnitPrices, amount: Amount) -> Decimal:
+    """What the input would cost if nothing but the cache set its tokens apart; as listed, if nobody can say."""
+    found = cost(replace(usage, audio_in=0, cached_audio_in=0), UnitPrices(prices.rates, search=prices.search))
+    usd = sum((found.parts.get(name, _ZERO) for name in _INPUT), _ZERO)
+    return amount.at_list_usd if found.total_usd is None else usd
 
 
 def _per_case(run: Spend) -> float:
@@ -169,7 +207,7 @@ def _per_case(run: Spend) -> float:
 
 
 def _effects(incumbent: Spend, candidate: Spend) -> Effects:
-    causes = dict.fromkeys(("price", "mix", *KINDS), 0.0)
+    causes = dict.fromkeys(_CAUSES, 0.0)
     for kind in KINDS:
         for cause, usd in _of_kind(incumbent.amounts[kind], candidate.amounts[kind]):
             causes[kind if cause == "quantity" else cause] += usd / incumbent.cases
@@ -177,7 +215,7 @@ def _effects(incumbent: Spend, candidate: Spend) -> Effects:
 
 
 def _of_kind(before: Amount, after: Amount) -> Iterator[tuple[str, float]]:
-    """What quantity, price and mix add to the cost of one kind, in USD of the whole run."""
+    """What quantity, price, caching and mix add to the cost of one kind, in USD of the whole run."""
     if not before.usd or not after.usd:
         yield _vanished(before, after), float(after.usd - before.usd)
         return
@@ -185,8 +223,10 @@ def _of_kind(before: Amount, after: Amount) -> Iterator[tuple[str, float]]:
     quantity = math.log(after.quantity / before.quantity)
     listed = math.log(after.at_list_usd / before.at_list_usd)
     yield "quantity", mean * quantity
+    cached = math.log((after.cached_usd or after.usd) / (before.cached_usd or before.usd))
     yield "price", mean * (listed - quantity)
-    yield "mix", mean * (math.log(after.usd / before.usd) - listed)
+    yield "caching", mean * (cached - listed)
+    yield "mix", mean * (math.log(after.usd / before.usd) - cached)
 
 
 def _vanished(before: Amount, after: Amount) -> str:
@@ -194,19 +234,22 @@ def _vanished(before: Amount, after: Amount) -> str:
     free = before if not before.usd else after
     if not free.quantity:
         return "quantity"
-    return "mix" if free.at_list_usd else "price"
+    if not free.at_list_usd:
+        return "price"
+    return "mix" if free.cached_usd else "caching"
 
 
 def _multipliers(effects: Effects, mean: float) -> Effects:
-    causes = ("price", "mix", *KINDS)
-    return Effects(**{cause: math.exp(getattr(effects, cause) / mean) for cause in causes})
+    return Effects(**{cause: math.exp(getattr(effects, cause) / mean) for cause in _CAUSES})
 
 
-def _of_input(incumbent: Spend, candidate: Spend) -> tuple[float | None, float | None]:
-    """The input's effect as (tokenizer, text): tokens = characters × tokens a character."""
-    before, after = incumbent.amounts["input"], candidate.amounts["input"]
-    if not (incumbent.characters_in and candidate.characters_in and before.usd and after.usd):
-        return None, None
+def _wording(
+    incumbent: Spend, candidate: Spend, kind: str, characters: tuple[int | None, int | None]
+) -> Wording | None:
+    """The effect of one kind's quantity as two: quantity = characters × tokens a character."""
+    before, after = incumbent.amounts[kind], candidate.amounts[kind]
+    if not (all(characters) and before.usd and after.usd):
+        return None
     mean = log_mean(float(after.usd), float(before.usd)) / incumbent.cases
-    text = math.log(candidate.characters_in / incumbent.characters_in)
-    return mean * (math.log(after.quantity / before.quantity) - text), mean * text
+    text = math.log((characters[1] or 1) / (characters[0] or 1))
+    return Wording(mean * (math.log(after.quantity / before.quantity) - text), mean * text)

@@ -65,12 +65,16 @@ class ScoreVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """A decision with its reason, and the slices that it carries along, as (score, slice) pairs."""
+    """A decision with its reason, and the slices that it carries along, as (score, slice) pairs.
+
+    `uncleared` are the scores whose gate on all cases together is not open.
+    """
 
     decision: Decision
     reason: str
     regressed: tuple[tuple[str, str], ...] = ()
     unproven: tuple[tuple[str, str], ...] = ()
+    uncleared: tuple[str, ...] = ()
 
 
 def decide(scores: Sequence[ScoreVerdict], retuning: Retuning = Retuning.NOT_RUN) -> Ruling:
@@ -88,6 +92,7 @@ def decide(scores: Sequence[ScoreVerdict], retuning: Retuning = Retuning.NOT_RUN
         "; ".join(dict.fromkeys(reasons)),
         tuple(item for ruling in rulings for item in ruling.regressed),
         tuple(item for ruling in rulings for item in ruling.unproven),
+        tuple(name for ruling in rulings for name in ruling.uncleared),
     )
 
 
@@ -95,7 +100,13 @@ def _of_score(score: ScoreVerdict, retuning: Retuning) -> Ruling:
     regressed, unproven = _carried(score)
     decision, reason = _decision(score, retuning, regressed, unproven)
     name = score.score.name
-    return Ruling(decision, reason, tuple((name, part) for part in regressed), tuple((name, part) for part in unproven))
+    return Ruling(
+        decision,
+        reason,
+        tuple((name, part) for part in regressed),
+        tuple((name, part) for part in unproven),
+        () if score.aggregate.outcome.clears else (name,),
+    )
 
 
 def _decision(

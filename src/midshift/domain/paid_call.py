@@ -34,8 +34,9 @@ class Ending(StrEnum):
     """What came of a call.
 
     ANSWERED is paid and final. REFUSED is final too: the provider said no to this very request (a 4xx), which vendors
-    do not bill. FAILED is an error that may pass (429, 5xx, nobody there): unpaid, and asked again by the next run.
-    UNKNOWN may have been served.
+    do not bill. FAILED is an error that may pass (429, 5xx, nobody there) or that is about the key, the account or the
+    model (401 to 404): unpaid, and asked again by the next run. UNKNOWN may have been served (a connection that broke,
+    408, 504).
     """
 
     ANSWERED = "answered"
@@ -98,8 +99,10 @@ class PricedBy:
 class Result:
     """What came of a call; `turned_away` counts the refusals before it (429, 5xx), which cost nothing but time.
 
-    `latency_s` is that of the request that was answered, without the waiting before it. `model` is the one that the
-    provider says has answered.
+    `latency_s` is that of the request that was answered, without the waiting before it; `first_token_s` is when the
+    first piece of text or of a tool call was there, where the answer came as a stream. `model` is the one that the
+    provider says has answered. `characters_in` and `characters_out` are the lengths of the texts that were sent and
+    came back, as Unicode code points; None where they were not measured, or where not all of it was text.
     """
 
     ending: Ending
@@ -116,6 +119,9 @@ class Result:
     request_id: str | None = None
     turned_away: int = 0
     detail: str = ""
+    first_token_s: float | None = None
+    characters_in: int | None = None
+    characters_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +137,8 @@ class Settled:
 class Purchase:
     """Where a key stands, by its last attempt.
 
-    `known_usd` is what all its attempts cost as far as that is known; `open_usd` bounds those that may have been paid.
-    `has_unknown_cost` if neither can be said of one of them.
+    `known_usd` is what all its attempts cost as far as that is known; `open_usd` bounds those that may have been paid,
+    and those that were and of which nobody said the cost. `has_unknown_cost` if neither can be said of one of them.
     """
 
     attempt: int

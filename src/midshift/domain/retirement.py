@@ -163,10 +163,13 @@ def fits(retirement: Retirement, end_of_soak: date, today: date) -> Fit:
     return Fit(left, spare, verdict, f"{until}, {_days(spare)} after the end of soak")
 
 
-def end_of_soak(plan: Plan, today: date) -> date:
-    """The day on which an upgrade that began today would leave soak, if every stage took its minimum."""
+def end_of_soak(plan: Plan, today: date, before_shadow: timedelta = EVAL + RETUNE) -> date:
+    """The day on which an upgrade that began today would leave soak, if every stage took its minimum.
+
+    `before_shadow` is what eval and re-tuning still take.
+    """
     holds = sum((step.hold for step in plan.steps), timedelta())
-    return today + _whole_days(EVAL + RETUNE + plan.shadow + holds + plan.soak)
+    return today + _whole_days(before_shadow + plan.shadow + holds + plan.soak)
 
 
 class Role(StrEnum):

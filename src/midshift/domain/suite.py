@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Self
 
 AGGREGATE = "*"
@@ -24,7 +26,7 @@ class SliceRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A named part of a workload's traffic that is judged on its own.
+    """A named part of a workload's traffic that is judged on its own; by its own margin, if it has one.
 
     Raises:
         ValueError: for an empty name, or the aggregate's.
@@ -32,6 +34,7 @@ class Slice:
 
     name: str
     role: SliceRole = SliceRole.CRITICAL
+    margin: Margin | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip() or self.name == AGGREGATE:
@@ -143,3 +146,12 @@ class Margin:
 
     def __str__(self) -> str:
         return f"{self.points:g}pt"
+
+
+NO_MARGINS: Mapping[str, Margin] = MappingProxyType({})
+"""What slices have whose margin is that of their score."""
+
+
+def margin_of(part: str, usual: Margin, own: Mapping[str, Margin] = NO_MARGINS) -> Margin:
+    """The margin that a slice is judged by: its own, or else the usual one, which is always that of all cases."""
+    return usual if part == AGGREGATE else own.get(part, usual)

@@ -11,6 +11,10 @@
 Two rules that the table enforces by having no other edges: nothing reaches the canary without shadow completed or
 waived by name and reason, and nothing reaches done without a completed soak. Every state is the fold of its events;
 a rejected event changes nothing.
+
+A third holds beside the table: from eval or retune to shadow without a cleared eval goes only a forced upgrade
+(forcing). In one, whatever changes the route from the day of the incumbent's retirement on puts the safe harbour in
+the incumbent's place.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from midshift.domain.forcing import Forced
 from midshift.domain.plan import Plan
 from midshift.domain.routing import Route
 from midshift.errors import InvalidTransition
@@ -54,6 +59,7 @@ class Kind(StrEnum):
 
     EVAL_CLEARED = "eval_cleared"
     EVAL_FAILED = "eval_failed"
+    EVAL_WAIVED = "eval_waived"
     CANDIDATE_CHANGED = "candidate_changed"
     SHADOW_COMPLETED = "shadow_completed"
     SHADOW_WAIVED = "shadow_waived"
@@ -68,14 +74,18 @@ class Kind(StrEnum):
     APPROVED = "approved"
     PAUSED = "paused"
     UNPAUSED = "unpaused"
+    FORCED = "forced"
+    INCUMBENT_RETIRED = "incumbent_retired"
 
 
 TRANSITIONS: dict[tuple[Stage, Kind], Stage] = {
     (Stage.EVAL, Kind.EVAL_CLEARED): Stage.SHADOW,
     (Stage.EVAL, Kind.EVAL_FAILED): Stage.RETUNE,
+    (Stage.EVAL, Kind.EVAL_WAIVED): Stage.SHADOW,
     (Stage.EVAL, Kind.CANDIDATE_CHANGED): Stage.EVAL,
     (Stage.EVAL, Kind.ROLLED_BACK): Stage.ROLLED_BACK,
     (Stage.RETUNE, Kind.CANDIDATE_CHANGED): Stage.EVAL,
+    (Stage.RETUNE, Kind.EVAL_WAIVED): Stage.SHADOW,
     (Stage.RETUNE, Kind.STOPPED): Stage.STOPPED,
     (Stage.RETUNE, Kind.ROLLED_BACK): Stage.ROLLED_BACK,
     (Stage.SHADOW, Kind.SHADOW_COMPLETED): Stage.CANARY,
@@ -96,6 +106,9 @@ TRANSITIONS: dict[tuple[Stage, Kind], Stage] = {
 
 REMARKS = frozenset({Kind.WAIVED, Kind.APPROVED, Kind.PAUSED, Kind.UNPAUSED})
 """What is recorded in any stage that is not final, without leaving it."""
+
+FORCING = frozenset({Kind.FORCED, Kind.INCUMBENT_RETIRED})
+"""What is recorded of a forced upgrade, without leaving its stage."""
 
 
 FLOATING = "pins:floating"
@@ -128,7 +141,7 @@ class Event:
 
     `at` is playbook time. `who` and `why` are required where a person decided. `candidate` comes with
     CANDIDATE_CHANGED, `what` with WAIVED (the gate) and APPROVED (`ROLE@STEP`), and with CANDIDATE_CHANGED if it is
-    `FLOATING`, which is waived along with it.
+    `FLOATING`, which is waived along with it. `forced` comes with FORCED, by the same `who` and `why`.
     """
 
     kind: Kind
@@ -137,11 +150,15 @@ class Event:
     why: str = ""
     what: str = ""
     candidate: str | None = None
+    forced: Forced | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """The state of one upgrade. `version` counts its events; `entered` is when its stage or step began."""
+    """The state of one upgrade. `version` counts its events; `entered` is when its stage or step began.
+
+    `sheltered` says that the incumbent of a forced upgrade is past its retirement, and the safe harbour in its place.
+    """
 
     id: str
     workload: str
@@ -156,6 +173,17 @@ class Upgrade:
     paused: bool = False
     waivers: tuple[Waiver, ...] = ()
     approvals: tuple[str, ...] = ()
+    forced: Forced | None = None
+    sheltered: bool = False
+
+    @property
+    def home(self) -> str:
+        """The variant of everybody who does not get the candidate, and of everybody after a rollback."""
+        return self.forced.safe_harbour if self.forced is not None and self.sheltered else self.incumbent
+
+    def home_at(self, at: datetime) -> str:
+        """The variant that a rollback at that moment leads to."""
+        return _sheltered(self, at).home
 
     @property
     def share(self) -> float:
@@ -202,15 +230,20 @@ def begin(
     at: datetime,
     salt: str,
     waivers: tuple[Waiver, ...] = (),
+    forced: Forced | None = None,
 ) -> Upgrade:
     """A new upgrade, at its eval; `waivers` are what a person took upon themselves by beginning it.
 
     Raises:
-        ValueError: if candidate and incumbent are the same variant.
+        ValueError: if candidate and incumbent are the same variant, or the safe harbour is one of them.
     """
     if incumbent == candidate:
         raise ValueError(f"candidate and incumbent are the same variant {candidate!r}: there is nothing to upgrade")
-    return Upgrade(upgrade_id, workload, incumbent, candidate, plan, Stage.EVAL, at, salt, waivers=waivers)
+    if forced is not None and forced.safe_harbour in (incumbent, candidate):
+        raise ValueError(_no_harbour(forced.safe_harbour))
+    return Upgrade(
+        upgrade_id, workload, incumbent, candidate, plan, Stage.EVAL, at, salt, waivers=waivers, forced=forced
+    )
 
 
 def apply(upgrade: Upgrade, event: Event) -> Upgrade:
@@ -223,6 +256,8 @@ def apply(upgrade: Upgrade, event: Event) -> Upgrade:
         raise InvalidTransition(f"{event.kind} at {event.at}, before the stage began at {upgrade.entered}")
     if event.kind in REMARKS:
         return _remarked(upgrade, event)
+    if event.kind in FORCING:
+        return replace(_forcing(upgrade, event), version=upgrade.version + 1)
     following = TRANSITIONS.get((upgrade.stage, event.kind))
     if following is None:
         possible = ", ".join(sorted(kind for stage, kind in TRANSITIONS if stage is upgrade.stage)) or "nothing"
@@ -241,7 +276,7 @@ def route_of(upgrade: Upgrade, epoch: int, lease_until: datetime | None) -> Rout
     serves = upgrade.stage.serves_candidate
     return Route(
         workload=upgrade.workload,
-        incumbent=upgrade.incumbent,
+        incumbent=upgrade.home,
         candidate=upgrade.candidate if serves or upgrade.stage is Stage.SHADOW else None,
         share=upgrade.share,
         shadow_share=upgrade.shadow_share,
@@ -258,8 +293,8 @@ def route_of(upgrade: Upgrade, epoch: int, lease_until: datetime | None) -> Rout
 
 
 def settled(upgrade: Upgrade, epoch: int) -> Route:
-    """The routing row after the end: the candidate where the upgrade is done, the incumbent everywhere else."""
-    stays = upgrade.candidate if upgrade.stage is Stage.DONE else upgrade.incumbent
+    """The routing row after the end: the candidate where the upgrade is done, and else whatever it leads home to."""
+    stays = upgrade.candidate if upgrade.stage is Stage.DONE else upgrade.home
     return Route(workload=upgrade.workload, incumbent=stays, epoch=epoch)
 
 
@@ -271,7 +306,7 @@ def replay(start: Upgrade, events: Iterable[Event]) -> Upgrade:
 
 
 def _moved(upgrade: Upgrade, event: Event, following: Stage) -> Upgrade:
-    moved = replace(upgrade, stage=following, entered=event.at)
+    moved = _sheltered(replace(upgrade, stage=following, entered=event.at), event.at)
     match event.kind:
         case Kind.STEP_ADVANCED:
             if upgrade.step + 2 >= len(upgrade.plan.steps):
@@ -284,8 +319,14 @@ def _moved(upgrade: Upgrade, event: Event, following: Stage) -> Upgrade:
         case Kind.CANDIDATE_CHANGED:
             if event.candidate in (None, upgrade.candidate, upgrade.incumbent):
                 raise InvalidTransition(f"candidate_changed to {event.candidate!r}, expected another variant")
+            if upgrade.forced is not None and event.candidate == upgrade.forced.safe_harbour:
+                raise InvalidTransition(_no_harbour(event.candidate))
             waivers = (_waiver(FLOATING, event),) if event.what == FLOATING else ()
             return replace(moved, candidate=str(event.candidate), step=0, waivers=waivers, approvals=())
+        case Kind.EVAL_WAIVED:
+            if upgrade.forced is None or not upgrade.waivers:
+                raise InvalidTransition("eval_waived in an upgrade that is not forced, or of which nothing is waived")
+            return replace(moved, step=0)
         case Kind.SHADOW_WAIVED:
             waiver = _waiver("shadow", event)
             return replace(moved, step=0, waivers=(*upgrade.waivers, waiver))
@@ -308,6 +349,36 @@ def _remarked(upgrade: Upgrade, event: Event) -> Upgrade:
             return replace(changed, approvals=(*upgrade.approvals, event.what))
         case _:
             return replace(changed, paused=event.kind is Kind.PAUSED)
+
+
+def _forcing(upgrade: Upgrade, event: Event) -> Upgrade:
+    if upgrade.stage.is_final:
+        raise InvalidTransition(f"{event.kind} after the upgrade ended as {upgrade.stage}")
+    if event.kind is Kind.INCUMBENT_RETIRED:
+        after = _sheltered(upgrade, event.at)
+        if after == upgrade:
+            raise InvalidTransition(f"incumbent_retired at {event.at}: not forced, not due, or recorded already")
+        return after
+    forced = event.forced
+    if forced is None or (forced.who, forced.why) != (event.who, event.why):
+        raise InvalidTransition("forced needs its record, by the same person and for the same reason")
+    if forced.safe_harbour in (upgrade.incumbent, upgrade.candidate):
+        raise InvalidTransition(_no_harbour(forced.safe_harbour))
+    if upgrade.forced is None and upgrade.stage not in (Stage.EVAL, Stage.RETUNE):
+        raise InvalidTransition(f"forced in stage {upgrade.stage}; possible in eval and retune, where evals say stop")
+    if upgrade.sheltered and forced.safe_harbour != upgrade.home:
+        raise InvalidTransition("forced with another safe harbour while the present one serves")
+    return replace(upgrade, forced=forced)
+
+
+def _sheltered(upgrade: Upgrade, at: datetime) -> Upgrade:
+    """The same, with the safe harbour in the incumbent's place if that may be gone. There is no way back from it."""
+    is_due = upgrade.forced is not None and upgrade.forced.is_due(at)
+    return replace(upgrade, sheltered=True) if is_due and not upgrade.sheltered else upgrade
+
+
+def _no_harbour(variant: str | None) -> str:
+    return f"the safe harbour {variant!r} is the incumbent or the candidate; it must be a third variant"
 
 
 def _waiver(what: str, event: Event) -> Waiver:

@@ -2,7 +2,8 @@
 
 The ledger is read once, in the order of the cases and a few hundred at a time, so memory does not grow with the suite
 and the result does not depend on the order in which answers came. Graders run here: grading again buys nothing.
-A request that a variant's prompt does not fit, one that was refused, and one that failed are unanswered, not missing.
+A request that a variant's prompt does not fit, one that was refused, one that failed and an answer that the provider
+blocked or cut off by a filter are unanswered, not missing.
 A call that midshift itself lost (its process died) is nobody's fault: without its answer the row is left out.
 Elsewhere: buying (runner), reading a file of pairs (paired_outputs).
 """
@@ -26,6 +27,11 @@ from midshift.ports import PaidCalls
 
 AT_ONCE = 256
 UNMATCHED = "prompt_does_not_fit"
+_STOPS = frozenset(("stop", "end_turn", "stop_sequence", "eos", "eos_token"))
+"""How a reply ends that is whole: OpenAI's word, Anthropic's two, and those of servers that speak like OpenAI's."""
+BLOCKED = "blocked"
+_FILTERED = frozenset(("content_filter", "refusal"))
+"""How answers end that a filter has stopped: in OpenAI's word, to which other wires are brought, and in Anthropic's."""
 _GRADABLE = ("", "empty")
 """An empty answer is graded like any other: it came, and it says nothing."""
 T = TypeVar("T")
@@ -53,6 +59,11 @@ class Pair:
     trial: int
     incumbent: Reply
     candidate: Reply
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether midshift lost an answer: there is nothing to judge, and the row is left out."""
+        return self.incumbent.is_lost or self.candidate.is_lost
 
     @property
     def answers(self) -> Mapping[Side, Answer]:
@@ -112,12 +123,16 @@ def judge_keys(plan: Plan, grading: Grading, calls: PaidCalls) -> Iterator[tuple
     """Every call of every judge that the answers in the ledger ask for, each once."""
     seen = set[bytes]()
     for candidate in plan.lines[1:] if grading.benches else ():
-        for pair in pairs(plan, candidate, calls, Grading(grading.grade)):
+        for pair in pairs(plan, candidate, calls, Grading(_ungraded)):
             for bench in grading.benches:
                 for key in (bench.asked(pair.case, question)[0] for question in questions(bench, pair)):
                     if key.digest not in seen:
                         seen.add(key.digest)
                         yield key, bench.line
+
+
+def _ungraded(case: EvalCase, answer: Answer, side: Side) -> Mapping[str, float]:
+    return {}
 
 
 def answer_of(result: Result) -> Answer:
@@ -128,10 +143,11 @@ def answer_of(result: Result) -> Answer:
         usage.tokens_out,
         usage.reasoning_out,
         result.latency_s,
-        None,
+        result.first_token_s,
         result.cost_usd if result.ending is Ending.ANSWERED else None,
     )
-    has_error = result.ending is not Ending.ANSWERED or (result.text is None and bool(result.detail))
+    has_error = result.ending is not Ending.ANSWERED or _is_blocked(result)
+    has_error = has_error or (result.text is None and bool(result.detail))
     return Answer(
         result.text,
         len(result.tools),
@@ -208,8 +224,16 @@ def _output(reply: Reply) -> dict[str, Any]:
 def _error(result: Result | None) -> dict[str, Any]:
     if result is None:
         return {"kind": UNMATCHED}
-    said = {"kind": result.ending.value, "status": result.status, "message": result.detail or None}
+    kind, message = result.ending.value, result.detail or None
+    if _is_blocked(result):
+        kind, message = BLOCKED, result.finish_reason
+    said = {"kind": kind, "status": result.status, "message": message}
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _is_blocked(result: Result) -> bool:
+    """Whether the provider gave less than an answer on purpose; what there is of a text is no measure of the model."""
+    return result.ending is Ending.ANSWERED and result.finish_reason in _FILTERED
 
 
 def _whole(number: float) -> float | int:
@@ -218,7 +242,7 @@ def _whole(number: float) -> float | int:
 
 def questions(bench: Bench, pair: Pair) -> Sequence[Question]:
     """What a judge asks about a pair; nothing about one that is not there on both sides to be read."""
-    return () if pair.incumbent.is_lost or pair.candidate.is_lost else bench.judge.questions(pair.case, pair.answers)
+    return () if pair.is_lost else bench.judge.questions(pair.case, pair.answers)
 
 
 def _graded(raw: Sequence[Pair], grading: Grading, calls: PaidCalls) -> Iterator[Pair]:
@@ -228,7 +252,7 @@ def _graded(raw: Sequence[Pair], grading: Grading, calls: PaidCalls) -> Iterator
         for side, answer in pair.answers.items():
             if answer.failure in _GRADABLE:
                 scores[side] |= grading.grade(pair.case, answer, side)
-        for bench, given in zip(grading.benches, said, strict=True):
+        for bench, given in () if pair.is_lost else zip(grading.benches, said, strict=True):
             for side, found in bench.judge.scores(pair.case, pair.answers, given[number]).items():
                 scores[side] |= found
         sides = (_scored(pair.reply(side), scores[side]) for side in Side)
@@ -236,10 +260,15 @@ def _graded(raw: Sequence[Pair], grading: Grading, calls: PaidCalls) -> Iterator
 
 
 def replies(bench: Bench, raw: Sequence[Pair], calls: PaidCalls) -> list[list[str | None]]:
-    """A judge's replies about each pair, in the order of its questions; None for one that never came."""
+    """A judge's replies about each pair, in the order of its questions; None for one that never came as a whole."""
     keys = [[bench.asked(pair.case, question)[0] for question in questions(bench, pair)] for pair in raw]
     found = dict(calls.results(key for asked in keys for key in asked))
-    return [[None if (reply := found[key]) is None else reply.text for key in asked] for asked in keys]
+    return [[whole_text(found[key]) for key in asked] for asked in keys]
+
+
+def whole_text(reply: Result | None) -> str | None:
+    """What a judge said, if it came to its own end: one that was cut off may have been about to say something else."""
+    return reply.text if reply is not None and reply.finish_reason in _STOPS else None
 
 
 def _scored(reply: Reply, scores: Mapping[str, float]) -> Reply:

@@ -8,15 +8,15 @@ worst score; a gate that is open on one reading only is INCONCLUSIVE.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from midshift.domain.gate import ScoreVerdict, SliceVerdict
-from midshift.domain.suite import Margin, Range, Score, ScoreRole, Slice, SliceRole
+from midshift.domain.suite import AGGREGATE, Margin, Range, Score, ScoreRole, Slice, SliceRole, margin_of
 from midshift.domain.verdict import Evidence, Outcome, Verdict, confirmed, judge, no_data
-from midshift.errors import ScoreOutOfRange
+from midshift.errors import ScoreOutOfRange, UsageError
 from midshift.evals.contracts import ANSWERED
 from midshift.evals.rows import Side
 from midshift.evals.table import Cases, Floats, Mask, Pairs, Table
@@ -28,11 +28,15 @@ _UNSCORED_LEVEL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the verdicts are judged by: margin, one-sided level of this look, and slices that are only watched."""
+    """What the verdicts are judged by: margin, one-sided level of this look, and slices that are only watched.
+
+    `own` are the margins of slices that have one of their own; all cases together have the usual one.
+    """
 
     margin: Margin = Margin()
     alpha: float = 0.05
     watch: frozenset[str] = frozenset()
+    own: Mapping[str, Margin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,9 +71,11 @@ def verdicts(table: Table, cases: Cases, scores: Sequence[Score], rules: Rules) 
 
     Raises:
         ScoreOutOfRange: naming the value, its place, and the option that declares another range.
+        UsageError: for a score with the name of a contract, which would be judged in its place.
     """
     for score in scores:
         _require_in_range(table, score)
+        _require_own_name(table, score)
     contracts = [Score(name, Range(), ScoreRole.CONTRACT) for name in (*table.contracts, ANSWERED)]
     columns = {**table.scores, **table.contracts, ANSWERED: table.answered}
     everything = [Part(None, np.ones(cases.rows.size, bool))]
@@ -93,7 +99,7 @@ class Part:
 
 
 def _slice(name: str, rules: Rules) -> Slice:
-    return Slice(name, SliceRole.WATCH if name in rules.watch else SliceRole.CRITICAL)
+    return Slice(name, SliceRole.WATCH if name in rules.watch else SliceRole.CRITICAL, rules.own.get(name))
 
 
 def _require_in_range(table: Table, score: Score) -> None:
@@ -109,6 +115,14 @@ def _require_in_range(table: Table, score: Score) -> None:
                 f"Declare the range that its grader can give, for example --score {score.name}:{low:g}..{high:g} "
                 f"(values here: {extremes.low:g}..{extremes.high:g})"
             )
+
+
+def _require_own_name(table: Table, score: Score) -> None:
+    if score.name == ANSWERED or score.name in table.contracts:
+        raise UsageError(
+            f"found the score {score.name!r}, expected another name: under this one midshift measures a contract on "
+            "the answers themselves. Type next: another name for it in the file"
+        )
 
 
 def _reading(column: Pairs | None, table: Table, cases: Cases, score_range: Range) -> _Reading:
@@ -147,9 +161,9 @@ def _judge_reading(reading: _Reading, parts: Sequence[Part], cases: Cases, rules
         if sample is None or p is None:
             verdicts.append(no_data("no case has this score for both variants"))
         elif part.slice is None:
-            verdicts.append(judge(_evidence(sample, rules, p, p, 1)))
+            verdicts.append(judge(_evidence(sample, rules, AGGREGATE, p, p, 1)))
         else:
-            verdicts.append(judge(_evidence(sample, rules, p, next(adjusted), len(family))))
+            verdicts.append(judge(_evidence(sample, rules, part.slice.name, p, next(adjusted), len(family))))
     return verdicts
 
 
@@ -170,9 +184,11 @@ def _sample(reading: _Reading, usable: Mask, cases: Cases) -> paired.PairedSampl
     )
 
 
-def _evidence(sample: paired.PairedSample, rules: Rules, p: float, p_adjusted: float, family: int) -> Evidence:
+def _evidence(
+    sample: paired.PairedSample, rules: Rules, part: str, p: float, p_adjusted: float, family: int
+) -> Evidence:
     interval = paired.difference(sample, rules.alpha)
-    margin = rules.margin.fraction
+    margin = margin_of(part, rules.margin, rules.own).fraction
     settled = interval.low > -margin or p_adjusted < rules.alpha
     return Evidence(
         interval=interval,

@@ -23,7 +23,7 @@ from typing import TypeAlias
 from midshift.domain.paid_call import CallKey, Ending, Purchase
 from midshift.errors import MidshiftError
 from midshift.evals.grading import Bench, Grading
-from midshift.evals.pairing import AT_ONCE, Pair, Plan, answer_of, in_parts, pairs, questions
+from midshift.evals.pairing import AT_ONCE, Pair, Plan, answer_of, in_parts, judge_keys, pairs, questions
 from midshift.evals.requests import Line
 from midshift.evals.rows import Answer
 from midshift.evals.suite_file import EvalCase
@@ -111,7 +111,7 @@ def _sort_out(asked: Mapping[CallKey, tuple[Line, EvalCase]], buyer: Buyer, foun
 
 
 async def run(jobs: Sequence[Job], buyer: Buyer, concurrency: Mapping[str, int], progress: Progress) -> None:
-    """Make these calls, by provider at most so many at once; ends early where `progress.stopped` says so.
+    """Make these calls, by provider at most so many at once; ends early where `progress.stopped` says so, or a failure.
 
     Raises:
         CapReached: if the next call could break the cap.
@@ -124,12 +124,11 @@ async def run(jobs: Sequence[Job], buyer: Buyer, concurrency: Mapping[str, int],
     failures: list[MidshiftError] = []
 
     async def work(queue: deque[Job]) -> None:
-        while queue and not progress.stopped:
+        while queue and not progress.stopped and not failures:
             try:
                 await _one(queue.popleft(), buyer, progress)
             except MidshiftError as failure:  # the others finish what is paid for
                 failures.append(failure)
-                progress.stopped = True
 
     async with asyncio.TaskGroup() as workers:
         for provider, queue in queues.items():
@@ -155,9 +154,12 @@ async def run_judges(
 ) -> Found:
     """Ask every judge about every pair, a few hundred pairs at a time; gives what could not be asked.
 
+    What an earlier run paid for judges counts against the cap before the first of them is asked.
+
     Raises:
         CapReached: as `run`.
     """
+    buyer.budget.spent_usd += _paid_for_judges(plan, grading, buyer)
     left = Found()
     for candidate in plan.lines[1:]:
         for part in in_parts(pairs(plan, candidate, buyer.calls, _ungraded(grading)), AT_ONCE):
@@ -168,6 +170,16 @@ async def run_judges(
             await run(found.missing, buyer, concurrency, progress)
             left.held += found.held
     return left
+
+
+def _paid_for_judges(plan: Plan, grading: Grading, buyer: Buyer) -> Decimal:
+    """What is known to be paid, and what may be, each key once: judges ask about an incumbent's answer many times."""
+    paid = Decimal(0)
+    asked = Grading(_ungraded(grading).grade, grading.benches)
+    for part in in_parts(judge_keys(plan, asked, buyer.calls), AT_ONCE):
+        for one in buyer.calls.purchases(key for key, _ in part).values():
+            paid += one.known_usd + one.open_usd
+    return paid
 
 
 def _ungraded(grading: Grading) -> Grading:

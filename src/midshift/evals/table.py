@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from midshift.errors import InputError
 from midshift.evals import contracts
 from midshift.evals.rows import Ledger, PairedRow, Side
+from midshift.evals.time_limit import OutOfTime
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -182,6 +183,9 @@ class Table:
         schema = row.expects
         try:
             return float(contracts.fits_schema(text, schema))
+        except OutOfTime as error:
+            self.ledger.note("schema_out_of_time", row.place, f"case {row.id!r}: {error}")
+            return math.nan
         except ValueError as error:
             self.ledger.note("bad_schema", row.place, str(error))
             return math.nan

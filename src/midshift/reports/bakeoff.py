@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from midshift.domain.bakeoff import Contender, Guarded, cheapest_clear, frontier
-from midshift.domain.cost_split import CostSplit
+from midshift.domain.cost_split import CostSplit, Effects
 from midshift.domain.suite import ScoreRole
 from midshift.domain.variant import Variant
 from midshift.reports import words
@@ -23,7 +23,7 @@ from midshift.reports.comparison import Comparison, document
 from midshift.reports.text import visible
 
 FORMAT = "midshift.eval/1"
-_CAUSES = ("price", "mix", "input", "visible", "reasoning", "searches")
+_CAUSES = ("price", "caching", "mix", "input", "visible", "reasoning", "searches")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +52,8 @@ class Bakeoff:
     spent_usd: float | None
     book: str
     files: Mapping[str, str] = field(default_factory=dict)
+    python_graders: Mapping[str, str | None] = field(default_factory=dict)
+    """The users' functions that graded, each with the SHA-256 of its code, None where that is unknown."""
 
     @property
     def contenders(self) -> list[Contender]:
@@ -85,6 +87,7 @@ def as_document(found: Bakeoff) -> dict[str, Any]:
         "spent_usd": found.spent_usd,
         "price_book": found.book,
         "files": dict(found.files),
+        "python_graders": dict(found.python_graders),
         "incumbent": {**_standing(found.incumbent, unbeaten), **_named(found.incumbent_variant)},
         "candidates": [
             {
@@ -110,7 +113,11 @@ def _standing(one: Contender, unbeaten: frozenset[str]) -> dict[str, Any]:
         "cost_usd_per_call": one.economy.cost_usd,
         "cost_unknown": one.economy.why,
         "latency_p50_s": one.economy.p50_s,
+        "latency_p90_s": one.economy.p90_s,
         "latency_p99_s": one.economy.p99_s,
+        "first_token_calls": one.economy.first_tokens,
+        "first_token_p50_s": one.economy.first_token_p50_s,
+        "first_token_p90_s": one.economy.first_token_p90_s,
         "on_frontier": one.name in unbeaten,
         "guards": [asdict(guard) for guard in one.guards],
         "over_budget": list(one.over),
@@ -137,7 +144,9 @@ def _table(found: Bakeoff) -> Table:
     unbeaten = frontier(found.contenders)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("variant", overflow="fold")
-    for heading in ("quality", "p50", "p99", "USD a call", "frontier"):
+    is_timed = any(one.economy.first_tokens for one in found.contenders)
+    first = ("1st token p50", "1st token p90") if is_timed else ()
+    for heading in ("quality", *first, "p50", "p90", "p99", "USD a call", "frontier"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("decision")
     for one in found.contenders:
@@ -145,7 +154,9 @@ def _table(found: Bakeoff) -> Table:
         table.add_row(
             visible(one.name, 60),
             _number(one.quality, "{:.4g}"),
+            *(_number(value, "{:.2f} s") for value in (took.first_token_p50_s, took.first_token_p90_s) if is_timed),
             _number(took.p50_s, "{:.2f} s"),
+            _number(took.p90_s, "{:.2f} s"),
             _number(took.p99_s, "{:.2f} s"),
             _number(took.cost_usd, "{:.6f}"),
             "●" if one.name in unbeaten else "",
@@ -177,6 +188,8 @@ def _lines(found: Bakeoff) -> Iterator[Text]:
         yield Text("no candidate of known cost clears every gate", "bold")
     else:
         yield Text(f"the cheapest that clears every gate: {visible(best.name, 60)}", "bold")
+    for name, version in sorted(found.python_graders.items()):
+        yield Text(f"graded by {visible(name, 200)}, version {(version or 'unknown')[:12]}", "dim")
     spent = "unknown" if found.spent_usd is None else f"{found.spent_usd:.4f} USD"
     yield Text(f"{found.calls:,} calls, {found.bought:,} of them bought now; cost in all: {spent}", "dim")
 
@@ -192,9 +205,20 @@ def _why_cost(split: CostSplit) -> str:
     """The difference in cost by its causes, the largest first."""
     if split.incumbent_usd is None or split.candidate_usd is None or split.effects_usd is None:
         return f"why it costs differently is unknown: {split.why}"
-    causes = sorted(((getattr(split.effects_usd, name), name) for name in _CAUSES), key=lambda item: -abs(item[0]))
-    told = ", ".join(f"{name} {usd:+.6f}" for usd, name in causes if usd)
+    causes = sorted(_causes(split, split.effects_usd), key=lambda item: -abs(item[0]))
+    told = ", ".join(f"{name} {usd:+.6f}" for usd, name in causes if f"{abs(usd):.6f}" != "0.000000")
     return f"{split.candidate_usd - split.incumbent_usd:+.6f} USD a call: {told or 'no difference'}"
+
+
+def _causes(split: CostSplit, effects: Effects) -> Iterator[tuple[float, str]]:
+    """Every cause once: tokens as tokenizer and text, where characters were measured."""
+    for name in _CAUSES:
+        wording = {"input": split.of_input_usd, "visible": split.of_visible_usd}.get(name)
+        if wording is None:
+            yield getattr(effects, name), name
+        else:
+            yield wording.tokenizer, f"{name} tokenizer"
+            yield wording.text, f"{name} text"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -7,13 +7,13 @@ unknown is null. Fields may be added to the format, never renamed or removed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from midshift.domain.gate import Ruling, ScoreVerdict
-from midshift.domain.suite import AGGREGATE, Margin, Score
+from midshift.domain.suite import AGGREGATE, Margin, Score, margin_of
 from midshift.domain.verdict import Outcome, Verdict
 from midshift.evals.rows import Ledger
 from midshift.reports import judging
@@ -30,7 +30,10 @@ SIMULATED = "sim/"
 class Comparison:
     """Everything that a report of one comparison shows.
 
-    `stand_ins` are providers that are simulated, or for whom a server of this machine answered.
+    `stand_ins` are providers that are simulated, or for whom a server of this machine answered. `own_margins` are
+    those of slices that were judged by another margin than the usual one. `seen` are cases of the suite that were shown
+    to the tuning of the candidate's prompt. `taken_on` is what people took upon themselves in the upgrade that it is
+    about, in sentences: a force, and waivers.
     """
 
     file: str
@@ -49,6 +52,13 @@ class Comparison:
     made_at: datetime
     judges: Sequence[JudgeNote] = ()
     stand_ins: Sequence[str] = ()
+    own_margins: Mapping[str, Margin] = field(default_factory=dict)
+    taken_on: Sequence[str] = ()
+    seen: Seen | None = None
+
+    def margin_of(self, part: str) -> Margin:
+        """The margin that a slice was judged by; `*` is all cases."""
+        return margin_of(part, self.margin, self.own_margins)
 
     @property
     def is_simulated(self) -> bool:
@@ -59,6 +69,25 @@ class Comparison:
     def flagged(self) -> list[Finding]:
         """The drift that survives the controlled test."""
         return [finding for finding in self.findings if finding.flagged]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Cases that the candidate's prompt was tuned on, compared apart: they flatter it, and no gate is on them.
+
+    `records` are the files of the re-tunings, `unsaid` whether one of them does not tell its cases, `needs` what
+    would settle the gate on the other cases, in words.
+    """
+
+    records: Sequence[str]
+    cases: int
+    unsaid: bool
+    scores: Sequence[ScoreVerdict]
+    needs: str = ""
+
+    def rows(self) -> Iterator[Row]:
+        """As `rows` of a comparison; outcomes in them are no verdicts."""
+        return _rows(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +101,11 @@ class Row:
 
 def rows(comparison: Comparison) -> Iterator[Row]:
     """The table of verdicts, each score's aggregate first."""
-    for score in comparison.scores:
+    return _rows(comparison.scores)
+
+
+def _rows(scores: Sequence[ScoreVerdict]) -> Iterator[Row]:
+    for score in scores:
         yield Row(score.score, AGGREGATE, score.aggregate)
         for part in score.slices:
             yield Row(score.score, part.slice.name, part.verdict)
@@ -99,6 +132,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         ),
         "looks": comparison.look.number,
         "looks_planned": comparison.look.planned,
+        "looks_further": comparison.look.further,
         "aggregate": "weighted by weight" if comparison.weighted else "mean over cases",
         "rows": {
             "read": ledger.read,
@@ -128,8 +162,31 @@ def document(comparison: Comparison) -> dict[str, Any]:
             for score in comparison.scores
         ],
         "judges": judging.documents(comparison.judges),
-        "slices": [_verdict(row, comparison.margin) for row in rows(comparison)],
+        "taken_on": list(comparison.taken_on),
+        "slices": [_verdict(row, comparison.margin_of(row.slice)) for row in rows(comparison)],
+        "seen_in_tuning": None if comparison.seen is None else _seen(comparison.seen),
         "drift": [finding_record(finding) for finding in comparison.findings],
+    }
+
+
+def _seen(seen: Seen) -> dict[str, Any]:
+    """Differences without bounds or verdicts: the prompt was chosen by them."""
+    return {
+        "records": list(seen.records),
+        "cases": seen.cases,
+        "needs": seen.needs or None,
+        "slices": [
+            {
+                "score": row.score.name,
+                "slice": row.slice,
+                "n": evidence.interval.n,
+                "incumbent": row.score.range.low + evidence.incumbent * row.score.range.width,
+                "candidate": row.score.range.low + evidence.candidate * row.score.range.width,
+                "delta": evidence.d * row.score.range.width,
+            }
+            for row in seen.rows()
+            if (evidence := row.verdict.evidence) is not None
+        ],
     }
 
 

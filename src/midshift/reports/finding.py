@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from midshift.domain.gate import Retuning
-from midshift.domain.suite import AGGREGATE
+from midshift.domain.suite import AGGREGATE, Margin
 from midshift.reports import judging, words
 from midshift.reports.bakeoff import Candidate
 from midshift.reports.comparison import Comparison, Row, rows
@@ -41,11 +41,14 @@ def finding(found: Candidate, workload: str, day: date, tried: Tried, spent_usd:
     effort = f", effort {found.variant.effort}" if found.variant.effort else ""
     parts = [
         f"# Finding: {_said(one.name)} does worse on {_said(workload)}",
+        f"**{_said(words.simulated_note(comparison), 400)}**" if comparison.is_simulated else "",
         f"{day:%d %B %Y}. Decision: **stop**. {_said(comparison.ruling.reason, 800)}",
         f"Candidate {_said(one.name)} ({_said(variant + effort)}), variant `{found.variant.id}`, against "
         f"{_said(comparison.incumbent)}; {comparison.paired:,} pairs, margin {comparison.margin}.",
+        "\n".join(f"- **{_said(told, 400)}**" for told in comparison.taken_on),
         "## Verdicts",
         _table(comparison),
+        "\n".join(f"- {_said(line.strip(), 400)}" for line in _seen(comparison)),
         "\n".join(f"- {_said(judging.words(note), 800)}" for note in comparison.judges),
         "## What was tried",
         f"Re-tuning: {tried.rounds} rounds, {tried.prompts} prompts scored, {tried.calls:,} calls, "
@@ -58,16 +61,21 @@ def finding(found: Candidate, workload: str, day: date, tried: Tried, spent_usd:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _seen(comparison: Comparison) -> list[str]:
+    return [] if comparison.seen is None else words.seen_in_tuning(comparison.seen)
+
+
 def _table(comparison: Comparison) -> str:
-    head = f"| score | slice | n | {_said(comparison.incumbent)} | {_said(comparison.candidate)} | diff | verdict |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|", *map(_line, rows(comparison))])
+    head = f"| score | slice | n | {_said(comparison.incumbent)} | {_said(comparison.candidate)} | diff | m | verdict |"
+    lines = (_line(row, comparison.margin_of(row.slice)) for row in rows(comparison))
+    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *lines])
 
 
-def _line(row: Row) -> str:
-    return "| " + " | ".join(_cells(row)) + " |"
+def _line(row: Row, margin: Margin) -> str:
+    return "| " + " | ".join(_cells(row, margin)) + " |"
 
 
-def _cells(row: Row) -> Iterator[str]:
+def _cells(row: Row, margin: Margin) -> Iterator[str]:
     evidence, scale = row.verdict.evidence, row.score.range
     yield _said(row.score.name)
     yield "all cases" if row.slice == AGGREGATE else _said(row.slice)
@@ -80,6 +88,7 @@ def _cells(row: Row) -> Iterator[str]:
         yield words.score_value(row, evidence.candidate)
         low, high = words.score_change(interval.low, scale), words.score_change(interval.high, scale)
         yield f"{words.score_change(interval.estimate, scale)} ({low} to {high})"
+    yield str(margin)
     yield row.verdict.outcome.value
 
 

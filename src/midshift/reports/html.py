@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from midshift import __version__
 from midshift.domain.gate import Decision, ScoreVerdict
-from midshift.domain.suite import AGGREGATE, ScoreRole, SliceRole
+from midshift.domain.suite import AGGREGATE, Margin, ScoreRole, SliceRole
 from midshift.domain.verdict import MIN_CLUSTERS, Outcome, Verdict
 from midshift.reports import judging, words
 from midshift.reports.comparison import FORMAT, Comparison, Row, rows
@@ -111,6 +111,9 @@ class _VerdictRow:
     points: str
     points_bounds: str
     chance: str
+    margin: str
+    has_own_margin: bool
+    ground: str
     mark: Mark | None
 
 
@@ -182,6 +185,7 @@ def render(comparison: Comparison) -> str:
         unproven=_by_score(comparison.ruling.unproven),
         simulated=comparison.is_simulated,
         simulated_note=visible(words.simulated_note(comparison), 400),
+        taken_on=[visible(told, 400) for told in comparison.taken_on],
         incumbent=visible(comparison.incumbent),
         candidate=visible(comparison.candidate),
         file=visible(comparison.file, 400),
@@ -194,6 +198,8 @@ def render(comparison: Comparison) -> str:
         margin=str(comparison.margin),
         margin_label=f"{words.MINUS}{comparison.margin.points:g}",
         margin_at=axis.at(-comparison.margin.points),
+        own_grounds=_own_grounds(comparison, axis),
+        own_margins=bool(comparison.own_margins),
         groups=[_group(score, axis, comparison) for score in comparison.scores],
         judges=[visible(judging.words(note), 800) for note in comparison.judges],
         kinds=_kinds(comparison.findings),
@@ -202,7 +208,9 @@ def render(comparison: Comparison) -> str:
         compared=len(comparison.findings),
         level=_per_cent(1.0 - comparison.alpha),
         alpha=_per_cent(comparison.alpha),
-        total_alpha=_per_cent(comparison.alpha * comparison.look.planned),
+        total_alpha=_per_cent(comparison.alpha * comparison.look.planned * 2**comparison.look.further),
+        looks=words.looks(comparison),
+        seen=[visible(line, 400) for line in words.seen_in_tuning(comparison.seen)] if comparison.seen else [],
         drift_level=_per_cent(1.0 - DRIFT_ALPHA),
         drift_alpha=_per_cent(DRIFT_ALPHA),
         look=comparison.look,
@@ -243,9 +251,10 @@ def _slice_name(name: str) -> str:
 
 def _group(score: ScoreVerdict, axis: Axis, comparison: Comparison) -> _ScoreGroup:
     scale = score.score.range
-    shown = [_verdict_row(Row(score.score, AGGREGATE, score.aggregate), score.score.role, axis)]
+    shown = [_verdict_row(Row(score.score, AGGREGATE, score.aggregate), score.score.role, axis, comparison)]
     shown += [
-        _verdict_row(Row(score.score, part.slice.name, part.verdict), part.slice.role, axis) for part in score.slices
+        _verdict_row(Row(score.score, part.slice.name, part.verdict), part.slice.role, axis, comparison)
+        for part in score.slices
     ]
     tally = Counter(part.verdict.outcome for part in score.slices)
     unit = "means in per cent, differences in points"
@@ -274,7 +283,8 @@ def _how_bad(verdict: Verdict) -> tuple[int, float]:
     return _WORST_FIRST.index(verdict.outcome), low
 
 
-def _verdict_row(row: Row, role: ScoreRole | SliceRole, axis: Axis) -> _VerdictRow:
+def _verdict_row(row: Row, role: ScoreRole | SliceRole, axis: Axis, comparison: Comparison) -> _VerdictRow:
+    margin = comparison.margin_of(row.slice)
     verdict, evidence, scale = row.verdict, row.verdict.evidence, row.score.range
     known = dict.fromkeys(("incumbent", "candidate", "change", "bounds", "points", "points_bounds"), words.UNKNOWN)
     # NO_DATA says that no case has the score; an ERROR does not say how many have.
@@ -308,9 +318,23 @@ def _verdict_row(row: Row, role: ScoreRole | SliceRole, axis: Axis) -> _VerdictR
         reason=visible(verdict.reason, 400),
         needs=needs,
         chance=chance,
+        margin=str(margin),
+        has_own_margin=margin != comparison.margin,
+        ground=_ground(margin, comparison),
         mark=mark,
         **known,
     )
+
+
+def _ground(margin: Margin, comparison: Comparison) -> str:
+    """What a row stands on, with the line of its margin: an id in the page."""
+    return "forest-ground" if margin == comparison.margin else f"forest-ground-{margin.points:g}"
+
+
+def _own_grounds(comparison: Comparison, axis: Axis) -> dict[str, float]:
+    """The further grounds, by id, with the place of their margin."""
+    margins = {_ground(margin, comparison): axis.at(-margin.points) for margin in comparison.own_margins.values()}
+    return {name: at for name, at in sorted(margins.items()) if name != "forest-ground"}
 
 
 def _points(change: float | None) -> str:
@@ -335,7 +359,8 @@ def _per_cent(share: float) -> str:
 
 def _forest_axis(comparison: Comparison) -> Axis:
     """One scale for all scores, in points: every estimate, the bounds of all cases, and most bounds of slices."""
-    needed = [0.0, -1.5 * comparison.margin.points, 0.5 * comparison.margin.points]
+    widest = max([comparison.margin, *comparison.own_margins.values()], key=lambda margin: margin.points).points
+    needed = [0.0, -1.5 * widest, 0.5 * widest]
     lows, highs = [0.0], [0.0]
     for row in rows(comparison):
         if row.verdict.evidence is None:

@@ -12,14 +12,22 @@ from collections.abc import Iterable, Sequence
 
 from midshift.domain.suite import AGGREGATE
 from midshift.domain.variant import Variant
-from midshift.reports.text import visible
+from midshift.domain.verdict import Evidence
+from midshift.reports import words
+from midshift.reports.markdown import code as _code
+from midshift.reports.markdown import fenced as _fenced
+from midshift.reports.markdown import joined as _joined
+from midshift.reports.markdown import listed as _listed
+from midshift.reports.markdown import quoted as _quoted
+from midshift.reports.markdown import said as _said
+from midshift.retune import looking
 from midshift.retune.diagnosing import Kind, Reason, negative_instructions
 from midshift.retune.edits import Edit, Story, edits
 from midshift.retune.measuring import Delta
 from midshift.retune.selecting import Judged
+from midshift.retune.stale import Stale
+from midshift.stats.looks import Look
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~])")
-_MOST_TEXT = 100_000
 _LENGTH_RULE = re.compile(r"(?i)\b(?:\d+|one|two|three|four|five|six|ten)\s+(?:sentences?|words?|lines?|paragraphs?)\b")
 _HEADINGS = {
     Kind.NEGATION: "Instruction style",
@@ -33,6 +41,7 @@ def log(story: Story) -> str:
     """Every edit with diff, reason, effect by slice and cost; what was refused; and the verdict."""
     return _joined(
         f"# Re-tuning {_said(story.workload)} for {_said(story.names[1])}",
+        _simulated(story),
         _facts(story),
         "## Verdict",
         _verdict(story),
@@ -43,8 +52,8 @@ def log(story: Story) -> str:
         "## Refused proposals",
         _listed(_said(one.why, 400) for one in story.refused) or "None.",
         "## Left over from the incumbent",
-        _listed(f"{_code(one.path)}: {_said(one.why)}" + _lines(one.entries) for one in story.stale)
-        or "No file was named (`--plans GLOB`).",
+        _listed(f"{_code(one.path)}: {_said(one.why)}" + _lines(one) for one in story.stale)
+        or "No file was named (`--plans GLOB`, `--plan-table FILE:COLUMN`).",
     )
 
 
@@ -55,36 +64,60 @@ def post(story: Story) -> str:
     changed = story.choice.judged[0].tried.text, (chosen or story.choice.nearest).tried.text
     return _joined(
         f"# What {_said(new.model)} wanted that {_said(old.model)} did not",
+        _simulated(story),
         f"Re-tuned for {_said(story.workload)} on {story.day:%d %B %Y}; {_summary(story)}",
         *(part for kind in Kind for part in _chapter(kind, story, changed)),
         "## What each edit did",
         *([_short(edit) for edit in edits(story.choice)] or ["No edit was accepted."]),
         "## How this is known",
         f"Prompts were chosen on {len(story.splits.select)} cases that the reflection model never saw, and never at "
-        f"the cost of a slice: none may fall more than {story.margin * 100:g} points below {_said(old.model)}. "
+        f"the cost of a slice: none may fall more than {story.margin * 100:g} points below {_said(old.model)}"
+        f"{_own_margins(story)}. "
         f"{_on(story)} {story.calls:,} calls, {_usd(story.spent_usd)}.",
+        _judges(story),
     )
+
+
+def _own_margins(story: Story) -> str:
+    own = [f"{_said(part)} {margin.points:g}" for part, margin in sorted(story.own_margins.items())]
+    return f" (by margins of their own: {', '.join(own)})" if own else ""
 
 
 def finding(story: Story) -> str:
     """That the new model does worse on this workload, whatever its prompt; with what that rests on."""
-    nearest = story.choice.nearest
+    shown = story.choice.chosen or story.choice.nearest
     return _joined(
         f"# Finding: {_said(story.names[1])} does worse on {_said(story.workload)}",
+        _simulated(story),
         f"{story.day:%d %B %Y}. Decision: **stop**. {_said(story.ruling.reason, 600)}",
         f"Re-tuning made {story.rounds} rounds and spent its budget ({_said(story.ended, 300) or 'all rounds'}): "
-        f"{len(story.choice.judged)} prompts were scored, {story.calls:,} calls, {_usd(story.spent_usd)}.",
-        "## The nearest prompt",
-        _fenced(nearest.tried.text),
-        _table(nearest.deltas, ("incumbent", "candidate")),
+        f"{story.proposed} new prompts were tried, {len(story.choice.judged)} scored on all cases to choose by, "
+        f"{story.calls:,} calls, {_usd(story.spent_usd)}.",
+        "## Verdicts",
+        _on(story),
+        _verdicts(story),
+        _judges(story),
+        "## The prompt that was chosen" if story.choice.chosen else "## The nearest prompt",
+        _fenced(shown.tried.text),
+        f"On the {len(story.splits.select)} cases to choose by:",
+        _table(shown.deltas, ("incumbent", "candidate")),
         "## Where it falls short",
         _listed(
             f"{_said(floor.slice)} ({_said(floor.score)}): {floor.candidate:.3f}, incumbent {floor.incumbent:.3f}; "
             f"{100 * floor.short:.1f} points beyond the margin"
-            for floor in nearest.floors
+            for floor in shown.floors
         )
-        or "No floor is broken; the verdict above says what is.",
+        or "No floor is broken on those cases; the verdicts above say what is.",
     )
+
+
+def _simulated(story: Story) -> str:
+    """Numbers of a stand-in are nobody's, wherever they are read."""
+    return f"**{_said(words.stand_in_note(story.stand_ins), 400)}**" if story.stand_ins else ""
+
+
+def _judges(story: Story) -> str:
+    return _listed(_said(judge, 800) for judge in story.judges)
 
 
 def _facts(story: Story) -> str:
@@ -96,21 +129,55 @@ def _facts(story: Story) -> str:
             f"Reflection by {_said(story.reflection)}, seed {story.seed}",
             f"{len(parts.tune)} cases to learn from, {len(parts.select)} to choose by, {len(parts.locked)} locked",
             *(_said(note) for note in parts.notes),
-            f"{story.rounds} rounds, {story.calls:,} calls, {_usd(story.spent_usd)}; "
-            + (f"ended: {_said(story.ended, 300)}" if story.ended else "ended by itself"),
+            *(_said(judge, 800) for judge in story.judges),
+            f"{story.rounds} rounds, {story.proposed} new prompts tried, {story.calls:,} calls, "
+            f"{_usd(story.spent_usd)}; " + (f"ended: {_said(story.ended, 300)}" if story.ended else "ended by itself"),
         ]
     )
 
 
 def _verdict(story: Story) -> str:
-    return _joined(f"**{story.ruling.decision.value}** {_on(story)} {_said(story.ruling.reason, 600)}".strip())
+    more = (
+        f"{story.more:,} more cases that no tuning has seen would settle all cases together at the next look, at "
+        f"{_next_level(story)}: each of them judges."
+        if story.more is not None
+        else ""
+    )
+    guards = _listed(f"{guard.code}: {_said(guard.words, 400)}" for guard in story.guards)
+    said = f"**{story.ruling.decision.value}** {_on(story)} {_said(story.ruling.reason, 600)}".strip()
+    return _joined(said, more, guards, _verdicts(story)).strip()
+
+
+def _next_level(story: Story) -> str:
+    further = 0 if story.look is None else story.look.further
+    return f"{100 * Look(further=further + 1).alpha(looking.ALPHA):.3g} %"
+
+
+def _verdicts(story: Story) -> str:
+    """What the ruling rests on, score by score and slice by slice."""
+    lines = ["| score | slice | cases | delta | bounds | verdict | what it says |", "|---|---|---|---|---|---|---|"]
+    for score in () if story.gated is None else story.gated.verdicts:
+        rows = [(AGGREGATE, score.aggregate), *((part.slice.name, part.verdict) for part in score.slices)]
+        for part, found in rows:
+            of = found.evidence
+            seen = ("0", "unknown", "unknown") if of is None else (f"{of.interval.n:,}", f"{of.d:+.3f}", _interval(of))
+            named = _said(score.score.name), "all cases" if part == AGGREGATE else _said(part)
+            lines.append(f"| {' | '.join((*named, *seen, found.outcome.value, _said(found.reason, 400)))} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _interval(evidence: Evidence) -> str:
+    return f"{evidence.interval.low:+.3f} .. {evidence.interval.high:+.3f}"
 
 
 def _on(story: Story) -> str:
     if story.gated is None:
         return "Nothing was judged."
     if story.choice.chosen is not None:
-        return f"Judged once, on the {len(story.splits.locked)} locked cases."
+        said = "" if story.look is None else looking.words(Look(further=story.look.further))
+        return f"Judged {'once, ' if not said else ''}on the {len(story.splits.locked)} locked cases" + (
+            f" ({said})." if said else "."
+        )
     return f"No prompt keeps every floor; the nearest was judged on the {len(story.splits.select)} select cases."
 
 
@@ -120,8 +187,15 @@ def _summary(story: Story) -> str:
         return "no prompt keeps the floor of every slice."
     if not story.is_changed:
         return "the prompt as it was is as good as any that was found."
+    first = {one.score: one for one in story.choice.judged[0].deltas if one.slice == AGGREGATE}
     mean = next((one for one in chosen.deltas if one.slice == AGGREGATE), None)
-    return "" if mean is None else f"{_said(mean.score)} {mean.before:.3f} before the switch, {mean.after:.3f} with it."
+    if mean is None:
+        return ""
+    before = f"{first[mean.score].after:.3f}" if mean.score in first else "unknown"
+    return (
+        f"{_said(mean.score)}: {mean.before:.3f} by the old model, {before} by the new one with the prompt as it was, "
+        f"{mean.after:.3f} with its own, on the {len(story.splits.select)} cases that the prompt was chosen by."
+    )
 
 
 def _prompts(story: Story) -> str:
@@ -240,8 +314,10 @@ def _dial(variant: Variant) -> str:
     return "unset" if variant.effort is None else _code(variant.effort)
 
 
-def _lines(entries: int) -> str:
-    return "" if entries == 0 else f" ({entries} line{'' if entries == 1 else 's'})"
+def _lines(one: Stale) -> str:
+    if one.rows:
+        return f" (row{'' if one.entries == 1 else 's'} {', '.join(map(_code, one.rows))})"
+    return "" if one.entries == 0 else f" ({one.entries} line{'' if one.entries == 1 else 's'})"
 
 
 def _yes(found: object) -> str:
@@ -250,32 +326,3 @@ def _yes(found: object) -> str:
 
 def _usd(amount: float | None) -> str:
     return "cost unknown" if amount is None else f"{amount:.4f} USD"
-
-
-def _joined(*parts: str) -> str:
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _listed(items: Iterable[str]) -> str:
-    return "\n".join(f"- {item}" for item in items)
-
-
-def _said(text: str, longest: int = 200) -> str:
-    """Foreign text on one line, with nothing that Markdown or a browser would act on."""
-    return _SPECIAL.sub(r"\\\1", visible(text, longest))
-
-
-def _quoted(text: str) -> str:
-    return "\n".join(f"> {_said(line, 400)}" for line in text.splitlines() if line.strip())
-
-
-def _code(text: str) -> str:
-    return f"`{visible(text).replace('`', chr(39))}`"
-
-
-def _fenced(text: str, language: str = "text") -> str:
-    """Foreign lines in a fence that they cannot close."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    body = "\n".join(visible(line, 2000) for line in text[:_MOST_TEXT].split("\n"))
-    return f"{fence}{language}\n{body}\n{fence}"

@@ -29,7 +29,10 @@ _DETOURS = {Stage.RETUNE: Stage.EVAL, Stage.HALTED: Stage.CANARY}
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One upgrade as it stands, with what it would do next and what every gate says."""
+    """One upgrade as it stands, with what it would do next and what every gate says.
+
+    `home_name` is the variant that a rollback would lead to now.
+    """
 
     upgrade: Upgrade
     route: Route | None
@@ -37,6 +40,8 @@ class Position:
     incumbent_name: str
     candidate_name: str
     now: datetime
+    home_name: str = ""
+    harbour_name: str | None = None
 
 
 def render(positions: Sequence[Position]) -> RenderableType:
@@ -67,9 +72,29 @@ def _tree(position: Position) -> Tree:
                 branch.add(_step_line(index, f"{step.share:.0%}", upgrade))
     if upgrade.stage in (Stage.STOPPED, Stage.ROLLED_BACK):
         root.add(Text(f"✖ {upgrade.stage.value.replace('_', ' ')} on {upgrade.entered:%Y-%m-%d %H:%M}", "bold red"))
+    for line in _forced_lines(position):
+        root.add(Text(line, "bold red"))
+    style = "yellow" if upgrade.forced is None else "bold red"
     for waiver in upgrade.waivers:
-        root.add(Text(f"⚠ waived {visible(waiver.what)} by {visible(waiver.who)}: {visible(waiver.why)}", "yellow"))
+        root.add(Text(f"⚠ waived {visible(waiver.what)} by {visible(waiver.who)}: {visible(waiver.why)}", style))
     return root
+
+
+def _forced_lines(position: Position) -> list[str]:
+    forced = position.upgrade.forced
+    if forced is None:
+        return []
+    lines = [
+        f"⚠ FORCED by {visible(forced.who)}: {visible(forced.why, 300)}",
+        f"⚠ the incumbent retires on {forced.retires_on} ({visible(forced.stated_by)})",
+    ]
+    if position.upgrade.stage.is_final:
+        return lines
+    harbour = f"the safe harbour {visible(position.harbour_name or forced.safe_harbour[:12])}"
+    if position.upgrade.sheltered or forced.is_due(position.now):
+        return [*lines, f"⚠ rollback leads to {harbour}: the incumbent is past its retirement"]
+    home = f"the incumbent {visible(position.incumbent_name)}"
+    return [*lines, f"⚠ rollback leads to {home}, and from {forced.retires_on} on to {harbour}"]
 
 
 def _stage_line(stage: Stage, reached: Stage, upgrade: Upgrade) -> Text:
@@ -119,9 +144,38 @@ def _record(position: Position) -> dict[str, Any]:
         "candidate": {"id": upgrade.candidate, "name": position.candidate_name},
         "waivers": [{"what": waiver.what, "who": waiver.who, "why": waiver.why} for waiver in upgrade.waivers],
         "approvals": list(upgrade.approvals),
+        "forced": _forced(position),
+        "rollback_to": None if upgrade.stage.is_final else _rollback_to(position),
         "next": None if position.move.kind is None else position.move.kind.value,
         "reason": position.move.reason,
         "gates": [
             {"name": gate.name, "answer": gate.answer.value, "reason": gate.reason} for gate in position.move.gates
         ],
     }
+
+
+def _forced(position: Position) -> dict[str, Any] | None:
+    forced = position.upgrade.forced
+    if forced is None:
+        return None
+    return {
+        "who": forced.who,
+        "why": forced.why,
+        "incumbent_retires_on": forced.retires_on.isoformat(),
+        "source": forced.source.value,
+        "origin": forced.origin,
+        "as_of": forced.as_of and forced.as_of.isoformat(),
+        "safe_harbour": {
+            "id": forced.safe_harbour,
+            "name": position.harbour_name,
+            "retirement": forced.harbour_says,
+            "serves": position.upgrade.sheltered,
+        },
+    }
+
+
+def _rollback_to(position: Position) -> dict[str, Any]:
+    upgrade = position.upgrade
+    home = upgrade.home_at(position.now)
+    role = "incumbent" if home == upgrade.incumbent else "safe_harbour"
+    return {"id": home, "name": position.home_name, "role": role}

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from midshift.domain.gate import Decision
-from midshift.domain.suite import AGGREGATE, Margin, ScoreRole
+from midshift.domain.suite import AGGREGATE, ScoreRole
 from midshift.domain.verdict import Outcome
 from midshift.reports import judging, words
 from midshift.reports.comparison import Comparison, Row, rows
@@ -62,6 +62,7 @@ def _opening(comparison: Comparison) -> RenderableType:
     lines = [first]
     if comparison.is_simulated:
         lines.append(Text(visible(words.simulated_note(comparison), 400), "bold magenta"))
+    lines += [Text(f"⚠ {visible(told, 400)}", "bold red") for told in comparison.taken_on]
     lines.append(Text(f"{visible(comparison.incumbent)} → {visible(comparison.candidate)}", "bold"))
     lines.append(Text(f"{visible(comparison.file)}: {visible(words.rows_read(comparison), 600)}", "dim"))
     troubles = words.troubles(comparison)
@@ -76,7 +77,8 @@ def _verdicts(comparison: Comparison, width: int, full: bool) -> Table:
     table.add_column("score / slice", no_wrap=True, max_width=30, overflow="ellipsis")
     shown = [row for row in rows(comparison) if full or not _is_mere_count(row)]
     clustered = any(_is_clustered(row) for row in shown)
-    for heading in ("n", *(("clusters",) if clustered else ()), "old", "new", "diff", f"{level(comparison)} bounds"):
+    columns = ("n", *(("clusters",) if clustered else ()), "old", "new", "diff", f"{level(comparison)} bounds")
+    for heading in (*columns, *(("m",) if comparison.own_margins else ())):
         table.add_column(heading, justify="right", no_wrap=True)
     reach = _reach(comparison)
     forest = width >= _FOREST_FROM_WIDTH
@@ -87,7 +89,7 @@ def _verdicts(comparison: Comparison, width: int, full: bool) -> Table:
     for row in shown:
         if row.slice == AGGREGATE and table.row_count:
             table.add_section()
-        table.add_row(*_verdict_cells(row, comparison.margin, reach if forest else None, clustered, full))
+        table.add_row(*_verdict_cells(row, comparison, reach if forest else None, clustered, full))
     return table
 
 
@@ -102,8 +104,12 @@ def _is_clustered(row: Row) -> bool:
     return evidence is not None and evidence.interval.clusters < evidence.interval.n
 
 
-def _verdict_cells(row: Row, margin: Margin, reach: float | None, clustered: bool, full: bool) -> list[RenderableType]:
+def _verdict_cells(
+    row: Row, comparison: Comparison, reach: float | None, clustered: bool, full: bool
+) -> list[RenderableType]:
     style, glyph = _STYLES[row.verdict.outcome]
+    margin = comparison.margin_of(row.slice)
+    own = [Text(str(margin))] if comparison.own_margins else []
     is_aggregate = row.slice == AGGREGATE
     title = Text(visible(row.score.name), "bold") if is_aggregate else Text(f"  {visible(row.slice)}")
     verdict = Text(f"{glyph} {row.verdict.outcome.value}", style)
@@ -116,6 +122,7 @@ def _verdict_cells(row: Row, margin: Margin, reach: float | None, clustered: boo
             Text("0"),
             *([Text("0")] if clustered else []),
             *unknown,
+            *own,
             *([Text("")] if reach else []),
             verdict,
             said,
@@ -130,6 +137,7 @@ def _verdict_cells(row: Row, margin: Margin, reach: float | None, clustered: boo
         Text(words.score_value(row, evidence.candidate)),
         Text(words.score_change(interval.estimate, scale)),
         Text(bounds),
+        *own,
         *([_forest(interval, margin.fraction, reach / 100.0, style)] if reach else []),
         verdict,
         said,
@@ -233,15 +241,16 @@ def _in_words(marks: Sequence[str], slices: int) -> str:
 
 
 def _footnotes(comparison: Comparison, full: bool) -> Text:
-    look = comparison.look
-    looks = f", look {look.number} of {look.planned}" if look.planned > 1 else ""
+    looks = f", {said}" if (said := words.looks(comparison)) else ""
     weighted = "weighted by `weight`" if comparison.weighted else "means over cases"
+    own = " (m: that of slices with their own)" if comparison.own_margins else ""
     quiet = sum(not finding.flagged for finding in comparison.findings)
     lines = [
-        f"margin {comparison.margin} of each score's range; one-sided {level(comparison)} bounds{looks}; "
+        f"margin {comparison.margin} of each score's range{own}; one-sided {level(comparison)} bounds{looks}; "
         f"slices: Holm for FAIL; {weighted}",
         f"{AGGREGATE} is all cases; {len(comparison.flagged)} of {len(comparison.findings)} drift comparisons flagged"
         + ("" if full or not quiet else "; --full shows every slice of everything"),
         *(visible(judging.words(note), 800) for note in comparison.judges),
+        *(visible(line, 400) for line in (() if comparison.seen is None else words.seen_in_tuning(comparison.seen))),
     ]
     return Text("\n".join(lines), "dim")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from midshift.domain.gate import Decision, ScoreVerdict
 from midshift.domain.suite import AGGREGATE, Range, ScoreRole
 from midshift.domain.verdict import MIN_CLUSTERS, Outcome, Verdict
 from midshift.evals.rows import places_in_words
-from midshift.reports.comparison import Comparison, Row
+from midshift.reports.comparison import Comparison, Row, Seen
 from midshift.shadow.drift import Finding, Unit
 
 MINUS = "\u2212"
@@ -18,10 +19,37 @@ SIMULATED_NOTE = "SIMULATED: no provider was called; the figures are measured on
 
 def simulated_note(comparison: Comparison) -> str:
     """What to say where figures are not a provider's."""
-    if not comparison.stand_ins:
-        return SIMULATED_NOTE
-    names = ", ".join(comparison.stand_ins)
-    return f"SIMULATED: a stand-in answered for {names}, no vendor; every figure is its own"
+    return stand_in_note(comparison.stand_ins) if comparison.stand_ins else SIMULATED_NOTE
+
+
+def stand_in_note(names: Sequence[str]) -> str:
+    """Whose figures these are, where a server of this machine answered for providers."""
+    return f"SIMULATED: a stand-in answered for {', '.join(names)}, no vendor; every figure is its own"
+
+
+def looks(comparison: Comparison) -> str:
+    """Which look this is; nothing for the only one."""
+    look, total = comparison.look, comparison.alpha * comparison.look.planned * 2**comparison.look.further
+    if look.further:
+        return (
+            f"look {look.number + look.further} at cases that were judged before: with the looks before it "
+            f"{100 * look.spent(total):.3g} % of error is spent"
+        )
+    return f"look {look.number} of {look.planned}" if look.planned > 1 else ""
+
+
+def seen_in_tuning(seen: Seen) -> list[str]:
+    """The cases that a prompt was tuned on: how many, and what they show, without a verdict."""
+    told = f"seen in tuning, shown and never gating: {seen.cases:,} cases ({', '.join(seen.records)})"
+    unsaid = ["the record does not say which cases it was tuned on, so it may have been any"] if seen.unsaid else []
+    lines = []
+    for row in seen.rows():
+        evidence = row.verdict.evidence
+        if evidence is not None and row.score.role is ScoreRole.QUALITY:
+            old, new = score_value(row, evidence.incumbent), score_value(row, evidence.candidate)
+            change = score_change(evidence.d, row.score.range)
+            lines.append(f"  {row.score.name} {row.slice}: {old} → {new} ({change} on {evidence.interval.n:,})")
+    return [*([seen.needs] if seen.needs else []), told, *unsaid, *lines]
 
 
 TITLES = {

@@ -22,7 +22,7 @@ from midshift.errors import UsageError
 from midshift.evals.suite_file import EvalCase
 from midshift.retune import copying, reflecting
 from midshift.retune.copying import Material
-from midshift.retune.measuring import Scored
+from midshift.retune.measuring import Scored, reward
 from midshift.retune.selecting import Tried
 
 PROMPT = "prompt"
@@ -79,11 +79,15 @@ class Refused:
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """What a search did: every prompt that was scored on the select cases, and every one that was refused."""
+    """What a search did: every prompt that was scored on the select cases, and every one that was refused.
+
+    `proposed` counts the different prompts that were put to the candidate at all, on however few cases.
+    """
 
     tried: list[Tried] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     rounds: int = 0
+    proposed: int = 0
     over: Exception | None = None
 
 
@@ -112,8 +116,10 @@ class Adapter:
         scored = self._kept(lambda: self._model.answers(text, batch))
         self._known.setdefault(text, {}).update((one.case.id, one) for one in scored)
         self._note(text, scored)
-        rewards = [one.reward for one in scored]
-        objectives = [dict.fromkeys(one.case.slices or ("",), one.reward) for one in scored]
+        rewards = [self._reward(one) for one in scored]
+        objectives = [
+            dict.fromkeys(one.case.slices or ("",), gained) for one, gained in zip(scored, rewards, strict=True)
+        ]
         return EvaluationBatch(
             outputs=[one.answer.text or "" for one in scored],
             scores=rewards,
@@ -147,6 +153,7 @@ class Adapter:
             why = "it holds no prompt between the two lines" if found.text is None else None
             why = why or self._rules.objection(found.text or "")
             if why is None and found.text is not None:
+                self._record.proposed += found.text not in (self._rules.before, *self._made)
                 self._made.setdefault(found.text, (parent, found.reason, before_usd))
                 return found.text
             self._record.refused.append(Refused(found.text or "", why or ""))
@@ -159,10 +166,17 @@ class Adapter:
         slices = sorted({name for one, _ in known for name in one.case.slices})
         rows = []
         for part in slices:
-            both = [(one.reward, old.reward) for one, old in known if part in one.case.slices]
+            both = [(reward(one, old), reward(old, old)) for one, old in known if part in one.case.slices]
             now, before = (sum(values) / len(both) for values in zip(*both, strict=True))
             rows.append((part, len(both), now, before))
         return rows
+
+    def _reward(self, one: Scored) -> float:
+        return reward(one, self._incumbent[one.case.id])
+
+    def is_perfect(self) -> bool:
+        """Whether a prompt has the best score on every select case."""
+        return any(is_perfect(tried, self._incumbent) for tried in self._record.tried)
 
     def _note(self, text: str, scored: Sequence[Scored]) -> None:
         """Keep a prompt that was scored on all select cases: it was accepted."""
@@ -203,13 +217,13 @@ def optimise(
         cache_evaluation=False,
         logger=_Silent(),
         seed=seed,
-        stop_callbacks=lambda state: record.over is not None or state.i >= rounds or is_perfect(record),
+        stop_callbacks=lambda state: record.over is not None or state.i >= rounds or adapter.is_perfect(),
     )
 
 
-def is_perfect(record: Record) -> bool:
-    """Whether a prompt has the best score on every select case."""
-    return any(all(one.reward >= 1.0 for one in tried.scored) for tried in record.tried)
+def is_perfect(tried: Tried, incumbent: Mapping[str, Scored]) -> bool:
+    """Whether a prompt leaves nothing to gain on any case; the incumbent's answers are by the case's id."""
+    return all(reward(one, incumbent[one.case.id]) >= 1.0 for one in tried.scored)
 
 
 class _Silent:

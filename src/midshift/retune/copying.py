@@ -5,7 +5,8 @@ text that repeats what a case, a reference or an answer says is refused, and so 
 in a case: whatever the reflection model was told to say by the data, it would have to copy. What the prompt said before
 is its own and is never held against it.
 
-The measure is word n-grams, blind to case and punctuation. The thresholds are this module's, chosen by hand; they are
+The measure is word n-grams, blind to case and punctuation; where a script writes no spaces, n-grams of characters, two
+for a word. The thresholds are this module's, chosen by hand; they are
 checked against real prompts and cases in the tests.
 """
 
@@ -24,6 +25,9 @@ WHOLE_SENTENCE = 5
 SHARE = 0.25
 """And so is a text of whose new runs of four words such a part is in cases, if there are several."""
 _GRAM, _FEWEST = 4, 6
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+"""Thai to Burmese, Khmer, kana and Han: scripts without spaces between words."""
+_CHARACTERS_A_WORD = 2
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _SENTENCE_END = re.compile(r"[.!?;:\n\r\u3002\uff01\uff1f]+")
 
@@ -45,8 +49,11 @@ def material(texts: Iterable[tuple[str, str]]) -> Material:
             words = tuple(_words(sentence))
             if len(words) >= WHOLE_SENTENCE:
                 sentences.setdefault(words, name)
+            signs = tuple(_characters(sentence))
+            if len(signs) >= WHOLE_SENTENCE * _CHARACTERS_A_WORD:
+                sentences.setdefault(signs, name)
         every = _words(text)
-        runs |= {run: name for run in _runs(every, LONGEST_RUN) if run not in runs}
+        runs |= {run: name for run in _long_runs(text) if run not in runs}
         grams.update(_runs(every, _GRAM))
     return Material(runs, sentences, frozenset(grams))
 
@@ -60,7 +67,7 @@ def objection(text: str, before: str, cases: Material, most_characters: int) -> 
         return "it is empty"
     if len(text) > most_characters:
         return f"it has {len(text):,} characters, expected at most {most_characters:,}"
-    return _copied(_words(text), _words(before), cases)
+    return _copied(text, before, cases)
 
 
 def lost_variables(text: str, expected: frozenset[str]) -> str | None:
@@ -71,17 +78,17 @@ def lost_variables(text: str, expected: frozenset[str]) -> str | None:
     return f"its variables are {_named(found)}, expected {_named(expected)}"
 
 
-def _copied(words: list[str], before: list[str], cases: Material) -> str | None:
-    own = set(_runs(before, LONGEST_RUN))
-    for run in _runs(words, LONGEST_RUN):
+def _copied(text: str, text_before: str, cases: Material) -> str | None:
+    words, before = _words(text), _words(text_before)
+    own = set(_long_runs(text_before))
+    for run in _long_runs(text):
         if run in cases.runs and run not in own:
-            return f"it copies {' '.join(run)!r} from case {cases.runs[run]!r}"
-    said = " ".join(["", *words, ""])
-    said_before = " ".join(["", *before, ""])
+            return f"it copies {_quote(run)!r} from case {cases.runs[run]!r}"
+    said, said_before = (_spaced(_words(one)) + _spaced(_characters(one)) for one in (text, text_before))
     for sentence, name in cases.sentences.items():
-        quote = " ".join(sentence)
-        if f" {quote} " in said and f" {quote} " not in said_before:
-            return f"it copies the sentence {quote!r} from case {name!r}"
+        found = _spaced(sentence)
+        if found in said and found not in said_before:
+            return f"it copies the sentence {_quote(sentence)!r} from case {name!r}"
     new = set(_runs(words, _GRAM)) - set(_runs(before, _GRAM))
     shared = new & cases.grams
     if len(shared) >= _FEWEST and len(shared) > SHARE * len(new):
@@ -91,6 +98,24 @@ def _copied(words: list[str], before: list[str], cases: Material) -> str | None:
 
 def _words(text: str) -> list[str]:
     return [word.casefold().replace("’", "'") for word in _WORD.findall(text)]
+
+
+def _characters(text: str) -> list[str]:
+    """What is written without spaces, sign by sign."""
+    return _UNSPACED.findall(text)
+
+
+def _long_runs(text: str) -> Iterator[tuple[str, ...]]:
+    yield from _runs(_words(text), LONGEST_RUN)
+    yield from _runs(_characters(text), LONGEST_RUN * _CHARACTERS_A_WORD)
+
+
+def _spaced(words: Iterable[str]) -> str:
+    return " ".join(["", *words, ""])
+
+
+def _quote(words: tuple[str, ...]) -> str:
+    return ("" if all(_UNSPACED.fullmatch(word) for word in words) else " ").join(words)
 
 
 def _runs(words: list[str], length: int) -> Iterator[tuple[str, ...]]:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
 
+from midshift.domain.bakeoff import Guarded
 from midshift.domain.gate import Decision, Retuning, Ruling
+from midshift.domain.suite import Margin
 from midshift.domain.variant import Variant
 from midshift.retune.adapter import Refused
 from midshift.retune.diagnosing import Reason
 from midshift.retune.gating import Gated
+from midshift.retune.looking import Taken
 from midshift.retune.measuring import Delta, Floor, deltas
 from midshift.retune.selecting import Choice, Judged, Tried
-from midshift.retune.splits import Splits
+from midshift.retune.splits import Part, Splits, marks
 from midshift.retune.stale import Stale
 
 FORMAT = "midshift.retune/1"
@@ -47,7 +50,10 @@ class Story:
     """One re-tuning from its inputs to its end. Names are the files' stems; `files` are what was written, by kind.
 
     `gated` is the verdict on the locked cases, or on the select cases where no prompt was chosen. `reasons` are what
-    was found with the prompt as it was, `left` what is found with the chosen or the nearest one.
+    was found with the prompt as it was, `left` what is found with the chosen or the nearest one. `look` is the judging
+    of the locked cases, `more` how many cases that no tuning has seen would settle what it left open. `proposed` is
+    how many prompts were tried at all. `stand_ins` are providers that are simulated, or for whom a server of this
+    machine answered.
     """
 
     id: str
@@ -70,7 +76,15 @@ class Story:
     reasons: tuple[Reason, ...] = ()
     left: tuple[Reason, ...] = ()
     stale: tuple[Stale, ...] = ()
+    own_margins: Mapping[str, Margin] = field(default_factory=dict)
     files: Mapping[str, str] | None = None
+    stand_ins: tuple[str, ...] = ()
+    look: Taken | None = None
+    more: int | None = None
+    proposed: int = 0
+    guards: tuple[Guarded, ...] = ()
+    judges: tuple[str, ...] = ()
+    """What is to be known of each judge that graded, in words."""
 
     @property
     def is_changed(self) -> bool:
@@ -102,35 +116,58 @@ def document(story: Story) -> dict[str, Any]:
         "id": story.id,
         "day": story.day.isoformat(),
         "workload": story.workload,
+        "simulated": bool(story.stand_ins),
+        "stand_ins": list(story.stand_ins),
         "incumbent": _variant(story.names[0], story.variants[0]),
         "candidate": _variant(story.names[1], story.variants[1]),
         "reflection": story.reflection,
         "seed": story.seed,
         "margin": story.margin,
+        "own_margins": {part: own.fraction for part, own in sorted(story.own_margins.items())},
         "cases": {
             "tune": len(story.splits.tune),
             "select": len(story.splits.select),
             "locked": len(story.splits.locked),
             "notes": list(story.splits.notes),
         },
+        "parts": parts(story.splits),
         "decision": story.ruling.decision.value,
         "reason": story.ruling.reason,
         "judged_on": None if story.gated is None else "locked" if chosen is not None else "select",
+        "look": None if story.look is None else _look(story.look),
+        "more_cases": story.more,
+        "judges": list(story.judges),
+        "guards": [asdict(guard) for guard in story.guards],
         "retuning": story.retuning.value,
         "ended": story.ended,
         "rounds": story.rounds,
+        "proposed": story.proposed,
         "calls": story.calls,
         "spent_usd": story.spent_usd,
         "chosen": None if chosen is None else chosen.tried.number,
+        "tuned": None if story.look is None or not story.is_changed else story.look.variant,
         "prompts": [_judged(one) for one in story.choice.judged],
         "edits": [_edit(edit) for edit in edits(story.choice)],
         "refused": [{"text": one.text, "why": one.why} for one in story.refused],
         "verdicts": _verdicts(story.gated),
         "reasons": [_reason(reason) for reason in story.reasons],
         "left": [_reason(reason) for reason in story.left],
-        "stale": [{"path": one.path, "entries": one.entries, "why": one.why} for one in story.stale],
+        "stale": [{**asdict(one), "rows": list(one.rows)} for one in story.stale],
         "files": dict(story.files or {}),
     }
+
+
+def parts(found: Splits) -> dict[str, list[str]]:
+    """The marks of the cases of each part, by which a later run knows them again; no text is in them."""
+    by_part = {Part.TUNE: found.tune, Part.SELECT: found.select, Part.LOCKED: found.locked}
+    return {part.value: sorted({mark for case in cases for mark in marks(case)}) for part, cases in by_part.items()}
+
+
+def _look(look: Taken) -> dict[str, Any]:
+    """Without its time: records of the same search are the same."""
+    found = asdict(look)
+    del found["at"]
+    return {**found, "cases": list(look.cases), "outputs": list(look.outputs)}
 
 
 def _variant(name: str, variant: Variant) -> dict[str, Any]:
@@ -149,7 +186,7 @@ def _judged(one: Judged) -> dict[str, Any]:
         "number": tried.number,
         "parent": tried.parent,
         "text": tried.text,
-        "mean": tried.reward,
+        "mean": one.reward,
         "against_incumbent": [delta(item) for item in one.deltas],
         "broken_floors": [_floor(item) for item in one.floors],
     }

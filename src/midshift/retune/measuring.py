@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from midshift.domain.suite import AGGREGATE
+from midshift.domain.suite import AGGREGATE, NO_MARGINS, Margin
 from midshift.domain.verdict import MIN_CLUSTERS
 from midshift.evals import contracts
 from midshift.evals.rows import Answer
@@ -32,11 +32,6 @@ class Scored:
     answer: Answer
     scores: Mapping[str, float] = field(default_factory=dict)
     cost_usd: float | None = None
-
-    @property
-    def reward(self) -> float:
-        """The mean of its scores, for an optimiser that wants one number; 0 where there is none to speak for it."""
-        return sum(self.scores.values()) / len(self.scores) if self.scores else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +58,23 @@ def with_contracts(case: EvalCase, answer: Answer, scores: Mapping[str, float]) 
     if case.expects == "json":
         kept[contracts.JSON_VALID] = float(contracts.is_json(text))
     elif isinstance(case.expects, Mapping):
-        kept[contracts.SCHEMA] = float(contracts.fits_schema(text, case.expects))
+        kept |= _fitting(text, case.expects)
     return {**scores, **kept}
+
+
+def reward(one: Scored, incumbent: Scored) -> float:
+    """The mean of the scores that the incumbent has on the same case, for an optimiser that wants one number; 0 where
+    there is none to speak for it."""
+    names = incumbent.scores.keys()
+    return sum(one.scores.get(name, 0.0) for name in names) / len(names) if names else 0.0
+
+
+def _fitting(text: str, schema: Mapping[str, object]) -> dict[str, float]:
+    """Nothing where the schema itself cannot tell: that is no fault of the answer."""
+    try:
+        return {contracts.SCHEMA: float(contracts.fits_schema(text, schema))}
+    except ValueError:
+        return {}
 
 
 def deltas(before: Sequence[Scored], after: Sequence[Scored], alpha: float = ALPHA) -> list[Delta]:
@@ -101,7 +111,7 @@ def _delta(score: str, part: str, before: Sequence[Scored], after: Sequence[Scor
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """A slice that lies below the incumbent by more than the margin; `short` is by how much more, on the unit range."""
+    """A slice that lies below the incumbent by more than its margin; `short` is by how much more, on the unit range."""
 
     score: str
     slice: str
@@ -110,11 +120,25 @@ class Floor:
     short: float
 
 
-def broken(found: Sequence[Delta], margin: float, watch: frozenset[str] = frozenset()) -> list[Floor]:
-    """The floors that a candidate breaks, the worst first; `found` is against the incumbent, `watch` may fall."""
+def broken(
+    found: Sequence[Delta],
+    margin: float,
+    watch: frozenset[str] = frozenset(),
+    own: Mapping[str, Margin] = NO_MARGINS,
+) -> list[Floor]:
+    """The floors that a candidate breaks, the worst first.
+
+    `found` is against the incumbent; `margin` is a fraction of the score's range, `own` are those of slices that have
+    one of their own, `watch` may fall.
+    """
     floors = [
-        Floor(one.score, one.slice, one.before, one.after, -one.d - margin)
+        Floor(one.score, one.slice, one.before, one.after, short)
         for one in found
-        if one.slice not in watch and -one.d - margin > _ROUNDING
+        if one.slice not in watch and (short := -one.d - allowed(one.slice, margin, own)) > _ROUNDING
     ]
     return sorted(floors, key=lambda floor: (-floor.short, floor.score, floor.slice))
+
+
+def allowed(part: str, margin: float, own: Mapping[str, Margin] = NO_MARGINS) -> float:
+    """How far a slice may fall, as a fraction of the score's range: by its own margin, or else by `margin`."""
+    return own[part].fraction if part != AGGREGATE and part in own else margin

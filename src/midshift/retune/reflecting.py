@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from midshift.evals.judges import words
 from midshift.evals.rows import Answer
 from midshift.evals.suite_file import EvalCase
@@ -86,6 +88,8 @@ def texts(case: EvalCase, answers: Iterable[Answer]) -> list[tuple[str, str]]:
         if message.get("role") not in ("system", "developer")
     ]
     reference = [case.reference] if isinstance(case.reference, str) else []
+    if case.reference is not None and not reference:
+        reference = [msgspec.json.encode(case.reference).decode("utf-8", "replace")]
     return [(case.id, text) for text in (*said, *reference, *(answer.text or "" for answer in answers)) if text]
 
 

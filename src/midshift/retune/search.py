@@ -5,8 +5,10 @@ run that was killed is repeated by running it again: what was paid is read, and 
 
 Contract. Calls are counted by key, whether bought now or read from the ledger, and a batch that would break the count
 is not begun: so the count ends a repeated search where it ended the first. Money is held before each call at the most
-that the call can cost (providers.paid.budget), and includes what earlier runs of the same search have paid.
-Elsewhere: what GEPA is told (adapter), the prompt that is chosen (selecting), durability (store.ledger).
+that the call can cost (providers.paid.budget), and includes what earlier runs of the same search have paid. The verdict
+on every prompt that is put to the candidate is held back: one whose verdict cannot be paid is not tried.
+Elsewhere: what GEPA is told (adapter), the prompt that is chosen (selecting), what a verdict costs (reserving),
+durability (store.ledger).
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from midshift.domain.paid_call import CallKey, Ending, Purchase, Result
 from midshift.errors import MidshiftError, UsageError
 from midshift.evals import runner
 from midshift.evals.grading import Grading
-from midshift.evals.pairing import Pair, Reply, answer_of, questions
+from midshift.evals.pairing import Pair, Reply, answer_of, questions, whole_text
 from midshift.evals.requests import Line
 from midshift.evals.rows import Answer, Side
 from midshift.evals.runner import Job, Progress
@@ -34,6 +37,7 @@ from midshift.retune.measuring import Scored, with_contracts
 
 T = TypeVar("T")
 _LOST = Purchase(1, Ending.UNKNOWN)
+_STOPPED = "stopped: what was paid is in the ledger. Type next: the same command goes on from here"
 LEAST_ROUNDS = 3
 """A budget for fewer rounds of reflection is refused: such a search ends as if nothing could be found."""
 
@@ -55,10 +59,16 @@ class Ways:
     reflection: Line | None = None
 
 
+def _nothing(text: str) -> Decimal:
+    """Where no verdict follows."""
+    return Decimal(0)
+
+
 class Purchases:
     """What a search buys: each key once, counted and bounded. One event loop, one batch at a time.
 
     `began` is when the first run of this search began: what was paid since is its own, what was paid before is not.
+    `verdict_usd` is what the verdict on a prompt costs at most; so much of the cap is held back until `judge_now`.
     """
 
     def __init__(
@@ -70,6 +80,7 @@ class Purchases:
         progress: Progress,
         began: datetime,
         most_calls: int | None = None,
+        verdict_usd: Callable[[str], Decimal] = _nothing,
     ) -> None:
         self.spent_usd: float | None = 0.0
         self.calls = 0
@@ -80,6 +91,7 @@ class Purchases:
         self._concurrency = concurrency
         self._progress = progress
         self._began = began
+        self._verdict_usd = verdict_usd
         self._seen: set[CallKey] = set()
         self._asked: dict[str, int] = {}
         self._lines: dict[str, Line] = {}
@@ -94,8 +106,30 @@ class Purchases:
 
     async def answers(self, text: str, cases: Sequence[EvalCase]) -> list[Scored]:
         """The candidate's answers under a prompt, graded. The incumbent's have to be there (`incumbents`)."""
-        line = self._lines.setdefault(text, self._ways.candidate(text))
-        return await self._graded(cases, await self._answers(line, cases), Side.CANDIDATE)
+        if text not in self._lines:
+            self.hold_back(text)
+            self._lines[text] = self._ways.candidate(text)
+        return await self._graded(cases, await self._answers(self._lines[text], cases), Side.CANDIDATE)
+
+    def hold_back(self, text: str) -> None:
+        """Set the verdict on this prompt aside, or on a dearer one before it.
+
+        Raises:
+            Ended: if the money that is left does not pay it; what was set aside before still is.
+        """
+        budget = self._buyer.budget
+        more = max(self._verdict_usd(text) - budget.reserved_usd, Decimal(0))
+        if more and not budget.has_room(more):
+            raise Ended(
+                f"the verdict on the next prompt may cost up to {budget.reserved_usd + more:.4f} USD, expected so much "
+                f"left of the cap of {budget.cap_usd} USD ({budget.spent_usd:.4f} USD are spent)"
+            )
+        budget.reserved_usd += more
+
+    def judge_now(self, calls: int) -> None:
+        """The search is over: what was held back may be spent, and so many calls more may be made."""
+        self._verdict_usd, self._buyer.budget.reserved_usd = _nothing, Decimal(0)
+        self.most_calls = None if self.most_calls is None else self.calls + calls
 
     async def reflection(self, messages: Sequence[Mapping[str, Any]]) -> str | None:
         """What the reflection model says; the same question again in one search is another trial of it."""
@@ -134,13 +168,17 @@ class Purchases:
         self, cases: Sequence[EvalCase], found: Sequence[tuple[Answer, float | None]], side: Side
     ) -> list[Scored]:
         judged = await self._judged(cases, [answer for answer, _ in found], side)
-        return [
-            Scored(case, answer, with_contracts(case, answer, {**self._functions(case, answer, side), **more}), cost)
-            for case, (answer, cost), more in zip(cases, found, judged, strict=True)
-        ]
+        try:
+            return [
+                Scored(case, answer, with_contracts(case, answer, self._functions(case, answer, side) | more), cost)
+                for case, (answer, cost), more in zip(cases, found, judged, strict=True)
+            ]
+        except KeyboardInterrupt:  # a grader was at work (evals.time_limit), and no call is under way
+            self._progress.stopped = True
+            raise Unfinished(_STOPPED) from None
 
-    def _functions(self, case: EvalCase, answer: Answer, side: Side) -> Mapping[str, float]:
-        return self._grading.grade(case, answer, side) if answer.failure in ("", "empty") else {}
+    def _functions(self, case: EvalCase, answer: Answer, side: Side) -> dict[str, float]:
+        return dict(self._grading.grade(case, answer, side)) if answer.failure in ("", "empty") else {}
 
     async def _judged(self, cases: Sequence[EvalCase], answers: Sequence[Answer], side: Side) -> list[dict[str, float]]:
         """What judges say; all their questions about a batch are asked at once."""
@@ -153,7 +191,7 @@ class Purchases:
             asked = [[bench.asked(pair.case, question) for question in questions(bench, pair)] for pair in pairs]
             replies = iter(await self._bought([(bench.line, case, key) for one in asked for key, case in one]))
             for scores, pair, one in zip(found, pairs, asked, strict=True):
-                said = [None if (reply := next(replies)) is None else reply.text for _ in one]
+                said = [whole_text(next(replies)) for _ in one]
                 scores |= bench.judge.scores(pair.case, pair.answers, said).get(side, {})
         return found
 
@@ -177,7 +215,10 @@ class Purchases:
 
     def _require_count(self, more: int) -> None:
         if self.most_calls is not None and self.calls + more > self.most_calls:
-            raise Ended(f"the next {more:,} calls would be more than --max-calls {self.most_calls:,}")
+            raise Ended(
+                f"the next {more:,} call{'' if more == 1 else 's'} would be more than the {self.most_calls:,} that "
+                "--max-calls leaves for the search"
+            )
 
     def _take_into_account(self, keys: Sequence[CallKey]) -> None:
         """Money that earlier runs of this search paid belongs to its cap."""
@@ -194,7 +235,7 @@ class Purchases:
         except CapReached as reached:
             raise Ended(str(reached)) from None
         if self._progress.stopped:
-            raise Unfinished("stopped: what was paid is in the ledger. Type next: the same command goes on from here")
+            raise Unfinished(_STOPPED)
         if self._progress.failed > failed:
             worst = max(self._progress.why, key=lambda detail: self._progress.why[detail])
             raise Unfinished(
@@ -238,18 +279,20 @@ class Searched:
 
     @property
     def had_a_chance(self) -> bool:
-        """Whether enough rounds were made to say that nothing was found."""
-        return self.record.rounds >= LEAST_ROUNDS
+        """Whether enough prompts were tried to say that none is good: one that was refused was none."""
+        return self.record.proposed >= LEAST_ROUNDS
 
     @property
     def is_perfect(self) -> bool:
         """Whether a prompt leaves nothing to gain on the select cases."""
-        return gepa_adapter.is_perfect(self.record)
+        incumbent = {one.case.id: one for one in self.incumbent}
+        return any(gepa_adapter.is_perfect(tried, incumbent) for tried in self.record.tried)
 
 
-def least_calls(tune: int, select: int) -> int:
-    """The fewest calls of a search that had a chance: both models on its cases, then `LEAST_ROUNDS` accepted edits."""
-    return tune + 2 * select + LEAST_ROUNDS * (2 * MINIBATCH + 1 + select)
+def least_calls(incumbents: int, prompt: int, each: int = 1) -> int:
+    """The fewest calls of a search that had a chance: the incumbent on its cases, then a prompt and `LEAST_ROUNDS`
+    accepted edits. `prompt` is what one takes on the select cases, and `each` on one case, judges included."""
+    return incumbents + prompt + LEAST_ROUNDS * (2 * MINIBATCH * each + 1 + prompt)
 
 
 async def search(asked: Asked, purchases: Purchases, incumbents: Mapping[str, Scored]) -> Searched:

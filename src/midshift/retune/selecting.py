@@ -7,10 +7,11 @@ shortest and earliest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from midshift.retune.measuring import Delta, Floor, Scored, broken, deltas
+from midshift.domain.suite import NO_MARGINS, Margin
+from midshift.retune.measuring import Delta, Floor, Scored, broken, deltas, reward
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,18 +25,13 @@ class Tried:
     scored: tuple[Scored, ...]
     cost_usd: float | None = None
 
-    @property
-    def reward(self) -> float:
-        """The weighted mean over the select cases."""
-        total = sum(one.case.weight for one in self.scored)
-        return sum(one.case.weight * one.reward for one in self.scored) / total
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A prompt against the incumbent, on the select cases."""
+    """A prompt against the incumbent, on the select cases; `reward` is its weighted mean there."""
 
     tried: Tried
+    reward: float
     deltas: tuple[Delta, ...]
     floors: tuple[Floor, ...]
 
@@ -50,25 +46,36 @@ class Choice:
 
 
 def chosen(
-    tried: Sequence[Tried], incumbent: Sequence[Scored], margin: float, watch: frozenset[str] = frozenset()
+    tried: Sequence[Tried],
+    incumbent: Sequence[Scored],
+    margin: float,
+    watch: frozenset[str] = frozenset(),
+    own: Mapping[str, Margin] = NO_MARGINS,
 ) -> Choice:
-    """The best prompt that keeps the floor of every slice.
+    """The best prompt that keeps the floor of every slice; `own` are the margins of slices that have one.
 
     Raises:
         ValueError: if nothing was tried.
     """
     if not tried:
         raise ValueError("nothing was tried, expected at least the prompt as it was")
-    judged = tuple(_judged(one, incumbent, margin, watch) for one in tried)
+    judged = tuple(_judged(one, incumbent, margin, watch, own) for one in tried)
     nearest = min(judged, key=_rank)
     return Choice(judged, None if nearest.floors else nearest, nearest)
 
 
-def _judged(one: Tried, incumbent: Sequence[Scored], margin: float, watch: frozenset[str]) -> Judged:
+def _judged(
+    one: Tried, incumbent: Sequence[Scored], margin: float, watch: frozenset[str], own: Mapping[str, Margin]
+) -> Judged:
     found = tuple(deltas(incumbent, one.scored))
-    return Judged(one, found, tuple(broken(found, margin, watch)))
+    return Judged(one, _mean(one, incumbent), found, tuple(broken(found, margin, watch, own)))
+
+
+def _mean(one: Tried, incumbent: Sequence[Scored]) -> float:
+    both = list(zip(one.scored, incumbent, strict=True))
+    return sum(new.case.weight * reward(new, old) for new, old in both) / sum(new.case.weight for new, _ in both)
 
 
 def _rank(one: Judged) -> tuple[float, float, int, int]:
     worst = one.floors[0].short if one.floors else 0.0
-    return round(worst, 9), -round(one.tried.reward, 9), len(one.tried.text), one.tried.number
+    return round(worst, 9), -round(one.reward, 9), len(one.tried.text), one.tried.number

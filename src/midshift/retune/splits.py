@@ -4,6 +4,9 @@
     select   never shown; the floors of every slice are held here, and the prompt is chosen here
     locked   scored once for the chosen prompt: the only number that nothing was fitted to
 
+A case that was dealt stays where it was (`Kept`): a suite that has grown must not lock what an earlier prompt was
+fitted to. Only a locked case that was judged may become one to learn from, if there are new ones to lock.
+
 Contract: pure, and the same for the same cases and seed in whatever order they come. Cases of one cluster, and cases
 that ask the same, are never in two parts. Slices are dealt rarest first (iterative stratification: Sechidis, Tsoumakas
 and Vlahavas, ECML PKDD 2011). What could not be done is said in `notes`.
@@ -14,7 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from midshift.evals.suite_file import EvalCase
@@ -31,7 +34,20 @@ class Part(StrEnum):
     TUNE = "tune"
 
 
+_SAW_MOST = (Part.TUNE, Part.SELECT, Part.LOCKED)
+_OPEN = (Part.SELECT, Part.TUNE)
 SHARES: Mapping[Part, float] = {Part.TUNE: 0.4, Part.SELECT: 0.3, Part.LOCKED: 0.3}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What earlier re-tunings did, by the marks of cases: the part of each, and which were judged when locked."""
+
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    judged: frozenset[str] = frozenset()
+
+
+NOTHING = Kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +62,57 @@ class Splits:
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """Cases that stay together; `order` is drawn by the seed."""
+    """Cases that stay together; `order` is drawn by the seed, `allowed` are the parts that they may go to."""
 
     cases: tuple[EvalCase, ...]
     slices: frozenset[str]
     order: bytes
+    allowed: tuple[Part, ...] = tuple(Part)
 
 
-def split(cases: Sequence[EvalCase], seed: str, shares: Mapping[Part, float] = SHARES) -> Splits:
-    """Deal the cases into three parts; `shares` add up to 1."""
-    units = sorted(_units(cases, seed), key=lambda unit: unit.order)
-    part_of: dict[str, Part] = {}
+def marks(case: EvalCase) -> tuple[str, ...]:
+    """What a case is known by, without saying what it says: what it asks, and its cluster."""
+    cluster = () if case.cluster is None else (_mark("c", case.cluster),)
+    return _mark("a", case.content_hash), *cluster
+
+
+def part_of(case: EvalCase, parts: Mapping[str, Part]) -> Part | None:
+    """Where a case was dealt, by the marks of others; where they disagree, the part that saw most of it."""
+    found = [parts[mark] for mark in marks(case) if mark in parts]
+    return min(found, key=_SAW_MOST.index, default=None)
+
+
+def split(cases: Sequence[EvalCase], seed: str, shares: Mapping[Part, float] = SHARES, kept: Kept = NOTHING) -> Splits:
+    """Deal the cases into three parts; `shares` add up to 1, and what is `kept` stays."""
+    units = [_bound(unit, kept) for unit in sorted(_units(cases, seed), key=lambda unit: unit.order)]
+    dealt: dict[str, Part] = {}
     for unit, part in _dealt(units, shares):
-        part_of |= dict.fromkeys((case.id for case in unit.cases), part)
-    parts = {part: tuple(case for case in cases if part_of[case.id] is part) for part in Part}
+        dealt |= dict.fromkeys((case.id for case in unit.cases), part)
+    parts = {part: tuple(case for case in cases if dealt[case.id] is part) for part in Part}
     return Splits(parts[Part.TUNE], parts[Part.SELECT], parts[Part.LOCKED], tuple(_notes(units, parts)))
+
+
+def merged(found: Iterable[Mapping[str, Part]]) -> dict[str, Part]:
+    """Several deals as one: a case that one of them showed to the search was shown."""
+    parts: dict[str, Part] = {}
+    for one in found:
+        for mark, part in one.items():
+            parts[mark] = min(part, parts.get(mark, part), key=_SAW_MOST.index)
+    return parts
+
+
+def _bound(unit: _Unit, kept: Kept) -> _Unit:
+    """The unit with the parts that it may still go to."""
+    parts = [part for case in unit.cases if (part := part_of(case, kept.parts)) is not None]
+    part = min(parts, key=_SAW_MOST.index, default=Part.LOCKED)
+    is_judged = any(mark in kept.judged for case in unit.cases for mark in marks(case))
+    if is_judged and part is Part.LOCKED:
+        return replace(unit, allowed=_OPEN)
+    return replace(unit, allowed=(part,)) if parts else unit
+
+
+def _mark(kind: str, text: str) -> str:
+    return f"{kind}:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def _units(cases: Sequence[EvalCase], seed: str) -> list[_Unit]:
@@ -89,18 +141,25 @@ def _unit(members: Sequence[EvalCase], seed: str) -> _Unit:
 
 
 def _dealt(units: Sequence[_Unit], shares: Mapping[Part, float]) -> Iterable[tuple[_Unit, Part]]:
-    left, sizes = list(units), _sizes(units)
+    sizes = _sizes(units)
     want = {(part, name): share * size for part, share in shares.items() for name, size in sizes.items()}
     has: Counter[tuple[Part, str]] = Counter()
+
+    def put(unit: _Unit, part: Part) -> tuple[_Unit, Part]:
+        for case in unit.cases:
+            for name in case.slices or ("",):
+                want[part, name] -= 1
+                has[part, name] += 1
+        return unit, part
+
+    for unit in units:
+        if len(unit.allowed) == 1:
+            yield put(unit, unit.allowed[0])
+    left = [unit for unit in units if len(unit.allowed) > 1]
     while left:
         rarest = min(_sizes(left).items(), key=lambda item: (item[1], item[0]))[0]
         for unit in [unit for unit in left if rarest in unit.slices]:
-            part = _neediest(rarest, unit, want, has, shares)
-            for case in unit.cases:
-                for name in case.slices or ("",):
-                    want[part, name] -= 1
-                    has[part, name] += 1
-            yield unit, part
+            yield put(unit, _neediest(rarest, unit, want, has, shares))
         left = [unit for unit in left if rarest not in unit.slices]
 
 
@@ -119,7 +178,7 @@ def _neediest(
         others = sum(want[part, other] for other in unit.slices) / shares[part]
         return (lacks, 0.0, 0.0) if is_small else (lacks, round(want[part, name], 9), others)
 
-    return max(Part, key=need)  # of equals, the first: select, locked, tune
+    return max(unit.allowed, key=need)  # of equals, the first: select, locked, tune
 
 
 def _sizes(units: Iterable[_Unit]) -> Counter[str]:

@@ -196,3 +196,46 @@ def test_no_text_makes_a_grader_fail(text: str, reference: str) -> None:
     for kind in ("equals", "contains", "starts_with", "numeric", "fuzzy", "json", "json_equal"):
         for score in scores({"type": kind}, text, reference).values():
             assert 0.0 <= score <= 1.0
+
+
+@pytest.mark.parametrize(
+    "arguments", ["[" * 100_000, '"\ud800"', "1" * 5000, "{", '{"id": ' + "[" * 900 + "]" * 900 + "}"]
+)
+def test_arguments_that_nobody_could_read_are_wrong_and_stop_nothing(arguments: str) -> None:
+    """They are the candidate's words, and they come when the answers are paid."""
+    found = scores({"type": "tool_calls"}, None, [{"name": "look", "arguments": {"id": 1}}],
+                   tool_calls=1, tools=(ToolCall("look", arguments),))  # fmt: skip
+
+    assert {"tool_calls": 0.0} == found
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"type": "number", "multipleOf": 0.01}, "1" * 400),
+        ({"items": {"$ref": "#"}}, "[" * 900 + "]" * 900),
+    ],
+)
+def test_an_answer_that_no_reader_could_use_does_not_fit_its_schema(schema: dict[str, Any], text: str) -> None:
+    assert {"json_schema": 0.0} == scores({"type": "json_schema", "schema": schema}, text)
+
+
+def test_a_schema_that_cannot_be_applied_to_some_answer_gives_it_no_score_and_a_note() -> None:
+    """The suite's own fault, seen only where the answer has that field: a zero would charge it to the model."""
+    notes, case = list[str](), a_case()
+    said = {"type": "json_schema", "schema": {"properties": {"a": {"$ref": "#/$defs/none"}}}}
+    grade = compiled(Suite("s", (case,), (said,)), told=notes.append)
+
+    found = [dict(grade(case, Answer(text), Side.INCUMBENT)) for text in ('{"b": 1}', '{"a": 1}')]
+
+    assert [{"json_schema": 1.0}, {}] == found
+    assert ["'json_schema' gives the incumbent's answer to case 'c-1' no score"] == [
+        note.split(":")[0] for note in notes
+    ]
+
+
+@pytest.mark.parametrize("name", ["answered", "json_valid", "schema"])
+def test_the_name_of_a_contract_is_no_name_for_a_score(name: str) -> None:
+    """The contract would be judged in its place, and the grader's word would count for nothing."""
+    with pytest.raises(InputError, match="expected another name: answered, json_valid, schema are measured"):
+        compiled(Suite("s", (a_case(),), ({"type": "contains", "value": "x", "name": name},)))

@@ -226,3 +226,51 @@ def test_a_case_has_no_judge_of_its_own() -> None:
 
     with pytest.raises(InputError, match="expected judges among the graders of the suite"):
         from_suite(Suite("s", (case,)))
+
+
+@pytest.mark.parametrize(
+    ("graders", "named"),
+    [
+        (({"type": "rubric", "rubric": "True?"}, {"type": "rubric", "rubric": "Kind?"}), "rubric"),
+        (({"type": "rubric", "rubric": "True?", "name": "equals"}, {"type": "equals"}), "equals"),
+    ],
+)
+def test_a_judge_has_a_name_of_its_own(graders: tuple[dict[str, Any], ...], named: str) -> None:
+    """The last of a name would hide what the others say."""
+    with pytest.raises(InputError, match=f"found the score '{named}' twice, expected a name of its own"):
+        from_suite(Suite("s", (a_case(),), graders))
+
+
+def test_a_judge_has_another_name_than_the_graders_of_a_case() -> None:
+    case = a_case(graders=({"type": "equals", "name": "tone"},))
+
+    with pytest.raises(InputError, match="found the score 'tone' twice"):
+        from_suite(Suite("s", (case,), ({"type": "rubric", "rubric": "Kind?", "name": "tone"},)))
+
+
+def test_a_judge_cannot_have_the_name_of_a_contract() -> None:
+    with pytest.raises(InputError, match="expected another name: answered, json_valid, schema"):
+        from_suite(Suite("s", (a_case(),), ({"type": "rubric", "rubric": "x", "name": "answered"},)))
+
+
+def test_two_answers_of_the_same_words_are_a_tie_that_nobody_is_asked_about() -> None:
+    """Both orders would be one question, and its one answer would count against the judge's consistency."""
+    judge, same = PairwiseJudge("better", "helpful"), answers("Same.", "Same.")
+
+    assert () == judge.questions(a_case(), same)
+    assert {side: {"better": 0.5} for side in Side} == judge.scores(a_case(), same, [])
+
+
+def test_two_answers_that_never_came_are_no_tie() -> None:
+    judge, none = PairwiseJudge("better", "helpful"), answers(None, None)
+
+    assert ((), {}) == (judge.questions(a_case(), none), judge.scores(a_case(), none, []))
+
+
+def test_a_judge_that_runs_away_gives_no_verdict_and_stops_nothing() -> None:
+    """Thousands of digits, which Python refuses to read; and a line that took seconds to look through."""
+    judge = RubricJudge("tone", "Be kind.", scale=100)
+
+    assert [None, None, 1.0] == [
+        judge.read(f"VERDICT: {said}") for said in ("1" * 5000, "A" + " " * 100_000 + "x", "100")
+    ]

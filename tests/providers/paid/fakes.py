@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -42,13 +42,17 @@ class Reply:
     headers: Headers = ()
     fails: Failure | None = None
     unsent: bool = False
+    chunks: Sequence[tuple[float, bytes]] = ()
+    """An answer as it comes: after how many seconds more, and what."""
 
 
 class FakeCall:
     """Implements `Call` on a reply that is there."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, clock: ManualClock | None = None) -> None:
         self._reply = reply
+        self._clock = clock
+        self._chunks = list(reply.chunks)
 
     async def head(self) -> Head:
         """See `Call`."""
@@ -58,7 +62,21 @@ class FakeCall:
 
     async def chunk(self) -> bytes:
         """See `Call`."""
-        return b""
+        if not self._chunks:
+            return b""
+        wait_s, chunk = self._chunks.pop(0)
+        if self._clock is not None:
+            self._clock.advance(wait_s)
+        if not chunk:
+            raise CallFailed(Failure.BROKEN)
+        return chunk
+
+    async def forward(self, take: Callable[[bytes], bool]) -> None:
+        """See `Call`."""
+        take(self._reply.body)
+
+    def resume(self) -> None:
+        """See `Call`."""
 
     async def read(self, limit: int) -> bytes:
         """See `Call`."""
@@ -73,6 +91,7 @@ class FakeTransport:
 
     def __init__(self, clock: ManualClock, *replies: Reply) -> None:
         self.asked: list[float] = []
+        self.sent: list[tuple[bool, Timeouts | None]] = []
         self._clock = clock
         self._replies = list(replies) or [Reply()]
 
@@ -82,7 +101,8 @@ class FakeTransport:
         reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
         if reply.unsent:
             raise CallFailed(Failure.UNREACHABLE)
-        return FakeCall(reply)
+        self.sent.append((streamed, timeouts))
+        return FakeCall(reply, self._clock)
 
     def close(self) -> None:
         """See `Transport`."""

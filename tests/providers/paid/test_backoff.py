@@ -33,6 +33,7 @@ NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
             1.0,
         ),
         ({"x-ratelimit-reset": str(int(NOW.timestamp()) + 4)}, 4.0),
+        ({"x-ratelimit-reset": str(1000 * (int(NOW.timestamp()) + 4))}, 4.0),
         ({"anthropic-ratelimit-requests-reset": "2026-11-22T12:00:05Z"}, 5.0),
         (
             {

@@ -1,17 +1,21 @@
 """Buying: written down before it is paid, paid once, and never beyond the cap."""
 
 import asyncio
+import contextlib
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 
-from midshift.domain.paid_call import Ending, Result
-from midshift.providers.http.messages import Failure
+from midshift.domain.paid_call import INTERRUPTED, Ending, Result, ToolUse
+from midshift.providers.http.messages import Call, Failure, Request
+from midshift.providers.http.settings import Timeouts
 from midshift.providers.paid.backoff import Backoff
 from midshift.providers.paid.budget import Budget
-from midshift.providers.paid.buyer import UNREADABLE, Buyer, CapReached, OnUnknown
+from midshift.providers.paid.buyer import UNREADABLE, Buyer, CapReached, OnUnknown, TurnedAway
 from midshift.providers.paid.desk import Desk
+from midshift.providers.paid.occurrences import CallEnded, Occurrence, Tell, nobody
 from midshift.providers.paid.pace import Limits
 from midshift.store.ledger import Ledger
 from midshift.testing import ManualClock
@@ -40,13 +44,14 @@ class Shop:
         cap: str | None = None,
         on_unknown: OnUnknown = OnUnknown.HOLD,
         is_known: bool = True,
+        tell: Tell = nobody,
     ) -> None:
         clock = ManualClock()
         sleep, _ = sleeping(clock)
         self.provider = FakeTransport(clock, *replies)
         self.budget = Budget(None if cap is None else Decimal(cap))
         desk = Desk(self.provider, Limits(), clock, lambda: 0.5, sleep, Backoff(tries=2))
-        self.buyer = Buyer(ledger, {"acme": desk}, till(is_known), self.budget, clock, on_unknown)
+        self.buyer = Buyer(ledger, {"acme": desk}, till(is_known), self.budget, clock, on_unknown, tell=tell)
 
     async def buy(self, number: int = 1) -> Result:
         """Ask for one order."""
@@ -184,3 +189,138 @@ async def test_what_the_provider_billed_wins(ledger: Ledger) -> None:
     found = await Shop(ledger, Reply(200, body)).buy()
 
     assert 0.5 == found.cost_usd
+
+
+@pytest.mark.parametrize(("status", "hint"), [(401, "midshift check"), (402, "pay the account"), (404, "`model`")])
+async def test_a_key_account_or_model_that_is_refused_ends_the_eval_and_is_asked_again_when_mended(
+    ledger: Ledger, status: int, hint: str
+) -> None:
+    """It is no fault of the case: kept as its answer, a mistyped model would be unanswered for ever."""
+    body = b'{"error": {"message": "no such thing"}}'
+    shop = Shop(ledger, Reply(status, body), Reply())
+
+    with pytest.raises(TurnedAway, match=rf"'acme' does not serve 'model' \(status {status}: no such thing\).*{hint}"):
+        await shop.buy()
+    found = await shop.buy()
+
+    assert (Ending.ANSWERED, "Hello", COST) == (found.ending, found.text, shop.budget.spent_usd)
+
+
+async def test_who_leaves_failed_calls_out_is_not_stopped_by_a_model_that_is_gone(ledger: Ledger) -> None:
+    found = await Shop(ledger, Reply(404), on_unknown=OnUnknown.SKIP).buy()
+
+    assert Ending.FAILED is found.ending
+
+
+@pytest.mark.parametrize(
+    ("body", "ending"),
+    [(b'{"error": {"message": "input was flagged"}}', Ending.REFUSED), (b'{"error": {}}', Ending.FAILED)],
+)
+async def test_a_403_is_final_only_where_it_is_about_the_input(ledger: Ledger, body: bytes, ending: Ending) -> None:
+    """A flagged input is an answer that was blocked; a missing permission can be given."""
+    with contextlib.suppress(TurnedAway):
+        await Shop(ledger, Reply(403, body)).buy()
+
+    assert ending is ledger.purchases([order().key])[order().key].ending
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+async def test_a_key_that_is_refused_ends_the_eval_whoever_leaves_failed_calls_out(ledger: Ledger, status: int) -> None:
+    """Left out it would be a candidate that answers nothing: a regression that is none."""
+    with pytest.raises(TurnedAway):
+        await Shop(ledger, Reply(status), on_unknown=OnUnknown.SKIP).buy()
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "API key not valid. Please pass a valid API key."),
+        (400, "Incorrect API key provided: x***y."),
+        (400, "Your credit balance is too low to access the Anthropic API."),
+        (400, "acme/model-9 is not a valid model ID"),
+        (429, "insufficient_quota"),
+        (302, "moved"),
+    ],
+)
+async def test_what_speaks_of_who_asks_is_no_answer_of_the_case(ledger: Ledger, status: int, message: str) -> None:
+    """Vendors say it with statuses of their own; kept as the case's answer it would be a regression for good."""
+    body = b'{"error": {"message": "%s"}}' % message.encode()
+    with pytest.raises(TurnedAway):
+        await Shop(ledger, Reply(status, body)).buy()
+
+    assert Ending.ANSWERED is (await Shop(ledger).buy()).ending
+
+
+@pytest.mark.parametrize("status", [408, 504, 520, 524])
+async def test_who_gave_up_waiting_leaves_a_call_that_may_be_paid(ledger: Ledger, status: int) -> None:
+    """It is held for a decision, at the most that it can cost."""
+    shop = Shop(ledger, Reply(status), cap="1")
+
+    found = await shop.buy()
+
+    purchase = ledger.purchases([order().key])[order().key]
+    assert (Ending.UNKNOWN, WORST, WORST) == (found.ending, purchase.open_usd, shop.budget.spent_usd)
+    assert f"status {status}" in found.detail
+
+
+async def test_answers_that_do_not_say_what_they_cost_keep_the_cap(ledger: Ledger) -> None:
+    """Each is booked at the most that it can cost; the next run counts them alike."""
+    shop = Shop(ledger, Reply(body=b'{"choices": [{"message": {"content": "Hello"}}]}'), cap="0.01")
+
+    with pytest.raises(CapReached):
+        for number in range(100):
+            await shop.buy(number)
+
+    known = ledger.purchases(order(number).key for number in range(100))
+    assert (5, 5 * WORST, 5) == (shop.calls, shop.budget.spent_usd, shop.budget.unknown)
+    assert 5 * WORST == sum(one.open_usd for one in known.values())
+
+
+async def test_a_bill_below_nothing_does_not_widen_the_cap(ledger: Ledger) -> None:
+    body = answer().replace(b'"prompt_tokens"', b'"cost": -5, "prompt_tokens"')
+    shop = Shop(ledger, Reply(200, body), cap="0.01")
+
+    await shop.buy()
+
+    assert COST == shop.budget.spent_usd
+
+
+async def test_a_call_that_is_cancelled_may_be_paid(ledger: Ledger) -> None:
+    """It is booked at the most that it can cost, and who asks again hears that nobody knows."""
+
+    class Silent(FakeTransport):
+        async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
+            raise asyncio.CancelledError
+
+    clock, shop = ManualClock(), Shop(ledger)
+    buyer = Buyer(ledger, {"acme": Desk(Silent(clock), Limits(), clock, lambda: 0.5)}, till(), shop.budget, clock)
+    with pytest.raises(asyncio.CancelledError):
+        await buyer.ask(order())
+
+    found = await buyer.ask(order())
+
+    assert (WORST, Decimal(0)) == (shop.budget.spent_usd, shop.budget.held_usd)
+    assert (Ending.UNKNOWN, INTERRUPTED) == (found.ending, found.detail)
+
+
+async def test_what_goes_wrong_is_told_while_it_does(ledger: Ledger) -> None:
+    """A refusal, a failure and a lost answer; an answer is nothing to tell."""
+    told: list[Occurrence] = []
+    for number, reply in enumerate([Reply(), Reply(400), Reply(503), Reply(fails=Failure.BROKEN)]):
+        await Shop(ledger, reply, tell=told.append).buy(number)
+
+    ended = [one for one in told if isinstance(one, CallEnded)]
+    assert [Ending.REFUSED, Ending.FAILED, Ending.UNKNOWN] == [one.ending for one in ended]
+    assert {("acme", "model")} == {(one.provider, one.model) for one in ended}
+
+
+@pytest.mark.parametrize("content", [None, "", "Let me look."])
+async def test_tools_are_kept_whatever_a_server_says_of_the_end(ledger: Ledger, content: str | None) -> None:
+    """Servers that speak like OpenAI's say `stop` after tool calls, and write a sentence before them."""
+    call = {"id": "1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    body = json.loads(answer())
+    body["choices"][0]["message"] = {"role": "assistant", "content": content, "tool_calls": [call]}
+
+    found = await Shop(ledger, Reply(200, json.dumps(body).encode())).buy()
+
+    assert ("stop", (ToolUse("find", "{}"),)) == (found.finish_reason, found.tools)

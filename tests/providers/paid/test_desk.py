@@ -29,7 +29,7 @@ async def asked(*replies: Reply, tries: int = 4) -> tuple[Heard | Unheard, list[
     return await desk(transport, clock, tries=tries).ask(REQUEST, 10), transport.asked
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 529])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 521, 523, 529])
 async def test_an_error_that_may_pass_is_asked_again(status: int) -> None:
     """And how often that was is kept."""
     found, sent = await asked(Reply(status), Reply(status), Reply())
@@ -45,6 +45,24 @@ async def test_any_other_answer_is_the_answer(status: int) -> None:
 
     assert isinstance(found, Heard)
     assert (status, 1) == (found.status, len(sent))
+
+
+@pytest.mark.parametrize("status", [408, 504, 524])
+async def test_who_gave_up_waiting_is_not_asked_again_in_silence(status: int) -> None:
+    """What was waited for may be served and billed: six tries could be six payments."""
+    found, sent = await asked(Reply(status), Reply())
+
+    assert isinstance(found, Heard)
+    assert (status, 1) == (found.status, len(sent))
+
+
+async def test_an_account_without_money_is_not_waited_for() -> None:
+    """OpenAI says so with the status of a rate limit, which it is not."""
+    body = b'{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'
+    found, sent = await asked(Reply(429, body), Reply())
+
+    assert isinstance(found, Heard)
+    assert (429, 1) == (found.status, len(sent))
 
 
 async def test_who_says_when_is_asked_then() -> None:

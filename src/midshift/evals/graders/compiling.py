@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TypeAlias
 
 import msgspec
 
@@ -14,13 +15,22 @@ from midshift.evals.suite_file import EvalCase, Suite
 
 __all__ = ["BY_NAME", "Function", "compiled"]
 
+Told: TypeAlias = Callable[[str], None]
+"""Hears of each score that could not be given, and why."""
+
 _NO_FUNCTIONS: Mapping[str, Function] = MappingProxyType({})
 
 
-def compiled(suite: Suite, functions: Mapping[str, Function] = _NO_FUNCTIONS) -> Grade:
+def _nobody(note: str) -> None:
+    return None
+
+
+def compiled(suite: Suite, functions: Mapping[str, Function] = _NO_FUNCTIONS, told: Told = _nobody) -> Grade:
     """The graders of a suite and of its cases. `functions` are those that may be named by `{"type": "python"}`.
 
-    Every grader is read here, once, so that a fault shows before anything is bought.
+    Every grader is read here, once, so that a fault shows before anything is bought. A fault of a grader's own that
+    shows only with some answer, such as a pattern that comes to no end, leaves that answer without the score, and is
+    told.
 
     Raises:
         InputError: for a grader that cannot be read, with its place.
@@ -33,7 +43,7 @@ def compiled(suite: Suite, functions: Mapping[str, Function] = _NO_FUNCTIONS) ->
             known[key] = _read_all(case.graders, f"{suite.name}: case {case.id!r}: graders", functions)
 
     def grade(case: EvalCase, answer: Answer, side: Side) -> Mapping[str, float]:
-        return _scores((*common, *known[msgspec.json.encode(case.graders)]), case, answer)
+        return _scores((*common, *known[msgspec.json.encode(case.graders)]), case, answer, side, told)
 
     return grade
 
@@ -45,13 +55,23 @@ def _read_all(
     return tuple(grader for grader in made if grader is not None)
 
 
-def _scores(graders: tuple[Grader, ...], case: EvalCase, answer: Answer) -> dict[str, float]:
+def _scores(
+    graders: tuple[Grader, ...], case: EvalCase, answer: Answer, side: Side, told: Told = _nobody
+) -> dict[str, float]:
     """Each name with the weighted mean of its graders; one that gave no score leaves the name without one."""
     found: dict[str, list[tuple[float, float | None]]] = {}
     for grader in graders:
-        found.setdefault(grader.name, []).append((grader.weight, grader.score(case, answer)))
+        found.setdefault(grader.name, []).append((grader.weight, _score(grader, case, answer, side, told)))
     means = {name: _mean(given) for name, given in found.items()}
     return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def _score(grader: Grader, case: EvalCase, answer: Answer, side: Side, told: Told) -> float | None:
+    try:
+        return grader.score(case, answer)
+    except ValueError as fault:
+        told(f"{grader.name!r} gives the {side}'s answer to case {case.id!r} no score: {fault}")
+        return None
 
 
 def _mean(given: list[tuple[float, float | None]]) -> float | None:
@@ -63,7 +83,7 @@ def _mean(given: list[tuple[float, float | None]]) -> float | None:
 def _by_name(said: Mapping[str, object], score: str) -> Grade:
     grader = read({**said, "name": score}, score, _NO_FUNCTIONS)
     assert grader is not None
-    return lambda case, answer, side: _scores((grader,), case, answer)
+    return lambda case, answer, side: _scores((grader,), case, answer, side)
 
 
 BY_NAME: Mapping[str, Grade] = MappingProxyType(

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from midshift.errors import InputError
+from midshift.evals.contracts import RESERVED
 from midshift.evals.graders import documents, numbers, tools, words
 from midshift.evals.graders.options import Options
 from midshift.evals.rows import Answer
@@ -68,11 +69,24 @@ def read(said: Mapping[str, Any], place: str, functions: Mapping[str, Function])
     if kind in _JUDGED:
         return None
     made = _python(options, functions) if kind == _PYTHON else _maker(kind, place)(options)
-    name = options.text("name", kind)
+    name = score_name(said, options)
     weight = options.number("weight", 1.0, at_least=0.0)
     scorer = _turned(made, options.flag("not"), options.maybe_number("threshold"))
     options.refuse_others()
     return Grader(name, weight, scorer)
+
+
+def score_name(said: Mapping[str, Any], options: Options) -> str:
+    """The score that a grader or judge gives: its `name`, or else its type.
+
+    Raises:
+        InputError: for a name that belongs to a contract.
+    """
+    name = options.text("name", said.get("type"))
+    if name in RESERVED:
+        taken = ", ".join(sorted(RESERVED))
+        raise options.fault("name", f"another name: {taken} are measured on the answers themselves")
+    return name
 
 
 def _maker(kind: str, place: str) -> Maker:

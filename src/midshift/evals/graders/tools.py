@@ -30,14 +30,14 @@ class Expected:
     arguments: Mapping[str, Any] | None = None
 
     def is_met_by(self, call: ToolCall) -> bool:
-        """Whether it is this one. Arguments are compared as JSON."""
+        """Whether it is this one. Arguments are compared as JSON; what is none, by the letter or in depth, is wrong."""
         if call.name != self.name:
             return False
         if self.arguments is None:
             return True
         try:
             return same(msgspec.json.decode(call.arguments or "{}"), self.arguments)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
             return False
 
 

@@ -10,6 +10,7 @@ from rapidfuzz import fuzz
 from midshift.evals.graders.options import Options, sought
 from midshift.evals.rows import Answer
 from midshift.evals.suite_file import EvalCase
+from midshift.evals.time_limit import limited
 
 _Compare = Callable[[str, str], float]
 
@@ -46,13 +47,19 @@ def contains(options: Options) -> Callable[[EvalCase, Answer], float | None]:
 
 
 def regex(options: Options) -> Callable[[EvalCase, Answer], float | None]:
-    """1 where the pattern is found in the answer (Python's `re`, `.` matches line ends too)."""
+    """1 where the pattern is found in the answer (Python's `re`, `.` matches line ends too); see `time_limit`."""
     flags = re.DOTALL | (re.IGNORECASE if options.flag("ignore_case") else 0)
     try:
         pattern = re.compile(options.text("pattern"), flags)
     except re.error as error:
         raise options.fault("pattern", f"a regular expression ({error})") from None
-    return lambda case, answer: None if answer.text is None else float(pattern.search(answer.text) is not None)
+    what = f"the pattern {pattern.pattern!r}"
+
+    def score(case: EvalCase, answer: Answer) -> float | None:
+        text = answer.text
+        return None if text is None else float(limited(what, lambda: pattern.search(text)) is not None)
+
+    return score
 
 
 def fuzzy(options: Options) -> Callable[[EvalCase, Answer], float | None]:

@@ -2,7 +2,7 @@
 
 A judge that prefers the first place says A twice: that is no preference. So a side wins only where both orders agree,
 and everything else that could be read is a tie. How often the orders agree, and how often the first place won, is
-shown beside the score (`calibration`).
+shown beside the score (`calibration`). Two answers of the same words are a tie that nobody needs to be asked about.
 """
 
 from __future__ import annotations
@@ -47,14 +47,16 @@ class PairwiseJudge:
         return f"{self.score}:{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
     def questions(self, case: EvalCase, answers: Answers) -> Sequence[Question]:
-        """Both orders; nothing unless both sides have an answer."""
-        if not all(answers[side].answered for side in Side):
+        """Both orders; nothing unless both sides have an answer, or if they say the same."""
+        if not _are_both_there(answers) or _say_the_same(answers):
             return ()
         old, new = answers[Side.INCUMBENT], answers[Side.CANDIDATE]
         return (self._question(case, old, new), self._question(case, new, old))
 
     def scores(self, case: EvalCase, answers: Answers, replies: Sequence[str | None]) -> Scores:
-        """What both orders say together; none unless both could be read."""
+        """What both orders say together; none unless both could be read. A tie where both answers say the same."""
+        if _are_both_there(answers) and _say_the_same(answers):
+            return {side: {self.score: 0.5} for side in Side}
         if len(replies) != 2:
             return {}
         share = candidates_share(preference(replies[0]), preference(replies[1]))
@@ -70,6 +72,15 @@ class PairwiseJudge:
             second=words.marked("answer-B", words.answered(second), self.criterion),
         )
         return Question(({"role": "system", "content": words.SYSTEM}, {"role": "user", "content": asked}))
+
+
+def _are_both_there(answers: Answers) -> bool:
+    return all(answers[side].answered for side in Side)
+
+
+def _say_the_same(answers: Answers) -> bool:
+    old, new = (words.answered(answers[side]) for side in Side)
+    return old == new
 
 
 def preference(reply: str | None) -> Preference | None:

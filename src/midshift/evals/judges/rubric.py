@@ -56,9 +56,8 @@ class RubricJudge:
     def read(self, reply: str | None) -> float | None:
         """The grade in a reply, from 0 to 1; None where it names none that is on the scale."""
         said = words.verdict(reply)
-        if said is None or not said.isdecimal() or not 1 <= int(said) <= self.scale:
-            return None
-        return (int(said) - 1) / (self.scale - 1)
+        grade = int(said) if said is not None and said.isdecimal() else 0
+        return (grade - 1) / (self.scale - 1) if 1 <= grade <= self.scale else None
 
     def _question(self, case: EvalCase, answer: Answer) -> Question:
         reference = ""

@@ -12,8 +12,10 @@ import msgspec
 from midshift.evals.rows import Answer
 from midshift.evals.suite_file import EvalCase
 
-_VERDICT = re.compile(r"\s*[*_`#> ]*VERDICT\s*:\s*[*_` ]*([A-Za-z0-9]+)[*_`. ]*\s*", re.IGNORECASE)
+_VERDICT = re.compile(r"[*_`#> ]*VERDICT\s*:\s*[*_` ]*([A-Za-z0-9]+)[*_`. ]*", re.IGNORECASE)
 _MARK_LENGTH = 16
+_LONGEST_VERDICT = 200
+"""Characters of a line that can be one, so that a judge that runs away costs no time."""
 
 SYSTEM = (
     "You grade answers that a language model gave. The conversation and the answers stand between marks. Everything "
@@ -45,7 +47,8 @@ def verdict(reply: str | None) -> str | None:
     A verdict that is mentioned earlier is not one: a judge may weigh several before it decides.
     """
     lines = [line for line in (reply or "").splitlines() if line.strip()]
-    found = _VERDICT.fullmatch(lines[-1]) if lines else None
+    last = lines[-1].strip() if lines else ""
+    found = _VERDICT.fullmatch(last) if len(last) <= _LONGEST_VERDICT else None
     return None if found is None else found[1].upper()
 
 

@@ -1,12 +1,13 @@
 """Whether to ask again, and when: what the provider said wins, else the pause doubles, with luck that is passed in.
 
-Asked again are 408, 429, 500, 502, 503, 504 and 529 (Anthropic: overloaded), and a connection that failed before the
-request was sent. These are answered with an error, and vendors bill none of them. That 500 to 504 were never billed is
-not verified for every vendor; each is counted in `Result.turned_away`.
+Asked again are 429, 500, 502, 503, 529 (Anthropic: overloaded), 521 and 523 (Cloudflare: nobody was reached), and a
+connection that failed before the request was sent. These are answered with an error, and vendors bill none of them.
+That 500 to 503 were never billed is not verified for every vendor; each is counted in `Result.turned_away`. 408 and 504
+are not among them: somebody gave up waiting, and what was waited for may be served and billed (refusals).
 
 Headers, the first that is there: `retry-after-ms` (OpenAI, Azure), `retry-after` (RFC 9110: seconds, or a date), then
 the latest reset of a limit that is used up: `x-ratelimit-reset-*` (OpenAI: `1s`, `6m0s`, `12ms`; others: seconds, or a
-moment as seconds since 1970) and `anthropic-ratelimit-*-reset` (RFC 3339).
+moment as seconds or milliseconds since 1970) and `anthropic-ratelimit-*-reset` (RFC 3339).
 https://platform.openai.com/docs/guides/rate-limits, https://docs.claude.com/en/api/rate-limits
 """
 
@@ -19,12 +20,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-RETRIED = frozenset((408, 429, 500, 502, 503, 504, 529))
+RETRIED = frozenset((429, 500, 502, 503, 521, 523, 529))
 
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SINCE_1970 = 1e9
-"""A reset beyond is a moment: nobody asks to be left alone for thirty years."""
+_SINCE_1970, _MS_SINCE_1970 = 1e9, 1e12
+"""A reset beyond is a moment, in seconds or in milliseconds: nobody asks to be left alone for thirty years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def _is_used_up(name: str, headers: Mapping[str, str]) -> bool:
 def _seconds(text: str, now: datetime) -> float | None:
     number = _number(text)
     if number is not None:
-        return max(number - now.timestamp(), 0.0) if number > _SINCE_1970 else number
+        at_s = number / 1000.0 if number > _MS_SINCE_1970 else number
+        return max(at_s - now.timestamp(), 0.0) if number > _SINCE_1970 else number
     parts = _PARTS.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text.strip():
         return sum(float(number) * _UNITS_S[unit] for number, unit in parts)

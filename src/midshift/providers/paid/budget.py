@@ -1,6 +1,7 @@
 """The cap on what an eval may cost: what is spent, and what calls under way may still come to.
 
-A call is held at the most that it can cost before it is made, and booked at what it did cost afterwards. So the cap is
+A call is held at the most that it can cost before it is made, and booked at what it did cost afterwards, or at that
+same most where nobody says: an answer without usage, a call that was cancelled or whose answer is lost. So the cap is
 never broken: not by a call, and not by many at once. Elsewhere: the bound of a call (pricing), who waits (buyer).
 """
 
@@ -18,6 +19,8 @@ class Budget:
         self.cap_usd = cap_usd
         self.spent_usd = spent_usd
         self.held_usd = _ZERO
+        self.reserved_usd = _ZERO
+        """What is kept for calls that come after all others."""
         self.under_way = 0
         self.unknown = 0
         """How many calls were paid whose cost nobody knows."""
@@ -25,7 +28,7 @@ class Budget:
     @property
     def left_usd(self) -> Decimal | None:
         """What a new call may cost; None without a cap."""
-        return None if self.cap_usd is None else self.cap_usd - self.spent_usd - self.held_usd
+        return None if self.cap_usd is None else self.cap_usd - self.spent_usd - self.held_usd - self.reserved_usd
 
     def has_room(self, worst_usd: Decimal | None) -> bool:
         """Whether a call that costs at most so much keeps the cap; one that nobody can bound counts as nothing."""
@@ -38,8 +41,8 @@ class Budget:
         self.under_way += 1
 
     def book(self, worst_usd: Decimal | None, cost_usd: Decimal | None) -> None:
-        """A call is over: give back what was held, and take what it cost (None: nobody knows)."""
+        """A call is over: give back what was held, and take what it cost (None: nobody knows, so all that was held)."""
         self.held_usd -= worst_usd or _ZERO
         self.under_way -= 1
-        self.spent_usd += cost_usd or _ZERO
+        self.spent_usd += (worst_usd or _ZERO) if cost_usd is None else cost_usd
         self.unknown += cost_usd is None

@@ -14,19 +14,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import TypeAlias
 
-from midshift.domain.paid_call import CallKey, Ending, Intent, Purchase, Result, Settled, ToolUse
+from midshift.domain.paid_call import INTERRUPTED, CallKey, Ending, Intent, Purchase, Result, Settled, ToolUse
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.domain.variant import Variant
-from midshift.errors import UsageError
+from midshift.errors import ConfigError, UsageError
 from midshift.ports import Clock, PaidCalls
 from midshift.providers.http.messages import Request
+from midshift.providers.http.settings import Timeouts
 from midshift.providers.paid.budget import Budget
-from midshift.providers.paid.desk import Desk, Heard, Unheard
+from midshift.providers.paid.desk import Desk, Heard, Listening, Unheard
 from midshift.providers.paid.journal import Journal
+from midshift.providers.paid.listening import ear, listened
+from midshift.providers.paid.occurrences import CallEnded, Tell, nobody
+from midshift.providers.paid.refusals import Speaks, hint, speaks
 from midshift.providers.paid.till import Till
-from midshift.wire.protocol import WireName
+from midshift.wire.protocol import Answer, WireName
 from midshift.wire.translation.conversation import ToolCall
 from midshift.wire.translation.translate import TRANSLATIONS
 from midshift.wire.wires import WIRES
@@ -38,6 +43,8 @@ UnderWay: TypeAlias = dict[CallKey, asyncio.Future[None]]
 _REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id")
 _BYTES_A_TOKEN = 4
 _LONGEST_DETAIL = 300
+_GONE = frozenset((404, 410))
+"""Statuses of a model that is no more: what it does not answer can be left out, which nobody can say of a key."""
 
 
 class OnUnknown(StrEnum):
@@ -52,15 +59,25 @@ class CapReached(UsageError):
     """The next call could break the cap."""
 
 
+class TurnedAway(ConfigError):
+    """A provider serves nobody with this key, or has no such model: every further call would be refused alike."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Order:
-    """What to buy: the request as it is sent, on which wire, and the most tokens that its answer can have."""
+    """What to buy: the request as it is sent, on which wire, and the most tokens that its answer can have.
+
+    `characters_in` is the length of its texts, if it has one. With `streamed` the answer comes as a stream, within
+    these limits of time.
+    """
 
     key: CallKey
     variant: Variant
     wire: WireName
     request: Request
     tokens_out: int | None = None
+    characters_in: int | None = None
+    streamed: Timeouts | None = None
 
 
 class Buyer:
@@ -75,6 +92,7 @@ class Buyer:
         clock: Clock,
         on_unknown: OnUnknown = OnUnknown.HOLD,
         under_way: UnderWay | None = None,
+        tell: Tell = nobody,
     ) -> None:
         self.calls = calls
         self.budget = budget
@@ -86,6 +104,7 @@ class Buyer:
         self._journal = Journal(calls)
         self._under_way: UnderWay = {} if under_way is None else under_way
         self._freed = asyncio.Event()
+        self._tell = tell
 
     def wants(self, before: Purchase | None) -> bool:
         """Whether a key is to be asked for."""
@@ -98,13 +117,15 @@ class Buyer:
 
         Raises:
             CapReached: if the call could break the cap.
+            TurnedAway: if the provider refuses key, account, address or model; not for a model that is gone where
+                failed calls are to be left out (SKIP).
             StoreError: if the ledger cannot be written.
         """
         while (pending := self._under_way.get(order.key)) is not None:
             await asyncio.wait((pending,))
         before = self.calls.purchases((order.key,)).get(order.key)
         if not self.wants(before):
-            return _kept(self.calls, order.key)
+            return self._kept(order.key)
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way[order.key] = over
         try:
@@ -127,7 +148,7 @@ class Buyer:
             now = self._clock.machine_now()
             await self._journal.write(Intent(order.key, attempt, variant.provider, variant.model, now, worst_usd))
             desk, tokens = self._desks[variant.provider], _estimated(order)
-            heard = await desk.ask(order.request, tokens)
+            heard = await desk.ask(order.request, tokens, _listening(order))
             result, cost_usd = self._result(order, heard)
             desk.counted(tokens, _counted(result.usage))
             await self._journal.write(Settled(order.key, attempt, result))
@@ -137,7 +158,21 @@ class Buyer:
             self.budget.book(worst_usd, cost_usd)
             self._freed.set()
         self.bought += 1
+        if result.ending is not Ending.ANSWERED:
+            self._tell(CallEnded(variant.provider, variant.model, order.key, result.ending, result.detail))
+        self._require_served(order, heard, result)
         return result
+
+    def _require_served(self, order: Order, heard: Heard | Unheard, result: Result) -> None:
+        if isinstance(heard, Unheard) or heard.status == 200 or speaks(heard.status, heard.said) is not Speaks.ASKER:
+            return
+        if heard.status not in _GONE or self._on_unknown is not OnUnknown.SKIP:
+            raise TurnedAway(_turned_away(order.variant, result, hint(heard.status, heard.said)))
+
+    def _kept(self, key: CallKey) -> Result:
+        """What the ledger has; an attempt that was cancelled in this process has no result, and may be paid."""
+        (_, found), *_ = self.calls.results((key,))
+        return found or Result(Ending.UNKNOWN, self._clock.machine_now(), detail=INTERRUPTED)
 
     async def _room(self, worst_usd: Decimal | None) -> None:
         while not self.budget.has_room(worst_usd):
@@ -154,20 +189,32 @@ class Buyer:
             return Result(heard.ending, now, detail=heard.detail, turned_away=heard.turned_away), free
         if heard.status != 200:
             said = WIRES[order.wire].read_problem(heard.status, heard.body).message[:_LONGEST_DETAIL]
-            return _refused(heard, now, said), Decimal(0)
+            return _refused(heard, now, said)
         return self._answered(order, heard)
 
     def _answered(self, order: Order, heard: Heard) -> tuple[Result, Decimal | None]:
-        found = WIRES[order.wire].read_answer(heard.body)
+        found: Answer | None
+        if order.streamed is not None and heard.is_stream:
+            told = listened(order.wire, heard.body)
+            if told.answer is None:  # it may have been billed, in part or as a whole
+                now, said = self._clock.machine_now(), told.why[:_LONGEST_DETAIL]
+                return Result(Ending.UNKNOWN, now, detail=said, turned_away=heard.turned_away), None
+            found, tools = told.answer, told.tools
+        else:
+            found, tools = _whole(order.wire, heard.body)
+        return self._priced(order, heard, found, tools)
+
+    def _priced(
+        self, order: Order, heard: Heard, found: Answer | None, tools: tuple[ToolUse, ...]
+    ) -> tuple[Result, Decimal | None]:
         usage = UNKNOWN if found is None else found.usage
         cost_usd, priced_by = self._till.cost(order.variant, usage)
-        needs_tools = found is not None and (found.text is None or found.finish_reason in _TOOL_STOPS)
         result = Result(
             Ending.ANSWERED,
             self._clock.machine_now(),
             heard.status,
             None if found is None else found.text,
-            _tools(order.wire, heard.body) if needs_tools else (),
+            tools,
             None if found is None else found.finish_reason,
             usage,
             heard.latency_s,
@@ -177,31 +224,53 @@ class Buyer:
             _request_id(heard.headers),
             heard.turned_away,
             UNREADABLE if found is None else "",
+            heard.first_token_s,
+            order.characters_in,
+            None if found is None else _length(found.text, tools),
         )
         return result, cost_usd
 
 
-_TOOL_STOPS = frozenset(("tool_calls", "tool_use", "function_call"))
+def _turned_away(variant: Variant, result: Result, mend: str | None) -> str:
+    return (
+        f"{variant.provider!r} does not serve {variant.model!r} (status {result.status}: {result.detail}), expected "
+        "answers. Nothing of it is paid, and what others have answered is in the ledger. "
+        f"Type next: {mend or 'midshift check'}, and the same command again"
+    )
 
 
-def _kept(calls: PaidCalls, key: CallKey) -> Result:
-    (_, found), *_ = calls.results((key,))
-    if found is None:
-        raise AssertionError("a purchase that is over has a result")
-    return found
-
-
-def _refused(heard: Heard, now: datetime, said: str) -> Result:
-    return Result(
-        Ending.REFUSED,
+def _refused(heard: Heard, now: datetime, said: str) -> tuple[Result, Decimal | None]:
+    """What comes of a status that is no 200, and its cost: vendors bill no refusal, and nobody knows of a lost one."""
+    ending = speaks(heard.status, heard.said).ending
+    if ending is Ending.REFUSED and speaks(heard.status, said).ending is not ending:
+        said = f"{said} (moderation)"  # the ledger keeps the message alone, and reads by it what the status speaks of
+    cost_usd = None if ending is Ending.UNKNOWN else Decimal(0)
+    result = Result(
+        ending,
         now,
         heard.status,
         latency_s=heard.latency_s,
-        cost_usd=0.0,
+        cost_usd=None if cost_usd is None else 0.0,
         request_id=_request_id(heard.headers),
         turned_away=heard.turned_away,
-        detail=said,
+        detail=said if ending is not Ending.UNKNOWN else f"status {heard.status}: {said}",
     )
+    return result, cost_usd
+
+
+def _whole(wire: WireName, body: bytes) -> tuple[Answer | None, tuple[ToolUse, ...]]:
+    """The answer and its tools, whatever it says of its end: servers that speak like OpenAI's say `stop` there too."""
+    found = WIRES[wire].read_answer(body)
+    return found, () if found is None else _tools(wire, body)
+
+
+def _length(text: str | None, tools: tuple[ToolUse, ...]) -> int:
+    """Of all that an answer says, as code points: its text, and the names and arguments of the tools it asks for."""
+    return len(text or "") + sum(len(tool.name) + len(tool.arguments) for tool in tools)
+
+
+def _listening(order: Order) -> Listening | None:
+    return None if order.streamed is None else Listening(partial(ear, order.wire), order.streamed)
 
 
 def _tools(wire: WireName, body: bytes) -> tuple[ToolUse, ...]:
@@ -224,8 +293,10 @@ def _counted(usage: Usage) -> int | None:
 
 
 def _no_room(budget: Budget, worst_usd: Decimal | None) -> str:
+    spent = f"{budget.spent_usd:.4f} USD are spent"
+    spent += f", {budget.reserved_usd:.4f} USD are kept for what comes after" if budget.reserved_usd else ""
     return (
         f"the next call may cost up to {worst_usd or 0:.4f} USD, found {budget.left_usd or 0:.4f} USD left of the cap "
-        f"of {budget.cap_usd} USD ({budget.spent_usd:.4f} USD are spent), expected room for it. Nothing is lost: the "
+        f"of {budget.cap_usd} USD ({spent}), expected room for it. Nothing is lost: the "
         "same command goes on from here. Type next: a higher --max-usd, or a smaller max_tokens in the variant's params"
     )

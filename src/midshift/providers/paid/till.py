@@ -41,7 +41,7 @@ class Till:
     def cost(self, variant: Variant, usage: Usage) -> tuple[Decimal | None, PricedBy | None]:
         """What a call cost, and by which prices; what the provider billed wins, for it knows."""
         found = self._prices(variant, usage.service_tier)
-        if usage.cost_usd is not None:
+        if usage.cost_usd is not None and usage.cost_usd >= 0.0:  # a bill below nothing would widen the cap
             return Decimal(str(usage.cost_usd)), None if found is None else found[1]
         return (None, None) if found is None else (cost(usage, found[0]).total_usd, found[1])
 
