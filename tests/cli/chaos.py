@@ -1,148 +1,140 @@
-"""Trouble of every kind at once, and an account of each request: gateways that are killed, providers that fail, apps
-that leave.
+"""Trouble of every kind at once, and an account of each request: gateways that are killed or stopped under load,
+providers that fail, apps that leave, a rollback in the midst of it.
 
     python -m tests.cli.chaos --seconds 1800        # make soak
 
 Gateways are processes of their own on one SQLite store; an app asks one of those that are up, and retries nothing. The
-provider's trouble is drawn from the request, so the same request to the incumbent alone meets the same trouble again:
-that is the oracle for each error that a user saw. Elsewhere: the rules that a run must keep (test_chaos).
+provider's trouble is drawn from the request, and it keeps an account of what it was asked for each: so for every
+answer it is known who gave it, and what the incumbent alone would have done.
+Elsewhere: what a user may see (chaos_rules), how apps ask (chaos_apps), the provider (chaos_provider), what a run must
+hold (test_chaos).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import itertools
 import os
 import re
 import signal
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from math import inf
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TypeAlias
 
 from midshift.cli.system import SystemClock
 from midshift.domain.exposure import Exposure
+from midshift.domain.routing import Arm
+from midshift.domain.suite import AGGREGATE
 from midshift.domain.upgrade import Kind, Upgrade
 from midshift.store.segments import Kind as Segments
 from midshift.store.segments import Reading, exposures, segments
-from midshift.testing import provider_server, simulated, traffic
-from midshift.testing.scripted import (
-    CutAnswer,
-    Fault,
-    NoAnswer,
-    RateLimited,
-    ScriptedProvider,
-    ServerError,
-    SlowFirstByte,
-    Voice,
-)
-from tests.cli.test_project import a_product, run, walked
+from midshift.testing import provider_server, traffic
+from tests.cli.chaos_apps import SHARES, Answer, Instance, Manner, Saw, Seen, asked, connected, now_s
+from tests.cli.chaos_provider import Witness, a_provider
+from tests.cli.chaos_rules import HANDED_OVER_S, NEW, OLD, Asked, faults
+from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
 
-OLD, NEW = "sonnet-3.7", "sonnet-4.6"
+Key: TypeAlias = tuple[Arm, int]
+CLOCK = SystemClock()
 STEPS = (Kind.EVAL_CLEARED, Kind.SHADOW_COMPLETED, Kind.STEP_ADVANCED, Kind.STEP_ADVANCED)
 LATENCY_SCALE = 0.02
-now_s = SystemClock().monotonic_s
-HANDED_OVER_S = 2.0
-"""A record is handed over within a second, and written within 10 ms; a busy machine may take twice as long."""
+ENDS_WITHIN_S = 40.0
+ROLLED_BACK_AFTER = 0.8
+"""This part of a run has a candidate; in the rest nobody may get it."""
+
 PROVIDERS = """
 providers:
-  sim: {vendor: sim, timeouts: {first_byte_s: 2, idle_s: 6, total_s: 6}}
+  sim: {vendor: sim, timeouts: {first_byte_s: 4, idle_s: 8, total_s: 8}}
 """
 
 
-def a_provider(seed: int) -> ScriptedProvider:
-    """One that fails often where the candidate is asked, and sometimes where the incumbent is."""
-    new, old = frozenset([NEW]), frozenset([OLD])
-    faults = [
-        Fault(ServerError(500), 0.05, new),
-        Fault(ServerError(529), 0.03, new),
-        Fault(RateLimited(1.0), 0.03, new),
-        Fault(CutAnswer(0), 0.02, new),
-        Fault(CutAnswer(1), 0.03, new),
-        Fault(CutAnswer(4), 0.02, new),
-        Fault(NoAnswer(), 0.01, new),
-        Fault(SlowFirstByte(10.0), 0.05, new),
-        Fault(ServerError(503), 0.02, old),
-        Fault(RateLimited(1.0), 0.02, old),
-        Fault(CutAnswer(3), 0.01, old),
-        Fault(SlowFirstByte(10.0), 0.03, old),
-    ]
-    voices = {OLD: Voice(simulated.INCUMBENT), NEW: Voice(simulated.CANDIDATE)}
-    return ScriptedProvider(voices, cases=200, faults=faults, seed=seed)
+class Ending(Enum):
+    """How lives of gateways end, in turn."""
+
+    KILLED = "killed"
+    AT_WORK = "asked to end, with answers under way"
+    KILLED_AGAIN = "killed again"
+    IDLE = "asked to end, with nothing under way"
 
 
-@dataclass(eq=False)
-class Instance:
-    """One life of one gateway. `killed_s` is when it was killed, `left_s` when it was asked to end."""
+@dataclass
+class Flip:
+    """The rollback: when it was asked for, when every gateway had acknowledged it, and how variants are named."""
 
-    name: str
-    process: asyncio.subprocess.Process
-    port: int
-    killed_s: float | None = None
-    sent: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    code: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What an app saw of one request. `error` is empty for a whole answer, and for an app that left by itself."""
-
-    planned: traffic.Planned
-    instance: Instance
-    began_s: float
-    ended_s: float
-    status: int
-    request_id: str
-    variant: str
-    error: str
-    left: bool
-    is_begun: bool
+    variants: dict[str, str]
+    asked_s: float = inf
+    acknowledged_s: float = inf
 
 
 @dataclass
 class Account:
-    """A run, when it is over. `unexplained` are the errors that the incumbent alone would not have given."""
+    """A run, when it is over. `faults` are the rules that were broken, each with the request that broke it."""
 
     upgrade: Upgrade
     seen: list[Seen]
     instances: list[Instance]
-    unexplained: list[str]
-    explained: Counter[str]
     exposures: dict[str, Exposure]
     repeated: list[str]
+    faults: list[str]
+    sums: Counter[Key]
+    """How many requests the sums of the upgrade have counted, by arm and block."""
+    flip: Flip = field(default_factory=lambda: Flip({}))
 
     @property
-    def missing(self) -> list[str]:
-        """Whole answers whose record had been handed over, and is not there."""
-        return [
-            seen.request_id
-            for seen in self.seen
-            if seen.request_id
-            and not seen.error
-            and not seen.left
-            and seen.request_id not in self.exposures
-            and (seen.instance.killed_s is None or seen.ended_s < seen.instance.killed_s - HANDED_OVER_S)
+    def broken_rules(self) -> list[str]:
+        """All of them."""
+        found = [*self.faults, *self._unreconciled(), *self._unsummed()]
+        found += [f"recorded twice: {request_id}" for request_id in self.repeated]
+        found += ["the rollback was not acknowledged"] if self.flip.acknowledged_s == inf else []
+        found += [
+            f"{one.name} ended with {one.code}" for one in self.instances if one.killed_s is None and one.code != 0
         ]
-
-    @property
-    def unreconciled(self) -> list[str]:
-        """Gateways whose own counts do not come out, told as they ended in peace."""
-        found = []
-        for one in self.instances:
-            if one.killed_s is not None:
-                continue
-            got = one.metrics
-            ends = got["served_by_incumbent"] + got["served_by_candidate"] + got["refused"] + got["in_flight"]
-            if not got["received"] == one.sent == ends or got["lost"] or got["in_flight"]:
-                found.append(f"{one.name}: {one.sent} were sent, and it counted {dict(got)}")
         return found
+
+    def _unreconciled(self) -> Iterator[str]:
+        """Gateways whose own counts do not come out, told when nothing was under way."""
+        for one in self.instances:
+            got = one.metrics
+            if not got:
+                continue
+            ends = got["served_by_incumbent"] + got["served_by_candidate"] + got["refused"]
+            if not got["received"] == one.sent == ends or got["lost"] or got["in_flight"]:
+                yield f"{one.name}: {one.sent} were sent, and it counted {dict(got)}"
+
+    def _unsummed(self) -> Iterator[str]:
+        """Of each arm and block, sums are less than the records by what killed gateways had not merged, at most."""
+        told = {one.request_id: _was_late(one) for one in self.seen}
+        kills = [one.killed_at for one in self.instances if one.killed_at is not None]
+        counted, late = Counter[Key](), Counter[Key]()
+        for one in self.exposures.values():
+            if one.upgrade is None:
+                continue
+            key = one.assigned, one.block
+            counted[key] += 1
+            late[key] += told.get(one.request_id, any(_is_just_before(one.at, killed_at) for killed_at in kills))
+        unrecorded = sum(_was_late(one) and one.request_id not in self.exposures for one in self.seen)
+        for key in counted | self.sums:
+            missing = counted[key] - self.sums[key]
+            if missing > late[key] or -missing > unrecorded:
+                yield f"{key}: {counted[key]} records, and {self.sums[key]} in sums; {late[key]} may be missing there"
+
+
+def _was_late(seen: Seen) -> bool:
+    killed_s = seen.instance.killed_s
+    return killed_s is not None and seen.ended_s > killed_s - HANDED_OVER_S
+
+
+def _is_just_before(at: datetime | None, killed_at: datetime) -> bool:
+    return at is not None and 0.0 <= (killed_at - at).total_seconds() < HANDED_OVER_S
 
 
 class Chaos:
@@ -150,73 +142,92 @@ class Chaos:
 
     def __init__(self, folder: Path, seed: int, gateways: int = 3) -> None:
         self._product = a_product(folder)
-        self._seed = seed
         self._random = Random(seed)
+        self._seed = seed
         self._names = [f"gateway-{number}" for number in range(1, gateways + 1)]
         self._up: list[Instance] = []
+        self._witness = Witness(a_provider(seed))
+        self._alone: dict[int, Asked] = {}
         self.instances: list[Instance] = []
         self.seen: list[Seen] = []
         main = folder / "midshift.yaml"
         main.write_text(main.read_text(encoding="utf-8") + PROVIDERS, encoding="utf-8")
         assert 0 == run(self._product, "apply", "--who", "ada")
         self._upgrade = walked(self._product, *STEPS)
+        self.flip = Flip({OLD: self._upgrade.home[:12], NEW: self._upgrade.candidate[:12]})
 
     async def run(
         self, seconds: float, concurrency: int, between_kills_s: float, tell: Callable[[str], None] = lambda _: None
     ) -> Account:
         """Everything for so long, and then the account."""
-        provider = a_provider(self._seed)
-        async with provider_server.serve(provider, latency_scale=LATENCY_SCALE) as url:
+        async with provider_server.serve(self._witness, latency_scale=LATENCY_SCALE) as url:
             await asyncio.gather(*(self._start(name, url) for name in self._names))
-            until_s = now_s() + seconds
-            plan = self._requests(provider)
+            began_s = now_s()
+            until_s = began_s + seconds
+            plan = enumerate(self._requests(), start=1)
             async with asyncio.TaskGroup() as tasks:
                 for number in range(concurrency):
-                    tasks.create_task(self._ask_on(plan, until_s, Random(self._seed + number)))
+                    tasks.create_task(self._ask_on(plan, until_s, Random(self._seed * 1000 + number)))
                 tasks.create_task(self._kill_on(url, until_s, between_kills_s))
+                tasks.create_task(self._go_home(began_s + ROLLED_BACK_AFTER * seconds))
                 tasks.create_task(self._tell_on(until_s, tell))
-            await asyncio.gather(*(self._end(instance) for instance in list(self._up)))
-        async with provider_server.serve(a_provider(self._seed), latency_scale=0.0) as url:
-            return await self._account(url)
+            await asyncio.gather(*(self._end(instance, is_idle=True) for instance in list(self._up)))
+        return self._account()
 
-    def _requests(self, provider: ScriptedProvider) -> Iterator[traffic.Planned]:
-        for number in range(10**9):
+    def _requests(self) -> Iterator[traffic.Planned]:
+        for number in itertools.count():
             arrivals = traffic.arrivals(traffic.Trace.steady(1.0), 1000.0, requests=1000, seed=self._seed + number)
             users = traffic.Units(2000, 0.5)
+            questions = self._witness.questions
             yield from traffic.plan(
-                arrivals, provider.questions, OLD, users, seed=number, stream_share=0.5, unit_header="x-user-id"
+                arrivals, questions, OLD, users, seed=number, stream_share=0.5, unit_header="x-user-id"
             )
 
-    async def _ask_on(self, plan: Iterator[traffic.Planned], until_s: float, random: Random) -> None:
+    async def _ask_on(self, plan: Iterator[tuple[int, traffic.Planned]], until_s: float, random: Random) -> None:
         while now_s() < until_s:
             if not self._up:
                 await asyncio.sleep(0.01)
                 continue
-            instance = random.choice(self._up)
-            leaves_after_s = random.uniform(0.0, 0.06) if random.random() < 0.08 else None
-            self.seen.append(await _asked(next(plan), instance, leaves_after_s))
+            (manner,) = random.choices(list(SHARES), list(SHARES.values()))
+            plans = list(itertools.islice(plan, 3 if manner in (Manner.KEPT, Manner.PIPELINED) else 1))
+            self._alone |= {number: self._witness.alone(planned) for number, planned in plans}
+            self.seen += await asked(plans, random.choice(self._up), manner, random)
 
     async def _kill_on(self, url: str, until_s: float, between_s: float) -> None:
-        while True:
+        for end in itertools.cycle(Ending):
             await asyncio.sleep(between_s * self._random.uniform(0.5, 1.5))
             if now_s() > until_s - 1.0:
                 return
             instance = self._random.choice(self._up)
-            if self._random.random() < 0.7 or not any(one.killed_s for one in self.instances):
-                self._up.remove(instance)
-                instance.killed_s = now_s()
+            if end is Ending.IDLE or end is Ending.AT_WORK:
+                await self._end(instance, is_idle=end is Ending.IDLE)
+            else:
+                self._leave(instance)
+                instance.killed_s, instance.killed_at = now_s(), CLOCK.machine_now()
                 instance.process.kill()
                 instance.code = await instance.process.wait()
-            else:
-                await self._end(instance)
             await self._start(instance.name, url)
+
+    async def _go_home(self, at_s: float) -> None:
+        """Roll back, and see that every gateway has heard of it."""
+        await asyncio.sleep(at_s - now_s())
+        self.flip.asked_s = now_s()
+        assert 0 == await asyncio.to_thread(run, self._product, "rollback", WORKLOAD, "--wait", "1")
+        with store_of(self._product) as store:
+            route = store.route(WORKLOAD)
+            assert route is not None
+            while any(report.epoch < route.epoch for report in store.reports()):
+                if now_s() > self.flip.asked_s + ENDS_WITHIN_S:
+                    return
+                await asyncio.sleep(0.02)
+        self.flip.acknowledged_s = now_s()
 
     async def _tell_on(self, until_s: float, tell: Callable[[str], None]) -> None:
         while now_s() < until_s:
             await asyncio.sleep(min(30.0, max(0.0, until_s - now_s())))
-            errors = sum(bool(seen.error) for seen in self.seen)
+            whole = sum(seen.saw is Saw.WHOLE for seen in self.seen)
             sizes = ", ".join(f"{one.name} {_resident_mb(one.process.pid):.0f} MB" for one in self._up)
-            tell(f"{len(self.seen)} requests, {errors} errors, {len(self.instances)} lives of gateways; {sizes}")
+            tell(f"{len(self.seen)} requests, {whole} whole, {len(self.instances)} lives of gateways; {sizes}")
 
     async def _start(self, name: str, url: str) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -234,18 +245,25 @@ class Chaos:
         self.instances.append(instance)
         self._up.append(instance)
 
-    async def _end(self, instance: Instance) -> None:
-        """In peace: no new requests, its counts, SIGTERM, and what it says then."""
+    def _leave(self, instance: Instance) -> None:
         self._up.remove(instance)
-        while True:
-            instance.metrics = await _metrics(instance.port)
-            if not instance.metrics["in_flight"]:
-                break
-            await asyncio.sleep(0.02)
-        instance.process.send_signal(signal.SIGTERM)
-        instance.code = await instance.process.wait()
+        instance.is_up = False
 
-    async def _account(self, url: str) -> Account:
+    async def _end(self, instance: Instance, is_idle: bool) -> None:
+        """Ask it to end, when it has all that it was sent; with nothing under way its counts are read before."""
+        self._leave(instance)
+        until_s = now_s() + ENDS_WITHIN_S
+        while now_s() < until_s:
+            metrics = await _metrics(instance.port)
+            has_all = metrics["received"] == instance.sent and not instance.unsent
+            if has_all and not (is_idle and (metrics["in_flight"] or instance.begun)):
+                break
+            await asyncio.sleep(0.01)
+        instance.metrics = metrics if is_idle else {}
+        instance.process.send_signal(signal.SIGTERM)
+        instance.code = await asyncio.wait_for(instance.process.wait(), ENDS_WITHIN_S)
+
+    def _account(self) -> Account:
         found: dict[str, Exposure] = {}
         repeated = []
         for segment in segments(self._product / "state", Segments.EXPOSURES):
@@ -253,135 +271,47 @@ class Chaos:
                 if exposure.request_id in found:
                     repeated.append(exposure.request_id)
                 found[exposure.request_id] = exposure
-        unexplained, explained = [], Counter[str]()
-        for seen in self.seen:
-            if seen.error:
-                why = await _explanation(seen, found.get(seen.request_id), url, self._upgrade)
-                explained[why or "nothing"] += 1
-                if not why:
-                    unexplained.append(f"{seen.error} (status {seen.status}, {seen.variant}, {seen.planned.headers})")
-        return Account(self._upgrade, self.seen, self.instances, unexplained, explained, found, repeated)
+        with store_of(self._product) as store:
+            summed = store.sums(self._upgrade.id, ("error",), (AGGREGATE,))
+        broken = [
+            f"{fault} [request {seen.number}, {seen.manner.name}, {'stream' if seen.is_stream else 'whole'}, "
+            f"{seen.saw.name} {seen.status} by {seen.variant!r}, asked {self._asked(seen)}; {seen.began_s:.3f} to "
+            f"{seen.ended_s:.3f} at {seen.instance.name}, killed {seen.instance.killed_s}, ended {seen.instance.code}]"
+            for seen in self.seen
+            for fault in faults(
+                seen,
+                self._witness.asked.get(seen.number, ()),
+                self._alone[seen.number],
+                found.get(seen.request_id),
+                self.flip,
+            )
+        ]
+        counted = Counter[Key]()
+        for key, one in summed.items():
+            counted[key.arm, key.block] += one.n
+        return Account(self._upgrade, self.seen, self.instances, found, repeated, broken, counted, self.flip)
 
-
-async def _explanation(seen: Seen, exposure: Exposure | None, incumbent_url: str, upgrade: Upgrade) -> str:
-    """Why the incumbent alone would have given this error, or why nobody could help it; empty if there is no reason."""
-    killed_s = seen.instance.killed_s
-    if killed_s is not None and seen.began_s <= killed_s <= seen.ended_s + 0.5 and seen.error.startswith("broken"):
-        return "its gateway was killed"
-    is_recorded = exposure.status == 502 if exposure is not None else killed_s is not None  # too late to be handed over
-    if seen.is_begun and seen.variant == upgrade.candidate[:12] and is_recorded:
-        return "the candidate broke off after its first content"
-    alone = await _asked(seen.planned, Instance("alone", seen.instance.process, _port(incumbent_url)), None)
-    if alone.error and alone.status in (200, seen.status):  # a 200 that breaks off is a 502 where there is time
-        return "the incumbent failed"
-    return ""
-
-
-async def _asked(planned: traffic.Planned, instance: Instance, leaves_after_s: float | None) -> Seen:
-    """One request, on a connection of its own."""
-    began_s = now_s()
-    answer = _Answer()
-    error, left = "", False
-    try:
-        async with asyncio.timeout(leaves_after_s if leaves_after_s is not None else 30.0):
-            async with _connected(instance.port) as (reader, writer):
-                writer.write(_bytes(planned))
-                instance.sent += 1
-                await answer.read(reader)
-    except TimeoutError:
-        left = leaves_after_s is not None
-        error = "" if left else "no answer within 30 s"
-    except (ConnectionError, asyncio.IncompleteReadError, ValueError) as broken:
-        error = f"broken: {broken!r}"
-    else:
-        error = answer.error
-    return Seen(
-        planned,
-        instance,
-        began_s,
-        now_s(),
-        answer.status,
-        answer.headers.get("x-midshift-request-id", ""),
-        answer.headers.get("x-midshift-variant", ""),
-        error,
-        left,
-        b'"content":"' in answer.body.replace(b'"content":""', b""),
-    )
-
-
-@dataclass
-class _Answer:
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    async def read(self, reader: asyncio.StreamReader) -> None:
-        """Take it in as far as it comes."""
-        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        self.status = int(first.split()[1])
-        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        if self.headers.get("transfer-encoding") != "chunked":
-            self.body = await reader.readexactly(int(self.headers["content-length"]))
-            return
-        while size := int(await reader.readuntil(b"\r\n"), 16):
-            self.body += (await reader.readexactly(size + 2))[:-2]
-
-    @property
-    def error(self) -> str:
-        """What is wrong with it for the app, which has all of it."""
-        if self.status != 200:
-            return f"status {self.status}: {self.body[:200]!r}"
-        if "event-stream" not in self.headers.get("content-type", ""):
-            return "" if _has_choices(self.body) else f"no answer: {self.body[:200]!r}"
-        events = [line[5:].strip() for line in self.body.splitlines() if line.startswith(b"data:")]
-        if not events or events[-1] != b"[DONE]":
-            return f"a stream without its end: {self.body[-200:]!r}"
-        return "" if all(map(_has_choices, events[:-1])) else f"an error in the stream: {self.body[-300:]!r}"
-
-
-def _has_choices(text: bytes) -> bool:
-    try:
-        return "choices" in json.loads(text)
-    except ValueError:
-        return False
-
-
-@asynccontextmanager
-async def _connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-def _bytes(planned: traffic.Planned) -> bytes:
-    content = json.dumps(planned.body).encode()
-    named: dict[str, Any] = {**planned.headers, "content-length": len(content)}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in named.items())
-    return f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{lines}\r\n".encode() + content
+    def _asked(self, seen: Seen) -> str:
+        calls: Sequence[Asked] = self._witness.asked.get(seen.number, ())
+        return ", ".join(f"{call.model} {call.how.value} {call.status}" for call in calls)
 
 
 async def _metrics(port: int) -> dict[str, float]:
     """The counts that must come out, of one gateway."""
-    answer = _Answer()
-    async with _connected(port) as (reader, writer):
+    answer = Answer()
+    async with connected(port) as (reader, writer):
         writer.write(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
         await answer.read(reader)
-    found = Counter[str]()
+    found: defaultdict[str, float] = defaultdict(float)
     for line in answer.body.decode().splitlines():
         name, _, value = line.rpartition(" ")
         if name.startswith("midshift_requests_total"):
-            found[name.partition('fate="')[2].partition('"')[0]] += float(value)  # type: ignore[assignment]
+            found[name.partition('fate="')[2].partition('"')[0]] += float(value)
         elif name.startswith("midshift_lost_total"):
-            found["lost"] += float(value)  # type: ignore[assignment]
+            found["lost"] += float(value)
         elif name in ("midshift_requests_received_total", "midshift_requests_in_flight"):
-            found["received" if "received" in name else "in_flight"] = float(value)  # type: ignore[assignment]
-    return found  # type: ignore[return-value]
-
-
-def _port(url: str) -> int:
-    return int(url.rpartition(":")[2].partition("/")[0])
+            found["received" if "received" in name else "in_flight"] = float(value)
+    return found
 
 
 def _resident_mb(pid: int) -> float:
@@ -394,15 +324,21 @@ def _resident_mb(pid: int) -> float:
 def report(account: Account) -> str:
     """A run in a few lines."""
     kills = sum(one.killed_s is not None for one in account.instances)
+    idle = sum(bool(one.metrics) for one in account.instances)
+    broken = account.broken_rules
+    fates = Counter(one.fate.value for one in account.exposures.values())
+    reasons = Counter(one.fell_back_reason for one in account.exposures.values() if one.fell_back)
+    flip_ms = 1000 * (account.flip.acknowledged_s - account.flip.asked_s)
     return "\n".join(
         (
-            f"requests                {len(account.seen)}, of them left by the app {sum(s.left for s in account.seen)}",
-            f"lives of gateways       {len(account.instances)}, killed {kills}",
-            f"errors, explained       {dict(account.explained)}",
-            f"errors, unexplained     {len(account.unexplained)} {account.unexplained[:3]}",
-            f"records                 {len(account.exposures)}, missing {len(account.missing)}, twice "
-            f"{len(account.repeated)}",
-            f"counts not reconciled   {account.unreconciled}",
+            f"requests                {len(account.seen)}: {dict(Counter(seen.saw.name for seen in account.seen))}",
+            f"asked                   {dict(Counter(seen.manner.name for seen in account.seen))}",
+            f"lives of gateways       {len(account.instances)}: {kills} killed, {idle} ended with nothing under way",
+            f"records                 {len(account.exposures)} {dict(fates)}, in sums {account.sums.total()}",
+            f"fell back               {dict(reasons)}",
+            f"rollback                acknowledged by all after {flip_ms:.0f} ms",
+            f"rules broken            {len(broken)}",
+            *broken[:40],
         )
     )
 
@@ -424,7 +360,7 @@ def main() -> int:
         chaos = Chaos(Path(folder), given.seed)
         account = asyncio.run(chaos.run(given.seconds, given.concurrency, given.between_kills_s, _say))
     _say(report(account))
-    return int(bool(account.unexplained or account.missing or account.repeated or account.unreconciled))
+    return int(bool(account.broken_rules))
 
 
 if __name__ == "__main__":
