@@ -28,12 +28,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.gateway import ours, tls
 from bench.gateway.peers import Peer, peers
 from bench.gateway.processes import cpu_s, peak_mb, resident_mb
+from bench.gateway.starting import answered, start_s
 
 HERE = Path(__file__).parent
 PROVIDER_PORT, SLOW_PORT, TLS_PORT, OUR_PORT = 9000, 9001, 9002, 8001
@@ -171,30 +173,13 @@ def request_file(path: Path, lines: Mapping[str, str], stream: bool) -> Path:
     return path
 
 
-def answered(port: int, raw: Path, patience_s: float) -> float:
-    """Seconds until a request is answered with 200."""
-    began = time.monotonic()
-    head, _, body = raw.read_bytes().partition(b"\r\n\r\n")
-    lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    asked = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", body, lines)
-    why: object = "nothing"
-    while time.monotonic() - began < patience_s:
-        try:
-            with urllib.request.urlopen(asked, timeout=patience_s):
-                return time.monotonic() - began
-        except (OSError, urllib.error.URLError) as error:
-            why = error
-        time.sleep(0.005)
-    raise SystemExit(f"bench: no answer on port {port} within {patience_s:g} s: {why}")
-
-
 def asked_so_far(port: int = PROVIDER_PORT) -> int:
     """How many requests the provider has had."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/stats", timeout=10) as answer:
         return int(json.load(answer)["requests"])
 
 
-def measure(bench: Bench, peer: Peer, phase: str, session: int, start_s: float, port: int = PROVIDER_PORT) -> Measured:
+def measure(bench: Bench, peer: Peer, phase: str, session: int, begins_s: float, port: int = PROVIDER_PORT) -> Measured:
     """One phase of a contender that runs."""
     raw = request_file(bench.folder / "request", peer.lines, phase == "streams")
     numbers = {"streams": peer.stream_connections, "paced": 512, "open": OPEN, "shadow": SHADOWED}
@@ -222,7 +207,7 @@ def measure(bench: Bench, peer: Peer, phase: str, session: int, start_s: float, 
         got["p99_us"] / 1000,
         got["ttfb_p50_us"] / 1000,
         got["ttfb_p99_us"] / 1000,
-        start_s,
+        begins_s,
         os.getloadavg()[0],
         {"open at once": got["open"], **counts(peer.port)} if peer.name.startswith("midshift") else {},
     )
@@ -249,9 +234,10 @@ def run_peer(bench: Bench, peer: Peer, phases: Sequence[str]) -> list[Measured]:
         return []
     with bench.provider(), contextlib.suppress(ChildProcessError):
         raw = request_file(bench.folder / "first", peer.lines, stream=False)
+        took_s = start_s(partial(bench.process, 1, peer.command, peer.environment), peer.port, raw, 90.0)
         with bench.process(1, peer.command, peer.environment) as child:
-            start_s = answered(peer.port, raw, 90.0)
-            return [measure(bench, peer, phase, child.pid, start_s) for phase in wanted]
+            answered(peer.port, raw, 90.0)
+            return [measure(bench, peer, phase, child.pid, took_s) for phase in wanted]
     return []
 
 
@@ -296,10 +282,12 @@ def run_life(bench: Bench, life: Life, phases: Sequence[str]) -> list[Measured]:
             with contextlib.redirect_stdout(sys.stderr):
                 ours.prepare(product, asked_port, life.texts_percent, life.share, life.shadow_share, ca_file)
             command = ours.command(product, OUR_PORT, *ROOM)
-            child = stack.enter_context(bench.process(1, command, ours.environment()))
+            begun = partial(bench.process, 1, command, ours.environment())
+            took_s = start_s(begun, OUR_PORT, raw, 60.0) - life.delay_ms / 1000
+            child = stack.enter_context(begun())
+            answered(OUR_PORT, raw, 60.0)
             peer = Peer("midshift", command, OUR_PORT, phases, environment=ours.environment())
-            start_s = answered(OUR_PORT, raw, 60.0) - life.delay_ms / 1000
-            return [measure(bench, peer, phase, child.pid, start_s, port) for phase in phases]
+            return [measure(bench, peer, phase, child.pid, took_s, port) for phase in phases]
     finally:
         shutil.rmtree(product)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from bench.gateway import bench as harness
 from bench.gateway import ours
 from bench.gateway.processes import resident_mb
+from bench.gateway.starting import answered
 
 PARTS = 10
 MB_PER_MILLION = 4.0
@@ -53,7 +54,7 @@ def sizes(requests: int, shadow_share: float, tell: Callable[[str], None]) -> tu
             ours.prepare(product, harness.PROVIDER_PORT, 5, 0.25, shadow_share)
         command, raw = ours.command(product, harness.OUR_PORT), harness.request_file(bench.folder / "raw", {}, False)
         with bench.provider(harness.PROVIDER_PORT), bench.process(1, command, ours.environment()) as child:
-            harness.answered(harness.OUR_PORT, raw, 60.0)
+            answered(harness.OUR_PORT, raw, 60.0)
             while done[-1] < requests:
                 count, step = 0, requests // PARTS
                 while count < step:
