@@ -377,19 +377,30 @@ def _last_said(blocks: Sequence[bytes]) -> Answer:
     found = Answer()
     for block in reversed(blocks):
         event = sse.parse(block)
-        chunk = _decoded(event.data) if event is not None else None
-        if chunk is None:
+        said = _said_by(event.data) if event is not None and event.data != DONE else None
+        if said is None:
             continue
-        usage = _usage(chunk) if found.usage == UNKNOWN and chunk.usage is not None else found.usage
-        finish, model = found.finish_reason or _finish_reason(chunk), found.model or _model_of(chunk)
-        found = Answer(usage, finish, model=model)
+        usage = found.usage if found.usage is not UNKNOWN and found.usage != UNKNOWN else said.usage
+        found = Answer(usage, found.finish_reason or said.finish_reason, model=found.model or said.model)
         if _says_all(found):
             break
     return found
 
 
+def _said_by(data: bytes) -> Answer | None:
+    """What one chunk says; None if it is none."""
+    try:
+        return usual.read_completion(data)
+    except WRONG:
+        chunk = _decoded(data)
+    if chunk is None:
+        return None
+    usage = UNKNOWN if chunk.usage is None else _usage(chunk)
+    return Answer(usage, _finish_reason(chunk), model=_model_of(chunk))
+
+
 def _says_all(found: Answer) -> bool:
-    return found.usage != UNKNOWN and found.finish_reason is not None  # every chunk names the model
+    return found.finish_reason is not None and found.usage != UNKNOWN  # every chunk names the model
 
 
 def _cut(tail: bytes) -> list[bytes]:
