@@ -12,7 +12,8 @@ from midshift.domain.clamping import Bounds
 from midshift.domain.rendering import Changes
 from midshift.domain.usage import Usage
 from midshift.wire import openai_chat, sse
-from midshift.wire.openai_chat import ChatRequest, StreamTail
+from midshift.wire.openai_chat import StreamTail
+from midshift.wire.openai_chat_request import ChatRequest
 from midshift.wire.protocol import Answer, Problem, Unreadable
 
 VALUES = st.recursive(

@@ -30,7 +30,7 @@ from midshift.evals.importers.result import Basket
 from midshift.evals.importers.row_cases import slices_of
 from midshift.providers import requests
 from midshift.store.segments import Kind, lines_of, segments
-from midshift.wire.openai_chat import PATH
+from midshift.wire.openai_chat_request import PATH
 from midshift.wire.protocol import Unreadable, WireName
 from midshift.wire.translation.conversation import Uncarried
 from midshift.wire.translation.translate import TRANSLATIONS

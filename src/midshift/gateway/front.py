@@ -54,6 +54,9 @@ class _Phase(Enum):
     LINGERING = "closed for writing"
 
 
+_LINGERING = _Phase.LINGERING
+
+
 class _TurnedAway(Exception):
     """Leaves the parser, which stops by it."""
 
@@ -223,8 +226,9 @@ class Front(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """See `exchange.Connection`."""
-        if self._transport is not None and not self.is_closing():
-            self._transport.write(data)
+        transport = self._transport  # once a part of a stream: `is_closing`, without a call
+        if transport is not None and self._phase is not _LINGERING and not transport.is_closing():
+            transport.write(data)
 
     async def drained(self) -> None:
         """See `exchange.Connection`."""

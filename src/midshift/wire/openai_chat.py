@@ -1,45 +1,36 @@
 """OpenAI chat completions, as they travel: requests, answers, streams of chunks, and errors.
 
-A request is read one level deep: what midshift does not need stays the bytes that the app sent, and a rewritten
-request differs from the original in the fields that were changed and in nothing else. An answer is read only for its
-usage, how it ended and its text. What a server did not report is None, never 0.
+An answer is read only for its usage, how it ended and its text. What a server did not report is None, never 0.
 
-Facts about the format: the system prompt is the leading messages with role `system` or `developer`, text or parts;
-usage comes in a stream only when `stream_options.include_usage` asks, in a chunk of its own without choices, and some
-servers put it on the last chunk that has one.
+Facts about the format: usage comes in a stream only when `stream_options.include_usage` asks, in a chunk of its own
+without choices, and some servers put it on the last chunk that has one.
+Elsewhere: what is read of a request, and how it is rewritten (openai_chat_request), answers of the usual shape (usual).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from midshift.domain.clamping import EFFORT, Bounds
 from midshift.domain.rendering import Changes
 from midshift.domain.usage import UNKNOWN, Usage
-from midshift.domain.variant import Json
 from midshift.wire import sse, usual
 from midshift.wire import usage as usage_of
-from midshift.wire.json_object import WRONG, plain, written
-from midshift.wire.protocol import Answer, Problem, Sent, Unreadable
+from midshift.wire.json_object import WRONG
+from midshift.wire.openai_chat_request import PATH, ChatRequest
+from midshift.wire.protocol import Answer, Problem
 
-PATH = "/chat/completions"
 BINDS_STATE = False
 DONE = b"[DONE]"
 
 _TAIL = 64 * 1024
 _USUALLY_ENOUGH = 4 * 1024  # holds the last events of most streams: to cut a whole tail costs as much as 20 chunks
-_NULL, _TRUE = Raw(b"null"), Raw(b"true")
-_SYSTEM_ROLES = ("system", "developer")
+_NULL = Raw(b"null")
 _KINDS = {429: "rate_limit_error", 502: "upstream_error", 504: "upstream_error"}
 
-_fields = msgspec.json.Decoder(dict[str, Raw])
-_items = msgspec.json.Decoder(list[Raw])
-_text = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
 
 
@@ -65,138 +56,8 @@ class _Completion(msgspec.Struct):
     error: Raw = _NULL
 
 
-class _Head(msgspec.Struct):
-    role: str = ""
-
-
-class _Tool(msgspec.Struct):
-    type: str = "function"
-
-
 _completion = msgspec.json.Decoder(_Completion)
-_head = msgspec.json.Decoder(_Head)
-_message = msgspec.json.Decoder(_Message)
-_tools = msgspec.json.Decoder(list[_Tool] | None)
 _mapping = msgspec.json.Decoder(dict[str, Any])
-
-
-class ChatRequest:
-    """A request, read as far as it is asked about; a `domain.rendering.Readable`.
-
-    Raises:
-        Unreadable: if it is not a JSON object with a model and a list of messages.
-    """
-
-    bound_state: tuple[tuple[str, str], ...] = ()  # chat completions keep nothing between two requests
-    prompt_is_elsewhere: bool = False
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
-        try:
-            self._fields = _fields.decode(body)
-        except WRONG as error:
-            raise Unreadable(f"the request body is not a JSON object: {error}") from None
-        self.model = self._required("model", _text, "the name of a model")
-        self.messages = self._required("messages", _items, "a list of messages")
-        self.stream = self._fields.get("stream") == _TRUE
-        self._plain: dict[str, Any] = {}
-
-    @cached_property
-    def asks_usage(self) -> bool:
-        """Whether the app itself wants usage in the stream."""
-        return _plain_mapping(self._raw("stream_options")).get("include_usage") is True
-
-    @cached_property
-    def metadata(self) -> Mapping[str, str]:
-        """The texts that the app sent along by name."""
-        found = _plain_mapping(self._raw("metadata"))
-        return {key: value for key, value in found.items() if isinstance(value, str)}
-
-    @cached_property
-    def system(self) -> str | None:
-        """The text of the leading system messages; None where there is none, or one that cannot be read."""
-        texts = [_text_of(message) for message in self.messages[: self._leading]]
-        return "\n".join(text for text in texts if text is not None) if texts and None not in texts else None
-
-    @property  # not kept: it may be as large as the request
-    def opening(self) -> str | None:
-        """What the user said first: the same in every turn of a conversation."""
-        for message in self.messages[self._leading :]:
-            if _role(message) == "user":
-                return _text_of(message) or bytes(message).decode("utf-8", "surrogatepass")
-        return None
-
-    @cached_property
-    def has_side_effects(self) -> bool:
-        """Whether answering it twice would do something twice: the server stores it, or runs tools of its own.
-
-        A tool of type `function` or `custom` is run by the app, so a second answer only asks for it.
-        """
-        return (
-            self._fields.get("store") == _TRUE
-            or self._fields.get("background") == _TRUE
-            or self._fields.get("web_search_options", _NULL) != _NULL
-            or not self._tools_are_the_apps()
-        )
-
-    def value_at(self, path: str) -> Any:
-        """The plain value at a dotted path; None where there is nothing."""
-        first, _, rest = path.partition(".")
-        if first not in self._fields:
-            return None
-        if first not in self._plain:
-            self._plain[first] = plain(self._fields[first])
-        found = self._plain[first]
-        for name in rest.split(".") if rest else ():
-            found = _inside(found, name)
-        return found
-
-    def rewritten(self, changes: Changes, ask_usage: bool = False, strip_state: bool = False) -> Sent:
-        """See `WireRequest`."""
-        return Sent(PATH, self._body(changes, ask_usage))
-
-    def _body(self, changes: Changes, ask_usage: bool) -> bytes:
-        changed = self._fields.copy()
-        if changes.drop or changes.clamp or changes.set:
-            _change(changed, changes)
-        if changes.model is not None:
-            _set(changed, "model", _encoder.encode(changes.model))
-        if changes.effort is not None:
-            _set(changed, "reasoning_effort", _encoder.encode(changes.effort))
-        if changes.system is not None:
-            _set(changed, "messages", self._with_system(changes.system))
-        if ask_usage and self.stream and not self.asks_usage:
-            options = {**_plain_mapping(self._raw("stream_options")), "include_usage": True}
-            _set(changed, "stream_options", _encoder.encode(options))
-        return written(changed, self._fields, self.body)
-
-    @cached_property
-    def _leading(self) -> int:
-        roles = map(_role, self.messages)
-        return next((at for at, role in enumerate(roles) if role not in _SYSTEM_ROLES), len(self.messages))
-
-    def _with_system(self, text: str) -> bytes | memoryview:
-        if text == self.system:
-            return memoryview(self._fields["messages"])
-        rest = self.messages[self._leading :]
-        first = self.messages[: self._leading][-1:]
-        return _encoder.encode([_system_message(text, first[0] if first else None), *rest])
-
-    def _tools_are_the_apps(self) -> bool:
-        try:
-            tools = _tools.decode(self._raw("tools")) or []
-        except WRONG:
-            return False
-        return all(tool.type in ("function", "custom") for tool in tools)
-
-    def _raw(self, name: str) -> memoryview:
-        return memoryview(self._fields.get(name, _NULL))
-
-    def _required(self, name: str, decoder: msgspec.json.Decoder[Any], expected: str) -> Any:
-        try:
-            return decoder.decode(self._raw(name))
-        except WRONG:
-            raise Unreadable(f"{name!r} must be {expected}", name) from None
 
 
 class StreamTail:
@@ -407,99 +268,3 @@ def _cut(tail: bytes) -> list[bytes]:
     """The blocks of a tail, the last one as far as it has come; the first one may be the end of a block."""
     blocks = sse.Blocks()
     return [*blocks.feed(tail), blocks.rest]
-
-
-def _plain_mapping(raw: bytes | memoryview) -> dict[str, Any]:
-    try:
-        return _mapping.decode(raw)
-    except WRONG:
-        return {}
-
-
-def _inside(value: Any, name: str) -> Any:
-    if value is None:
-        return None
-    match value:
-        case dict():
-            return value.get(name)
-        case list() if name.isdecimal() and int(name) < len(value):
-            return value[int(name)]
-        case _:
-            return None
-
-
-def _role(message: Raw) -> str:
-    try:
-        return _head.decode(message).role
-    except WRONG:
-        return ""
-
-
-def _text_of(message: Raw) -> str | None:
-    """The text of a message: its content, or the text parts of it on lines of their own."""
-    try:
-        content = _message.decode(message).content
-    except WRONG:
-        return None
-    if isinstance(content, list):
-        texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
-        return "\n".join(texts) if texts else None
-    return content if isinstance(content, str) else None
-
-
-def _system_message(text: str, like: Raw | None) -> dict[str, Any]:
-    """A system message with this text, in the form of the one that it takes the place of.
-
-    Role, name and the last part's cache marker stay: an app that asked for prompt caching keeps it.
-    """
-    message = _plain_mapping(bytes(like)) if like is not None else {"role": "system"}
-    match message.get("content"):
-        case [*_, dict(part)]:
-            return {**message, "content": [{**part, "text": text}]}
-        case _:
-            return {**message, "content": text}
-
-
-def _encode(value: Json) -> bytes:
-    return _encoder.encode(_unfrozen(value))
-
-
-def _unfrozen(value: Json) -> Any:
-    match value:
-        case Mapping():
-            return {name: _unfrozen(item) for name, item in value.items()}
-        case str():
-            return value
-        case Sequence():
-            return [_unfrozen(item) for item in value]
-        case _:
-            return value
-
-
-def _change(fields: dict[str, Raw], changes: Changes) -> None:
-    """Apply what a variant's parameters say."""
-    for name in changes.drop:
-        fields.pop(name, None)
-    for name, bounds in changes.clamp.items():
-        _clamp(fields, "reasoning_effort" if name == EFFORT else name, bounds)
-    for name, value in changes.set.items():
-        _set(fields, name, _encode(value))
-
-
-def _set(fields: dict[str, Raw], name: str, encoded: bytes | memoryview) -> None:
-    """Set a field, unless it is there already with this very value."""
-    if name not in fields or memoryview(fields[name]) != encoded:
-        fields[name] = Raw(encoded)
-
-
-def _clamp(fields: dict[str, Raw], name: str, bounds: Bounds) -> None:
-    """Bring a field within its bounds; one that is not there, or already inside, keeps its bytes."""
-    if name not in fields:
-        return
-    try:
-        value = msgspec.json.decode(fields[name])
-    except WRONG:
-        return
-    clamped = bounds.clamped(value)
-    if clamped != value:
-        fields[name] = Raw(_encode(clamped))

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from midshift.domain.usage import Usage
-from midshift.wire import openai_chat as wire
+from midshift.wire import openai_chat_request as wire
 from midshift.wire import usage as usage_of
 from midshift.wire.protocol import Sent, Unreadable
 from midshift.wire.translation import openai_parts as parts
