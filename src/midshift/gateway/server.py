@@ -2,7 +2,7 @@
 
 In a process of its own, a gateway is `run(gateway)`: it ends on SIGTERM or SIGINT, once the requests under way are
 answered. Inside another program it is `async with serving(gateway) as listening`.
-Elsewhere: a connection (front), a request on it (exchange).
+Elsewhere: who connects (accepting), a connection (front), a request on it (exchange).
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import uvloop
 
+from midshift.gateway.accepting import Accepting
 from midshift.gateway.admin import AdminPort
 from midshift.gateway.app import Gateway
 from midshift.gateway.front import App, Front, Listener
 from midshift.gateway.settings import Limits
 from midshift.ports import Clock
 
-BACKLOG = 2048
 COLLECTED_AFTER = (20_000, 10, 10)
 """Requests leave hardly any cycles behind: to look for some after each 700 objects took a twentieth of the time."""
 
@@ -94,20 +93,18 @@ class _Address:
 
     def __init__(self, app: App, limits: Limits, count: Callable[[str], None]) -> None:
         self._listener = Listener(app, limits, count)
-        self._server: asyncio.Server | None = None
+        self._accepting = Accepting(self._connection)
         self._looking: asyncio.TimerHandle | None = None
 
     async def listen(self, host: str, port: int) -> int:
         """Begin to listen; returns the port, which the system chose if 0 was asked for."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, host, port, backlog=BACKLOG)
+        found = await self._accepting.listen(host, port)
         self._look()
-        return cast("int", self._server.sockets[0].getsockname()[1])
+        return found
 
     async def drain(self, patience_s: float) -> None:
         """Take no new request, let those under way finish, and cancel what takes longer."""
-        if self._server is not None:
-            self._server.close()
+        await self._accepting.stop()
         for connection in list(self._listener.connections):
             connection.shutdown()
         if self._looking is not None:
