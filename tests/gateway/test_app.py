@@ -362,6 +362,19 @@ async def test_metrics_are_prometheus_text() -> None:
         assert 'midshift_route_home{workload="support",reason="flipped"} 1' in lines
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_a_balancer_may_ask_for_the_head_alone(path: str) -> None:
+    """Some do, and take a 404 for a gateway that is ill."""
+    async with a_stage() as stage:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.app.port)
+        writer.write(f"HEAD {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"" == body
+
+
 @pytest.mark.slow
 async def test_the_counters_reconcile_under_load_and_failures() -> None:
     """500 requests at once: streamed or not, mirrored or not, cut, refused, abandoned. None may go missing."""

@@ -145,9 +145,9 @@ class Gateway:
     async def _other(self, asked: Asked | None, exchange: Exchange) -> None:
         """Whatever is no request for an answer."""
         match asked, exchange.method, exchange.path:
-            case None, "GET", "/healthz":
+            case None, "GET" | "HEAD", "/healthz":
                 await answer(exchange, 200, TEXT, b"ok\n")
-            case None, "GET", "/readyz":
+            case None, "GET" | "HEAD", "/readyz":
                 await self._readyz(exchange)
             case None, "GET", "/metrics":
                 await self._metrics(exchange)
