@@ -71,7 +71,8 @@ class _Rules:
             if isinstance(value, _SCALARS):
                 names.update(expected.get(_typed(value), ()))
         for header, wanted in self._by_header.items():
-            names.update(wanted.get(found.get(header, b""), ()))
+            if (shown := found.get(header)) is not None:  # a header that is not there is not an empty one
+                names.update(wanted.get(shown, ()))
         return names
 
 
