@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from midshift.gateway.accepting import Accepting
+from midshift.gateway.accepting import AT_ONCE, Accepting
 
 TURNS = 20
 
@@ -66,11 +66,11 @@ async def test_all_who_wait_are_taken_in_at_once() -> None:
 async def test_who_has_connected_before_the_end_is_taken_in() -> None:
     """To them the gateway was there: a reset would be an error that a user sees, at each deploy."""
     async with listening() as (accepting, port, there):
-        waiting = callers(port, 3)
+        waiting = callers(port, AT_ONCE + 3)
 
         await accepting.stop()
 
-        assert 3 == len(there)
+        assert AT_ONCE + 3 == len(there)
         with pytest.raises(ConnectionRefusedError):
             callers(port, 1)
         for one in waiting:

@@ -54,7 +54,8 @@ class Accepting:
             self._again.cancel()
         for listening in self._sockets:
             self._loop.remove_reader(listening.fileno())
-            self._take(listening)
+            while self._take(listening):
+                pass
         self._close()
         if self._opening:
             await asyncio.wait(set(self._opening))
@@ -77,21 +78,22 @@ class Accepting:
         for listening in self._sockets:
             self._loop.add_reader(listening.fileno(), self._take, listening)
 
-    def _take(self, listening: socket.socket) -> None:
-        """Take in those who wait."""
+    def _take(self, listening: socket.socket) -> bool:
+        """Take in those who wait; whether there may be more of them."""
         for _ in range(AT_ONCE):
             try:
                 connected, _ = listening.accept()
-            except (BlockingIOError, InterruptedError):
-                return
+            except BlockingIOError:
+                return False
             except ConnectionAbortedError:  # who waited is gone
                 continue
             except OSError as error:
                 self._pause(error)
-                return
+                return False
             task = self._loop.create_task(self._open(connected))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
+        return True
 
     async def _open(self, connected: socket.socket) -> None:
         try:
