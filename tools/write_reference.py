@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from typer.models import CommandInfo
+from typer.main import get_command
 
 from midshift.cli.main import app
 
@@ -38,16 +38,12 @@ def main() -> int:
 def commands() -> Iterator[list[str]]:
     """Every command that there is, groups with theirs at the end."""
     yield []
-    yield from ([name_of(command)] for command in app.registered_commands)
-    for group in app.registered_groups:
-        yield [str(group.name)]
-        inside = group.typer_instance.registered_commands if group.typer_instance is not None else []
-        yield from ([str(group.name), name_of(command)] for command in inside)
-
-
-def name_of(command: CommandInfo) -> str:
-    """A command as it is typed."""
-    return command.name or command.callback.__name__.replace("_", "-") if command.callback else str(command.name)
+    found = dict(getattr(get_command(app), "commands", {}))
+    inside = {name: dict(getattr(command, "commands", {})) for name, command in found.items()}
+    yield from ([name] for name in found if not inside[name])
+    for name in filter(inside.__getitem__, found):
+        yield [name]
+        yield from ([name, each] for each in inside[name])
 
 
 def section(command: list[str]) -> str:
