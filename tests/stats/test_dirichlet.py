@@ -94,6 +94,23 @@ def test_the_level_of_the_bound_is_within_a_tenth_of_alpha(clusters: int, shape:
         assert pytest.approx(0.05, rel=0.1) == level
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-165, 1e-300, 5e-324])
+def test_the_tail_is_the_same_in_any_unit(unit: float) -> None:
+    """P(2 E1 <= E2) = 1/3, whether scores are counted in points or in what rounding leaves of them."""
+    found = dirichlet.exponential_sum_tail(np.array([2.0, -1.0]) * unit, np.ones(2))
+
+    assert pytest.approx(1 / 3, abs=3e-3) == found
+
+
+@pytest.mark.parametrize("small", [1e-3, 1e-6, 5.5e-17, 1e-100])
+@pytest.mark.parametrize("count", [1, 20])
+def test_what_is_nearly_nothing_turns_no_sign(small: float, count: int) -> None:
+    """Clusters at the mean, but for the rounding of their sum, beside one far below: P(small * E <= E') is nearly 1."""
+    found = dirichlet.exponential_sum_tail(np.array([small, -1.0]), np.array([float(count), 1.0]))
+
+    assert pytest.approx((1.0 + small) ** -count, abs=1e-3) == found
+
+
 @given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=20), st.integers(1, 5))
 def test_counting_a_value_twice_is_having_it_twice(values: list[float], times: int) -> None:
     """A million clusters of a few kinds must cost, and give, what those kinds do."""

@@ -80,20 +80,23 @@ def exponential_sum_tail(values: Floats, counts: Floats) -> float:
         return 1.0
     if bottom >= 0.0:
         return 0.0
+    # The answer is the same in any unit; in one near the largest, squares are not lost. A power of two loses no digit.
+    exponent = math.frexp(max(top, -bottom))[1]
+    values, top, bottom = np.ldexp(values, -exponent), math.ldexp(top, -exponent), math.ldexp(bottom, -exponent)
     tilt = _saddlepoint(values, counts, 1.0 / bottom, 1.0 / top)
     shrunk = 1.0 - tilt * values
     w = math.copysign(math.sqrt(max(2.0 * float(counts @ np.log(shrunk)), 0.0)), tilt)
     if abs(w) < 1e-4:  # the two terms of Lugannani-Rice cancel here; its limit is a skewness correction
         skewness = 2.0 * float(counts @ values**3) / math.pow(float(counts @ values**2), 1.5)
         return 0.5 + skewness / (6.0 * math.sqrt(2.0 * math.pi))
-    u = tilt * math.sqrt(float(counts @ (values / shrunk) ** 2))
+    u = math.copysign(math.sqrt(float(counts @ (tilt * values / shrunk) ** 2)), tilt)
     density = math.exp(-0.5 * w * w) / math.sqrt(2.0 * math.pi)
     return min(1.0, max(0.0, float(special.ndtr(w)) + density * (1.0 / w - 1.0 / u)))
 
 
 def _saddlepoint(values: Floats, counts: Floats, low: float, high: float) -> float:
     """The zero of K'(s) = sum of counts * values / (1 - s values), by Newton kept inside a shrinking bracket."""
-    s = 0.0
+    s, near_s = 0.0, 1e-12 * min(-low, high)  # the scale on which K' changes around 0, however wide the bracket is
     for _ in range(200):
         scaled = values / (1.0 - s * values)
         slope = float(counts @ scaled)
@@ -101,9 +104,10 @@ def _saddlepoint(values: Floats, counts: Floats, low: float, high: float) -> flo
             low = s
         else:
             high = s
-        step = s - slope / float(counts @ scaled**2)
+        curvature = float(counts @ scaled**2)
+        step = s - slope / curvature if curvature > 0.0 else math.nan
         following = step if low < step < high else 0.5 * (low + high)
-        if abs(following - s) <= 1e-12 * (high - low) + 1e-15 * abs(s):
+        if abs(following - s) <= near_s + 1e-15 * abs(s):
             return following
         s = following
     return s
