@@ -87,7 +87,8 @@ def test_a_price_is_shown_with_its_source_and_whoever_says_otherwise(
 
 def test_a_price_that_nobody_has_is_unknown_and_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 3 == run(tmp_path, "show", "no-such-model", "--config", str(tmp_path))
-    assert "unknown" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "unknown" in said and "Type next: {provider: " in said and "in prices.yaml" in said
     assert 3 == run(tmp_path, "show", "gpt-5", "--provider", "openai", "--tier", "scale", "--config", str(tmp_path))
 
 

@@ -136,3 +136,24 @@ def as_files(block: str) -> tuple[dict[str, str], list[str]]:
             case _:
                 raise AssertionError(f"no such mark: {line!r}")
     return files, messages
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("keep: 7 days", "keep: 7d"),
+        ("keep: 2 Weeks", "keep: 2w"),
+        ("keep: 1 hour", "keep: 1h"),
+        ("keep: a while", "keep: 14d"),
+        ("keep: 7 dogs", "keep: 14d"),
+        ("keep: 7d, texts: 5 %", "texts: 5%"),
+    ],
+)
+def test_a_value_in_other_words_is_given_back_in_the_form_that_is_read(field: str, expected: str) -> None:
+    """Whoever pastes what stands behind `Type next` must not change how long texts are kept."""
+    texts = "" if "texts" in field else ", texts: 5%"
+
+    with pytest.raises(config.InvalidConfig) as refused:
+        config.parse(having(f"data: {{capture: {{{field}{texts}}}}}"))
+
+    assert [expected] == [problem.type_next for problem in refused.value.problems]

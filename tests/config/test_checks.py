@@ -95,8 +95,8 @@ ODD = {
     ),
     "a key that goes without TLS": (
         {"main": STARTER["midshift.yaml"] + "providers: {openai: {base_url: 'http://h/v1', key: env:K}}\n"},
-        "yellow: midshift.yaml:1:1: the key of provider 'openai' goes to h without TLS, readable on the way. "
-        "Type next: base_url: https://h",
+        "yellow: midshift.yaml:48:32: the key of provider 'openai' goes to h without TLS, readable on the way. "
+        "Type next: base_url: https://h/v1",
     ),
     "no runbook": (
         {"main": main("    runbook: docs/oncall.md\n", "")},

@@ -113,3 +113,26 @@ def test_a_candidate_that_is_not_there_says_so(folder: Path) -> None:
     """`upgrade start --to` with a typing error."""
     with pytest.raises(config.InvalidConfig, match=r"variants/c\.yaml:1:1: found no such file"):
         config.load_variant(folder, "variants/c.yaml")
+
+
+def test_a_variant_that_is_not_there_is_answered_with_those_that_are(folder: Path) -> None:
+    """A typing error: `midshift init` would write files that have nothing to do with it."""
+    (folder / "variants" / "sonnet-4.6.yaml").write_text("provider: sim\nmodel: new\n", encoding="utf-8")
+
+    with pytest.raises(config.InvalidConfig) as refused:
+        config.load_variant(folder, "variants/sonet-4.6.yaml")
+
+    (problem,) = refused.value.problems
+    assert "variants/a.yaml" in problem.expected and "variants/sonnet-4.6.yaml" in problem.expected
+    assert "variants/sonnet-4.6.yaml" == problem.type_next
+
+
+@pytest.mark.parametrize("path", ["elsewhere/zzz.yaml", "../zzz.yaml"])
+def test_no_file_outside_of_the_folder_is_named(folder: Path, path: str) -> None:
+    """What lies beside a repository is nobody's business; its own variants are."""
+    (folder.parent / "zzy.yaml").write_text("", encoding="utf-8")
+
+    with pytest.raises(config.InvalidConfig) as refused:
+        config.load_variant(folder, path)
+
+    assert "zzy" not in str(refused.value)

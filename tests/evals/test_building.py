@@ -6,6 +6,8 @@ import pytest
 
 from midshift.errors import InputError
 from midshift.evals.building import Observed, build
+from midshift.evals.checking import check
+from midshift.evals.suite_file import Suite
 
 TOPICS = [f"subject{number} " * 3 + f"detail{number * 7} asks{number * 13}" for number in range(400)]
 
@@ -67,6 +69,20 @@ def test_a_slice_does_not_lose_its_cases_to_another_one() -> None:
     requests = [observed(n, ("a",) if n < 5 else ("b",), text="Where is my parcel?") for n in range(10)]
 
     assert [("a",), ("b",)] == sorted(case.slices for case in build(requests, 100, 0).cases)
+
+
+def test_a_check_of_what_was_built_finds_no_two_alike_but_across_slices() -> None:
+    """Two commands that count the same thing in two ways make one of them a liar."""
+    slices = [("a",), ("b",), ("a", "b")]
+    texts = [f"Where is my parcel number {n % 7}, please? It should have come on day {n % 3}." for n in range(90)]
+    built = build([observed(n, slices[n % 3], text) for n, text in enumerate(texts)], 100, 0)
+
+    found = check(Suite("built", built.cases), 2.0)
+
+    assert () == found.repeated
+    by_id = {case.id: set(case.slices) for case in built.cases}
+    assert found.repeated_elsewhere
+    assert all(by_id[left] != by_id[right] for left, right in found.repeated_elsewhere)
 
 
 def test_the_incumbents_answer_is_a_draft_and_the_apps_parameters_are_kept() -> None:

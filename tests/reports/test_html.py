@@ -399,7 +399,7 @@ def test_drift_lists_all_cases_and_folds_the_slices_away() -> None:
     first = [cell.text for cell in table.all("tr")[1].all("td")]
 
     assert 1 == len(drift.all("details")) == len(by_slice)
-    assert ["800 chars", "600 chars", "\u221225 %", "\u2212260 to \u2212150 chars"] == first[:4]
+    assert ["800 chars", "600 chars", "\u221225 %", "\u221232 to \u221219 %"] == first[:4]
     assert ["\u25cf flagged more than chance, p < 0.001", "1 of 2: billing", "case-1 case-2"] == first[4:]
     assert ["billing", "returns"] == [row.all("th")[0].text for row in by_slice[0].all("tr")[1:]]
     assert ["length", "refusal", "closing", "latency", "cost", "tokens"] == [

@@ -3,11 +3,12 @@
 import json
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from midshift.reports.shadow import FORMAT, ShadowReport, document, render
 from midshift.shadow.divergence import Divergence
-from midshift.shadow.drift import Finding, findings
+from midshift.shadow.drift import Finding, Kind, findings
 from tests.builders import measured
 from tests.shadow.test_divergence import BIAS
 from tests.shadow.test_divergence import measured as measured_divergence
@@ -44,8 +45,31 @@ def test_it_shows_what_is_flagged_and_what_is_left_after_netting() -> None:
     text = shown(a_report(some_drift(), some_divergence()))
 
     assert "drift beyond chance" in text
-    assert "length: chars" in text
+    assert "length:chars" in text
     assert "of the difference is the incumbent's own randomness" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_name_that_people_type_is_never_cut(width: int) -> None:
+    """Three rows that all read `latency: latency_...` cannot be waived."""
+    (found, *_) = some_drift()
+    metrics = (
+        "latency_s_mean",
+        "latency_s_p50",
+        f"line: {'Is there anything else that I can do for you? ' * 2}".strip(),
+    )
+    many = [replace(found, kind=Kind.LATENCY, metric=metric, p_adjusted=0.001) for metric in metrics]
+    console = Console(width=width, highlight=False)
+    with console.capture() as captured:
+        console.print(render(a_report(many[:2], [])))
+    short = captured.get()
+    with console.capture() as captured:
+        console.print(render(a_report(many, [])))
+    column = "".join(line[: line.find("  ", 2)] for line in captured.get().splitlines()[4:])
+
+    assert "latency:latency_s_mean" in short and "latency:latency_s_p50" in short
+    assert "…" not in captured.get()
+    assert f"latency:{metrics[2]}".replace(" ", "") in column.replace(" ", "")
 
 
 def test_without_noise_pairs_it_says_that_nobody_knows() -> None:

@@ -73,7 +73,7 @@ def test_each_score_and_slice_has_its_line_with_verdict_and_bounds() -> None:
 
     assert ["s", "780", "87.2", "97.4", "+10.3"] == cells(text, "s")[:5]
     assert ["▲", "SUPERIOR"] == cells(text, "s")[-2:]
-    assert ["escalations", "80", "100.0", "75.0", "−25.0", "−34.2", "to", "−17.9"] == cells(text, "escalations")[:8]
+    assert ["escalations", "80", "100.0", "75.0", "−25.0", "−34.3", "to", "−17.9"] == cells(text, "escalations")[:8]
     assert ["✖", "FAIL"] == cells(text, "escalations")[-2:]
     assert ["answered", "780", "100.0", "100.0", "0.0", "−0.4", "to", "+0.4"] == cells(text, "answered")[:8]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from midshift.domain.suite import Range, Score
+from midshift.domain.verdict import points
 from midshift.evals.regression import Rules
 from midshift.reports import words
 from midshift.reports.comparison import Row, rows
@@ -95,12 +96,16 @@ def test_a_change_of_a_share_is_in_points_and_of_anything_else_in_per_cent(
     assert expected == words.drift_change(a_finding(old, new, unit))
 
 
-def test_bounds_are_in_the_unit_of_the_metric_or_unknown() -> None:
-    """Half an interval is no interval."""
-    bounded = a_finding(0.3, 0.2, Unit.SHARE, -0.155, -0.045)
+def test_bounds_are_in_the_unit_of_the_change_and_name_it_or_unknown() -> None:
+    """`-14 %` beside `-13 to -11` reads as an interval that excludes its own estimate. Half an interval is none."""
+    share = a_finding(0.3, 0.2, Unit.SHARE, -0.155, -0.045)
+    chars = a_finding(88, 76, Unit.CHARS, -13, -10)
+    tiny = a_finding(100, 100.4, Unit.CHARS, 0.1, 0.7)
 
-    assert f"{M}15.5 to {M}4.5" == words.drift_bounds(bounded)
-    assert f"{M}20 to +40" == words.drift_bounds(a_finding(100, 110, Unit.CHARS, -20, 40))
+    assert f"{M}15.5 to {M}4.5 pt" == words.drift_bounds(share)
+    assert (f"{M}14 %", f"{M}15 to {M}11 %") == (words.drift_change(chars), words.drift_bounds(chars))
+    assert ("+0.4 %", "+0.1 to +0.7 %") == (words.drift_change(tiny), words.drift_bounds(tiny))
+    assert "+2.0 to +4.0 tokens" == words.drift_bounds(a_finding(0, 3, Unit.TOKENS, 2, 4))
     assert "unknown" == words.drift_bounds(a_finding(100, 110, Unit.CHARS, low=-20))
 
 
@@ -165,3 +170,17 @@ def test_an_open_question_is_settled_by_cases_and_a_settled_one_by_nothing() -> 
     assert ("", "no case has this score for both variants") == (found["a"], found["c"])
     assert found["b"].startswith("+")
     assert found["b"].endswith(" cases")
+
+
+@pytest.mark.parametrize("low", [-0.3934, -0.39301, -0.393, -0.02, -0.0001, 0.0, 0.0325, -math.inf])
+def test_a_bound_in_a_table_is_the_one_of_the_sentence(low: float) -> None:
+    """`39.4 points` above a table that shows -39.3 makes a reader doubt both."""
+    interval = Interval(0.05, low, 0.1, 90, 90, 0.05, Method.TANGO)
+    shown = words.score_bounds(interval, Range(0.0, 1.0)).split(" to ")[0]
+
+    if math.isinf(low):
+        assert words.UNKNOWN == shown
+    elif low < 0.0:
+        assert f"{M}{points(-low, up=True).split()[0]}" == shown
+    else:
+        assert points(low).split()[0] == shown.removeprefix("+")

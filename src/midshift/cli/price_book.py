@@ -65,7 +65,21 @@ def ask_all(prices: PriceBook, variants: Iterable[Variant], now: datetime) -> No
         prices.all(one.provider, one.model, now)
         found = prices.prices(one.provider, one.model, now)
         if isinstance(found, Unpriced):
-            LOG.warning("the cost of variant %s is known only if its provider bills it: %s", one.short_id, found.why)
+            LOG.warning(
+                "the cost of variant %s is known only if its provider bills it: %s. Type next: %s",
+                one.short_id,
+                found.why,
+                to_write(one.provider, one.model),
+            )
+
+
+def to_write(provider: str, model: str) -> str:
+    """What makes a price known that no source has: a line of the user's own file."""
+    rates = "{input: USD, output: USD}"
+    return (
+        f"{{provider: {provider}, model: {model}, source: WHO-SAYS-SO, date: YYYY-MM-DD, per_million_tokens: {rates}}} "
+        f"under prices: in {OWN_FILE}, beside midshift.yaml"
+    )
 
 
 def _genai() -> Source:

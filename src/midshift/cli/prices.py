@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from midshift.cli.price_book import Where as Where
 from midshift.cli.price_book import book as book
+from midshift.cli.price_book import to_write
 from midshift.cli.project import Target, say, write_whole
 from midshift.domain.cost import Rates, UnitPrices
 from midshift.errors import InputError, UsageError
@@ -131,6 +132,7 @@ class _Shown:
         yield f"{visible(self.found.model)} at {visible(self.found.provider)}{tier}"
         if isinstance(self.found, Unpriced):
             yield f"  unknown: {visible(self.found.why, 400)}"
+            yield f"  Type next: {visible(to_write(self.found.provider, self.found.model), 400)}"
             return
         yield from _price_lines(self.found.prices)
         yield f"  from {self.found.source} {self.found.version}, {visible(self.found.entry)}" + _origin(self.found)

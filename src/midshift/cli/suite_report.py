@@ -58,6 +58,7 @@ def document(path: str, suite: Suite, found: SuiteCheck) -> dict[str, Any]:
         "graders": dict(found.graders),
         "without_slice": list(found.sliceless),
         "near_duplicates": [list(pair) for pair in found.repeated],
+        "near_duplicates_of_other_slices": [list(pair) for pair in found.repeated_elsewhere],
         "without_grader": list(found.ungraded),
         "without_reference": list(found.without_reference),
         "draft_references": list(found.drafts),
@@ -92,7 +93,13 @@ def _remarks(path: str, suite: Suite, found: SuiteCheck) -> list[str]:
         lines.append(f"without a slice: {_some(found.sliceless)}: they count in the average alone")
     if found.repeated:
         pairs = [f"{left} ~ {right}" for left, right in found.repeated]
-        lines.append(f"nearly the same as another: {_some(pairs)}: they count twice")
+        lines.append(f"nearly the same as another of the same slices: {_some(pairs)}: they count twice")
+    if found.repeated_elsewhere:
+        pairs = [f"{left} ~ {right}" for left, right in found.repeated_elsewhere]
+        lines.append(
+            f"nearly the same as another of other slices: {_some(pairs)}: each slice keeps its own (suite build leaves "
+            "them in), and over all cases they count twice"
+        )
     if found.ungraded:
         lines.append(f"without a grader: {_some(found.ungraded)}: only whether they are answered is compared")
     if found.drafts:

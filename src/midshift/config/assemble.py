@@ -7,7 +7,7 @@ Elsewhere: reading files (files), what is odd without being wrong (checks).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from types import MappingProxyType
 
@@ -24,11 +24,13 @@ from midshift.config.definitions import (
 )
 from midshift.config.problems import Place, Report, shown
 from midshift.config.provider_documents import StoredProviders
-from midshift.config.reading import Cursor, unset
+from midshift.config.reading import Cursor, nearest, unset
 from midshift.config.shelf import Fetch, Shelf
 from midshift.config.tree import Fields
 from midshift.domain.retirement import ModelName
 from midshift.providers.definition import Provider
+
+_MOST_NAMED = 8
 
 
 def parse(sources: Mapping[str, Source], main: str = MAIN) -> Definitions:
@@ -57,15 +59,19 @@ def assemble(fetch: Fetch, main: str = MAIN, *, is_stored: bool = False) -> Defi
     return definitions or Definitions({})
 
 
-def variant_file(fetch: Fetch, path: str, main: str = MAIN) -> VariantFile:
+def variant_file(fetch: Fetch, path: str, main: str = MAIN, others: Sequence[str] = ()) -> VariantFile:
     """A single variant, such as the candidate of a new upgrade; of the main file only the names of providers count.
+
+    `others` are files that may have been meant, where there is none at `path`.
 
     Raises:
         InvalidConfig: with every problem of its files.
     """
     shelf = Shelf(fetch, providers=_names_of_providers(fetch(main), main))
     if fetch(path) is None:
-        shelf.report.add(Place(path), "no such file", "a variant file", "midshift init   (shows how one looks)")
+        near = nearest(path, list(others)) or next(iter(others), None)
+        expected = f"a variant file; there are {', '.join(others[:_MOST_NAMED])}" if others else "a variant file"
+        shelf.report.add(Place(path), "no such file", expected, near or f"provider: NAME and model: ID, into {path}")
     found = variants.variant(shelf, path)
     shelf.report.settle()
     if found is None:
@@ -125,7 +131,13 @@ def _definitions(shelf: Shelf, main: str) -> Definitions | None:
         retirements=MappingProxyType(retirements),
         providers=MappingProxyType(defined),
         graders=tuple(sorted(set(document.graders))),
+        provider_places=MappingProxyType({name: _address_place(root / "providers" / name) for name in defined}),
     )
+
+
+def _address_place(at: Cursor) -> Place:
+    """Where a provider's address stands; its name, where it has none of its own."""
+    return at.reading.places.get((*at.path, "base_url"), at.name_place)
 
 
 def _retirements(document: documents.Midshift, at: Cursor) -> Iterator[tuple[ModelName, date]]:

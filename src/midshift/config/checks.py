@@ -55,7 +55,7 @@ class RollbackStep:
 def check(definitions: Definitions) -> list[Remark]:
     """Everything worth saying, workload by workload."""
     remarks = [remark for item in definitions for remark in _of_workload(item, definitions)]
-    remarks += [remark for provider in definitions.providers.values() for remark in _provider(provider)]
+    remarks += [remark for provider in definitions.providers.values() for remark in _provider(provider, definitions)]
     if not definitions.environments:
         first = next(iter(definitions), None)
         place = Place(first.place().file) if first else Place("midshift.yaml")
@@ -199,15 +199,15 @@ def _egress(item: Definition, definitions: Definitions) -> Iterator[Remark]:
             yield Remark(level, place, f"{file.path} is at {found.words}", found.type_next)
 
 
-def _provider(provider: Provider) -> Iterator[Remark]:
+def _provider(provider: Provider, definitions: Definitions) -> Iterator[Remark]:
     """What may be meant, and probably is not."""
-    place, address = Place(MAIN), provider.address
+    place, address = definitions.provider_places.get(provider.name, Place(MAIN)), provider.address
     if provider.key_ref is not None and address is not None and not is_private(address):
         yield Remark(
             Level.YELLOW,
             place,
             f"the key of provider {provider.name!r} goes to {provider.host} without TLS, readable on the way",
-            f"base_url: https://{provider.host}",
+            f"base_url: https://{address.partition('://')[2]}",
         )
 
 

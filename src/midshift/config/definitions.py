@@ -128,7 +128,7 @@ class Definitions:
     """Everything that a product's files define: definitions by workload, environments and providers by name.
 
     `retirements` are shutdown dates that the user knows, by model. `graders` are the Python functions that suites may
-    name, in the order of their names.
+    name, in the order of their names. `provider_places` is where a provider's address stands, or its name.
     """
 
     workloads: Mapping[str, Definition]
@@ -136,6 +136,7 @@ class Definitions:
     retirements: Mapping[ModelName, date] = field(default_factory=dict)
     providers: Mapping[str, Provider] = field(default_factory=dict)
     graders: tuple[str, ...] = ()
+    provider_places: Mapping[str, Place] = field(default_factory=dict, compare=False, repr=False)
 
     def provider(self, name: str) -> Provider | None:
         """A provider that is defined, or the known vendor of that name; None if it is neither."""

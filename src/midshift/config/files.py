@@ -30,7 +30,8 @@ def load_variant(main: Path, path: str) -> VariantFile:
         InvalidConfig: with every problem of the variant's files.
     """
     folder, own = _divided(main)
-    return assemble.variant_file(lambda name: read(folder, name), path, own)
+    others = () if (folder / path).exists() else _beside(folder, path)
+    return assemble.variant_file(lambda name: read(folder, name), path, own, others)
 
 
 def read(folder: Path, path: str) -> Source | None:
@@ -56,6 +57,17 @@ def read(folder: Path, path: str) -> Source | None:
     ) as error:  # no permission, a name that no file can have, a circle of links
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return Unreadable(f"a file that cannot be read ({why})", "one that can", f"ls -l {path}")
+
+
+def _beside(folder: Path, path: str) -> tuple[str, ...]:
+    """The YAML files where `path` would be; those of `variants/`, where there is no such place."""
+    for place in ((folder / path).parent, folder / "variants"):
+        inside = place.resolve()
+        if inside.is_dir() and inside.is_relative_to(folder.resolve()):
+            found = sorted(item for item in inside.glob("*.yaml") if item.is_file() and item.name != MAIN)
+            if found:
+                return tuple(item.relative_to(folder.resolve()).as_posix() for item in found)
+    return ()
 
 
 def _divided(main: Path) -> tuple[Path, str]:

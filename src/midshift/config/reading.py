@@ -18,6 +18,7 @@ from msgspec import inspect
 
 from midshift.config.problems import Place, Report, one_of, shown
 from midshift.config.tree import Ambiguous, Fields, Items, Node, Scalar, resolve
+from midshift.config.units import DURATION, PERCENT, POINTS, meant_duration
 
 T = TypeVar("T")
 Path: TypeAlias = "tuple[str | int, ...]"
@@ -178,7 +179,11 @@ class _Reader:
         if isinstance(wanted.kind, inspect.EnumType) and isinstance(node, Scalar):
             near = nearest(node.text, [str(member.value) for member in wanted.kind.cls])
             if near:
-                return f"{path[-1]}: {near}" if path and isinstance(path[-1], str) else near
+                return _typed(path, near)
+        if isinstance(wanted.kind, inspect.StrType) and isinstance(node, Scalar) and not node.withheld:
+            meant = _meant(node.text, wanted.kind)
+            if meant is not None:
+                return _typed(path, meant)
         return wanted.type_next(path)
 
     def _struct(self, node: Fields, kind: inspect.StructType, path: Path) -> object:
@@ -359,6 +364,18 @@ def _in_words(kind: inspect.Type) -> str:
             return "a plain value"
         case _:
             return "text"
+
+
+def _typed(path: Path, text: str) -> str:
+    return f"{path[-1]}: {text}" if path and isinstance(path[-1], str) else text
+
+
+def _meant(text: str, kind: inspect.StrType) -> str | None:
+    """The value itself in the form that is expected, where that is clear: an example would change what it says."""
+    if kind.pattern == DURATION:
+        return meant_duration(text)
+    packed = text.replace(" ", "")
+    return packed if kind.pattern in (PERCENT, POINTS) and _fits(packed, kind) else None
 
 
 def _fits(text: str, kind: inspect.StrType) -> bool:

@@ -93,8 +93,15 @@ def read(file: str, text: str, report: Report) -> Node | None:
         report.add(Place(file), "an impossible number", "a character or a version that exists", "remove the escape")
         return None
     if builder.root is None and not builder.stopped:
-        report.add(Place(file), "an empty file", "definitions", "midshift init   (writes a commented start)")
+        report.add(Place(file), "an empty file", "definitions", _instead_of_nothing(file))
     return builder.root
+
+
+def _instead_of_nothing(file: str) -> str:
+    """An empty file is there, so that `midshift init` would leave it as it is."""
+    if file == "midshift.yaml":
+        return f"rm {file} && midshift init   (writes a commented start)"
+    return f"{file}: write it, or take it away"
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,12 +10,19 @@ DURATION = r"^[1-9][0-9]{0,3}[hdw]$"
 PERCENT = r"^(100|[1-9]?[0-9](\.[0-9]{1,4})?)%$"
 POINTS = r"^(100|[1-9]?[0-9](\.[0-9]{1,4})?)pt$"
 
+_IN_WORDS = re.compile(r"([1-9][0-9]{0,3})\s*(?:(h)(?:ou)?(?:rs?)?|(d)(?:ays?)?|(w)(?:ee)?(?:ks?)?)")
 _UNITS = {"w": timedelta(weeks=1), "d": timedelta(days=1), "h": timedelta(hours=1)}
 
 
 def duration(text: str) -> timedelta:
     """The time that a text of the form DURATION names."""
     return int(text[:-1]) * _UNITS[text[-1]]
+
+
+def meant_duration(text: str) -> str | None:
+    """The form DURATION of what was written in words, such as `7 days`; None where that is not clear."""
+    found = _IN_WORDS.fullmatch(text.strip().lower())
+    return None if found is None else f"{int(found[1])}{found[2] or found[3] or found[4]}"
 
 
 def in_units(length: timedelta) -> str:

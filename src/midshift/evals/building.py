@@ -1,4 +1,4 @@
-"""A suite out of recorded requests: some of each slice, no two alike, the incumbent's answer as a draft reference.
+"""A suite out of recorded requests: some of each slice, in it no two alike, the incumbent's answer as a draft.
 
 Contract: pure, and the same for the same requests and seed. Every request that does not become a case is counted with
 the reason. Nothing is invented: a slice is what the record or the workload says, a draft waits for a person.
@@ -8,14 +8,13 @@ Elsewhere: reading records (cli.suite_building), what is alike (near_duplicates)
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from midshift.errors import InputError
-from midshift.evals.near_duplicates import repeated
+from midshift.evals.near_duplicates import repeated_in_slices, said_in
 from midshift.evals.suite_file import EvalCase
 
 NO_SLICE = ""
@@ -103,15 +102,8 @@ def _draw(name: str, seed: int) -> bytes:
 
 def _without_duplicates(drawn: Sequence[Observed], left_out: Counter[str]) -> list[Observed]:
     """A request is left out for another of the same slices alone: what a slice has is never given to another one."""
-    alike: dict[tuple[str, ...], list[int]] = {}
-    for at, one in enumerate(drawn):
-        alike.setdefault(tuple(sorted(one.slices)), []).append(at)
-    again = {
-        at
-        for group in alike.values()
-        for at, other in zip(group, repeated(_asked(drawn[at].body) for at in group), strict=True)
-        if other is not None
-    }
+    found = repeated_in_slices([_asked(one.body) for one in drawn], [one.slices for one in drawn])
+    again = {at for at, other in enumerate(found) if other is not None}
     left_out["nearly the same as another"] += len(again)
     left_out += Counter()  # drops a reason that never occurred
     return [one for at, one in enumerate(drawn) if at not in again]
@@ -146,12 +138,4 @@ def _case(number: int, one: Observed) -> EvalCase:
 
 
 def _asked(body: Mapping[str, Any]) -> str:
-    """What is said in a request, without what every request of the product begins with."""
-    messages = body.get("messages")
-    said = [
-        message.get("content")
-        for message in messages or ()
-        if isinstance(message, Mapping) and message.get("role") not in ("system", "developer")
-    ]
-    texts = [text if isinstance(text, str) else json.dumps(text, ensure_ascii=False) for text in said if text]
-    return "\n".join(texts)
+    return said_in(body.get("messages") or ())

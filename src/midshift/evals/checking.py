@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from midshift.domain.suite import SliceRole
-from midshift.evals.near_duplicates import repeated
+from midshift.evals.near_duplicates import repeated, repeated_in_slices, said_in
 from midshift.evals.suite_file import EvalCase, SliceNote, Suite
 from midshift.stats.interval import Method
 from midshift.stats.power import cases_needed, detectable_drop
@@ -46,7 +46,11 @@ class SliceCheck:
 
 @dataclass(frozen=True, slots=True)
 class SuiteCheck:
-    """Everything that `midshift suite check` says. Ids are of cases."""
+    """Everything that `midshift suite check` says. Ids are of cases.
+
+    `repeated` are near-duplicates of the very same slices, as `suite build` leaves them out; `repeated_elsewhere` those
+    of a case with other slices, which a built suite may have: each slice keeps what it has.
+    """
 
     cases: int
     slices: tuple[SliceCheck, ...]
@@ -56,25 +60,26 @@ class SuiteCheck:
     without_reference: tuple[str, ...]
     drafts: tuple[str, ...]
     graders: Mapping[str, int]
+    repeated_elsewhere: tuple[tuple[str, str], ...] = ()
 
 
 def check(suite: Suite, margin: float, notes: Mapping[str, SliceNote] | None = None) -> SuiteCheck:
     """Look at a suite, with a margin in points and what a workload or the suite itself says of slices."""
     said = suite.slices if notes is None else notes
     names = sorted({name for case in suite.cases for name in case.slices})
-    asked = ["\n".join(_said(case)) for case in suite.cases]
-    same = repeated(asked)
+    asked = [said_in(case.messages) for case in suite.cases]
+    same = repeated_in_slices(asked, [case.slices for case in suite.cases])
+    elsewhere = [other if mine is None else None for mine, other in zip(same, repeated(asked), strict=True)]
     return SuiteCheck(
         cases=len(suite.cases),
         slices=tuple(_slice(name, suite.cases, said.get(name, _ALL), margin) for name in names),
         sliceless=tuple(case.id for case in suite.cases if not case.slices),
-        repeated=tuple(
-            (case.id, suite.cases[other].id) for case, other in zip(suite.cases, same, strict=True) if other is not None
-        ),
+        repeated=_pairs(suite, same),
         ungraded=tuple(case.id for case in suite.cases if not suite.graders_of(case) and case.expects is None),
         without_reference=tuple(case.id for case in suite.cases if case.reference is None and case.draft is None),
         drafts=tuple(case.id for case in suite.cases if case.draft is not None),
         graders=_counted(suite),
+        repeated_elsewhere=_pairs(suite, elsewhere),
     )
 
 
@@ -101,10 +106,10 @@ def _slice(name: str, cases: Sequence[EvalCase], note: SliceNote, margin: float)
     )
 
 
-def _said(case: EvalCase) -> list[str]:
-    return [
-        str(message.get("content")) for message in case.messages if message.get("role") not in ("system", "developer")
-    ]
+def _pairs(suite: Suite, same: Sequence[int | None]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (case.id, suite.cases[other].id) for case, other in zip(suite.cases, same, strict=True) if other is not None
+    )
 
 
 def _counted(suite: Suite) -> dict[str, int]:

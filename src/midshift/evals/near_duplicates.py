@@ -8,8 +8,10 @@ compared exactly: with a Jaccard index of 0.8 a pair is compared with a chance a
 
 from __future__ import annotations
 
+import json
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 ALIKE = 0.8
 """The Jaccard index from which two texts are near-duplicates."""
@@ -35,6 +37,35 @@ def repeated(texts: Iterable[str]) -> list[int | None]:
             for band in own:
                 bands.setdefault(band, []).append(number)
     return found
+
+
+def repeated_in_slices(texts: Sequence[str], slices: Sequence[Sequence[str]]) -> list[int | None]:
+    """The same among texts of the very same slices alone: what one slice has is no repetition of another's.
+
+    `slices` are those of each text, in any order. It is what a suite is built by, and what it is checked for.
+    """
+    found: list[int | None] = [None] * len(texts)
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for at, names in enumerate(slices):
+        alike.setdefault(tuple(sorted(names)), []).append(at)
+    for group in alike.values():
+        for at, other in zip(group, repeated(texts[at] for at in group), strict=True):
+            found[at] = None if other is None else group[other]
+    return found
+
+
+def said_in(messages: Iterable[object]) -> str:
+    """What is said in a request, without what every request of the product begins with."""
+    said = [
+        message.get("content")
+        for message in messages
+        if isinstance(message, Mapping) and message.get("role") not in ("system", "developer")
+    ]
+    return "\n".join(_as_text(content) for content in said if content)
+
+
+def _as_text(content: Any) -> str:
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
 
 
 def jaccard(left: frozenset[int], right: frozenset[int]) -> float:

@@ -86,8 +86,7 @@ def _cells(row: Row, margin: Margin) -> Iterator[str]:
         yield f"{interval.n:,}"
         yield words.score_value(row, evidence.incumbent)
         yield words.score_value(row, evidence.candidate)
-        low, high = words.score_change(interval.low, scale), words.score_change(interval.high, scale)
-        yield f"{words.score_change(interval.estimate, scale)} ({low} to {high})"
+        yield f"{words.score_change(interval.estimate, scale)} ({words.score_bounds(interval, scale)})"
     yield str(margin)
     yield row.verdict.outcome.value
 

@@ -300,9 +300,9 @@ def _verdict_row(row: Row, role: ScoreRole | SliceRole, axis: Axis, comparison: 
             "incumbent": words.score_value(row, evidence.incumbent),
             "candidate": words.score_value(row, evidence.candidate),
             "change": words.score_change(interval.estimate, scale),
-            "bounds": f"{words.score_change(low, scale)} to {words.score_change(high, scale)}",
+            "bounds": words.score_bounds(interval, scale),
             "points": _points(interval.estimate),
-            "points_bounds": f"{_points(low)} to {_points(high)}",
+            "points_bounds": f"{_points(None if low is None else words.outwards(low))} to {_points(high)}",
         }
         chance = _p(evidence.p_adjusted)
         if evidence.family > 1:
@@ -422,9 +422,6 @@ def _metric(name: str, found: Sequence[Finding]) -> _Metric:
 
 
 def _drift_row(finding: Finding) -> _DriftRow:
-    interval = words.drift_bounds(finding)
-    if interval != words.UNKNOWN:
-        interval += " pt" if finding.unit is Unit.SHARE else f" {finding.unit.value}"
     return _DriftRow(
         slice=_slice_name(finding.slice),
         n=f"{finding.interval.n:,}",
@@ -433,7 +430,7 @@ def _drift_row(finding: Finding) -> _DriftRow:
         incumbent=words.drift_value(finding.incumbent, finding.unit),
         candidate=words.drift_value(finding.candidate, finding.unit),
         change=words.drift_change(finding),
-        interval=interval,
+        interval=words.drift_bounds(finding),
         examples=[visible(example, 40) for example in finding.examples],
     )
 

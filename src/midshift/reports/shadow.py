@@ -6,6 +6,7 @@ Elsewhere: measuring (shadow.drift, shadow.divergence), comparisons from a file 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from midshift.shadow.divergence import ALPHA, FEWEST, Divergence
 from midshift.shadow.drift import Finding
 
 FORMAT = "midshift.shadow/1"
+_NAME_WHOLE = 26
+"""Names up to so many characters stand on one line; longer ones are wrapped. None is cut: people type them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,14 @@ def _drift(findings: Sequence[Finding]) -> RenderableType:
     flagged = [finding for finding in findings if finding.flagged]
     if not flagged:
         return Text(f"drift: none of {len(findings):,} comparisons shows more than chance")
-    table = _table("drift beyond chance", "metric", "slice", "pairs", "incumbent", "candidate", "change", "95 %")
-    for finding in flagged:
+    names = [f"{finding.kind.value}:{visible(finding.metric, 300)}" for finding in flagged]
+    table = _table("drift beyond chance; what is welcome: midshift upgrade waive WORKLOAD drift:METRIC --why WHY")
+    table.add_column("metric", no_wrap=True)
+    for column in ("slice", "pairs", "old", "new", "change", "95 %"):
+        table.add_column(column, overflow="fold")
+    for name, finding in zip(names, flagged, strict=True):
         cells = (
-            f"{finding.kind.value}: {visible(finding.metric, 60)}",
+            "\n".join(textwrap.wrap(name, _NAME_WHOLE, break_on_hyphens=False)),
             visible(finding.slice),
             f"{finding.interval.n:,}",
             words.drift_value(finding.incumbent, finding.unit),
@@ -97,8 +104,9 @@ def _net(report: ShadowReport) -> RenderableType:
     reason, divergences = why_none(report), report.divergences
     if reason is not None:
         return Text(f"divergence: {reason}")
-    header = ("metric", "slice", "requests", "from itself", "from the candidate", "net", "95 %", "")
+    header = ("metric", "slice", "requests", "from itself", "from candidate", "net", "95 %")
     table = _table("divergence, net of the incumbent's own randomness", *header)
+    reasons = []
     for item in divergences:
         if item.slice == AGGREGATE or item.p_adjusted < ALPHA:
             cells = (
@@ -109,16 +117,16 @@ def _net(report: ShadowReport) -> RenderableType:
                 f"{item.candidate:.3f}",
                 f"{item.net.estimate:+.3f}",
                 f"{item.net.low:+.3f} to {item.net.high:+.3f}",
-                item.reason,
             )
             table.add_row(*map(Text, cells))
-    return table
+            reasons.append(Text(f"{item.metric.value}, {visible(item.slice)}: {item.reason}"))
+    return Group(table, *reasons)
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, collapse_padding=True)
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     return table
 
 

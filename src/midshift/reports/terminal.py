@@ -128,7 +128,7 @@ def _verdict_cells(
             said,
         ]
     interval, scale = evidence.interval, row.score.range
-    bounds = f"{words.score_change(interval.low, scale)} to {words.score_change(interval.high, scale)}"
+    bounds = words.score_bounds(interval, scale)
     return [
         title,
         Text(f"{interval.n:,}"),
@@ -191,8 +191,8 @@ def _drift(comparison: Comparison, shown: Iterable[Finding], width: int, full: b
     title = "drift" if full else "drift that is more than chance (Holm over all comparisons)"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title, title_justify="left")
     table.add_column("kind", no_wrap=True, min_width=8)
-    table.add_column("metric", max_width=28, min_width=12, overflow="ellipsis", no_wrap=True)
     interval, examples = width >= _INTERVAL_FROM_WIDTH, width >= _EXAMPLES_FROM_WIDTH
+    table.add_column("metric", max_width=28 if interval else 20, min_width=14, overflow="ellipsis", no_wrap=True)
     headings = [("old", 9), ("new", 9), ("change", 8), *([("95 % interval", 20)] if interval else [])]
     for heading, least in headings:
         table.add_column(heading, justify="right", no_wrap=True, min_width=least)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from midshift.domain.gate import Decision, ScoreVerdict
 from midshift.domain.suite import AGGREGATE, Range, ScoreRole
-from midshift.domain.verdict import MIN_CLUSTERS, Outcome, Verdict
+from midshift.domain.verdict import MIN_CLUSTERS, Outcome, Verdict, points
 from midshift.evals.rows import places_in_words
 from midshift.reports.comparison import Comparison, Row, Seen
 from midshift.shadow.drift import Finding, Unit
+from midshift.stats.interval import Interval
 
 MINUS = "\u2212"
 UNKNOWN = "unknown"
@@ -155,6 +156,19 @@ def score_change(change: float | None, scale: Range) -> str:
     return signed(100 * change, 1) if scale.is_unit else signed(change * scale.width, 2)
 
 
+def score_bounds(interval: Interval, scale: Range) -> str:
+    """The bounds of a difference, in points rounded as the verdict's sentence rounds them."""
+    low = outwards(interval.low) if scale.is_unit else interval.low
+    return f"{score_change(low, scale)} to {score_change(interval.high, scale)}"
+
+
+def outwards(low: float) -> float:
+    """A lower bound (on the unit range) in whole tenths of a point, as `domain.verdict` promises a drop: no smaller."""
+    if not math.isfinite(low) or low >= 0.0:
+        return low
+    return -float(points(-low, up=True).split()[0]) / 100.0
+
+
 def drift_value(value: float, unit: Unit) -> str:
     """A drift metric's value with its unit."""
     if not math.isfinite(value):
@@ -178,18 +192,29 @@ def drift_change(finding: Finding) -> str:
         return f"{signed(100 * finding.delta, 1)} pt"
     if finding.incumbent == 0.0:
         return "from 0" if finding.delta else "0"
-    return f"{signed(100 * finding.delta / finding.incumbent, 0)} %"
+    factor = 100 / finding.incumbent
+    return f"{signed(factor * finding.delta, _digits_of_per_cent(finding, factor))} %"
 
 
 def drift_bounds(finding: Finding) -> str:
-    """The 95 % interval of the change, in the metric's unit."""
-    interval = finding.interval
-    if not interval.bounded:
+    """The 95 % interval of the change, in the unit in which `drift_change` says it; from 0, in that of the metric."""
+    low, high = finding.interval.low, finding.interval.high
+    if not finding.interval.bounded:
         return UNKNOWN
-    factor, least = {Unit.SHARE: (100.0, 1), Unit.SECONDS: (1.0, 2), Unit.USD: (1.0, 5)}.get(finding.unit, (1.0, 0))
-    low, high = factor * interval.low, factor * interval.high
-    digits = least if finding.unit is Unit.SHARE else _digits(max(abs(low), abs(high)), least)
-    return f"{signed(low, digits)} to {signed(high, digits)}"
+    if finding.unit is Unit.SHARE:
+        return f"{signed(100 * low, 1)} to {signed(100 * high, 1)} pt"
+    if finding.incumbent > 0.0:
+        factor = 100 / finding.incumbent
+        digits = _digits_of_per_cent(finding, factor)
+        return f"{signed(factor * low, digits)} to {signed(factor * high, digits)} %"
+    digits = _digits(max(abs(low), abs(high)), {Unit.SECONDS: 2, Unit.USD: 5}.get(finding.unit, 0))
+    return f"{signed(low, digits)} to {signed(high, digits)} {finding.unit.value}"
+
+
+def _digits_of_per_cent(finding: Finding, factor: float) -> int:
+    """One decimal where everything is below 10 %, so that a change and its bounds are not all `0 %`."""
+    known = (value for value in (finding.delta, finding.interval.low, finding.interval.high) if math.isfinite(value))
+    return int(0.0 < max(map(abs, known), default=0.0) * abs(factor) < 10.0)
 
 
 def _digits(value: float, least: int) -> int:
