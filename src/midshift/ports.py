@@ -12,6 +12,7 @@ from typing import Protocol
 
 from midshift.domain.capture import CapturedRequest, FeedbackRecord
 from midshift.domain.exposure import Exposure, HistogramKey, Pair, Sum, SumKey
+from midshift.domain.gateways import GatewayProcess, GatewayReport, Told
 from midshift.domain.histogram import Histogram
 from midshift.domain.paid_call import CallKey, Intent, Purchase, Result, Settled
 from midshift.domain.routing import Route
@@ -182,22 +183,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to decide until `until`. `epoch` rises with each taking: what an earlier holder writes is fenced."""
+    """The right to decide until `until`. `epoch` rises with each taking: what an earlier holder writes is fenced.
+
+    `looked_at` is when its holder took or renewed it last; None where a version that did not say so wrote it.
+    """
 
     owner: str
     epoch: int
     until: datetime
     name: str = CONTROLLER
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayReport:
-    """Which epoch of a workload's route a gateway served at `at` (machine time)."""
-
-    gateway: str
-    workload: str
-    epoch: int
-    at: datetime
+    looked_at: datetime | None = None
 
 
 class Definitions(Protocol):
@@ -343,6 +338,10 @@ class Leases(Protocol):
         """Give the lease back at once; nothing happens if it is somebody else's by now."""
         ...
 
+    def lease(self) -> Lease | None:
+        """The last lease that was taken, over or not; None before the first."""
+        ...
+
     def extend_routes(self, until: datetime, lease_epoch: int) -> None:
         """Let gateways serve candidates until then, on every routing row that has one: `lease_until`, same epoch.
 
@@ -364,7 +363,8 @@ class Measurements(Protocol):
     ) -> bool:
         """Add one batch; False if this gateway's batch of that number was merged before, so retrying is harmless.
 
-        Blocks until it is committed. `gateway` must be unique to one process at a time, and its numbers only grow.
+        Blocks until it is committed. `gateway` must be unique to one process (`GatewayProcess.key`): of two that share
+        one, each would take the other's numbers, and a batch whose fate is unknown could be lost.
         """
         ...
 
@@ -391,14 +391,25 @@ class Measurements(Protocol):
 
 
 class GatewayReports(Protocol):
-    """Which gateways serve what: how a controller knows that a change has arrived."""
+    """Which gateways serve what: how people know that a change has arrived. `domain.gateways` says what it means."""
 
-    def report(self, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
-        """Take note of the epoch that a gateway serves, by workload."""
+    def enter(self, process: GatewayProcess, dead: Collection[str], at: datetime) -> None:
+        """Forget what the `dead` of that name said (their instances), and what is of interest to nobody any more.
+
+        They must be dead for certain: the numbers of their batches are forgotten too.
+        """
+        ...
+
+    def report(self, process: GatewayProcess, told: Mapping[str, Told], at: datetime) -> None:
+        """Take note of what a gateway serves, by workload."""
+        ...
+
+    def leave(self, process: GatewayProcess, at: datetime) -> None:
+        """It ends, and serves nobody any more."""
         ...
 
     def reports(self) -> Sequence[GatewayReport]:
-        """The last report of each gateway on each workload."""
+        """The last report of each process on each workload."""
         ...
 
 

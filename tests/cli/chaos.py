@@ -30,6 +30,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
+from midshift.cli.rollback import NOT_ALL
 from midshift.cli.system import SystemClock
 from midshift.domain.exposure import Exposure
 from midshift.domain.routing import Arm
@@ -212,7 +213,8 @@ class Chaos:
         """Roll back, and see that every gateway has heard of it."""
         await asyncio.sleep(at_s - now_s())
         self.flip.asked_s = now_s()
-        assert 0 == await asyncio.to_thread(run, self._product, "rollback", WORKLOAD, "--wait", "1")
+        code = await asyncio.to_thread(run, self._product, "rollback", WORKLOAD, "--wait", "1")
+        assert code in (0, NOT_ALL), "a gateway that was killed a moment ago may be one that serves on"
         with store_of(self._product) as store:
             route = store.route(WORKLOAD)
             assert route is not None

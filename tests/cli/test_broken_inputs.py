@@ -640,7 +640,7 @@ REFUSED = [
     Refused(
         "an option without its value",
         around(),
-        "Option '--look' requires an argument. Type next: midshift --help",
+        "Option '--look' requires an argument. Type next: midshift compare --help",
         ("--look",),
     ),
     Refused(

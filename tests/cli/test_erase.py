@@ -75,9 +75,11 @@ def test_what_is_missing_is_said(
 ) -> None:
     """Without the key nobody is found, which would look like nobody was there."""
     assert 2 == erase(state / "none", "ada")
+    assert "Type next: --state DIR" in capsys.readouterr().err
     monkeypatch.delenv("MIDSHIFT_UNIT_KEY")
     assert 2 == erase(state, "ada")
-    assert "found no MIDSHIFT_UNIT_KEY" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "found no MIDSHIFT_UNIT_KEY" in said and "Type next: export MIDSHIFT_UNIT_KEY=" in said
 
 
 def test_a_workload_that_no_gateway_serves_is_no_success(state: Path, capsys: pytest.CaptureFixture[str]) -> None:

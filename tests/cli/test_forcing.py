@@ -11,6 +11,7 @@ import pytest
 
 from midshift.cli import forcing, main, upgrade
 from midshift.cli.project import Target
+from midshift.cli.rollback import NOBODY_SAID
 from midshift.cli.serve import StateFolder
 from midshift.controller.loop import Controller
 from midshift.domain.evidence import EvalEvidence
@@ -348,7 +349,7 @@ def test_the_command_says_that_a_rollback_has_led_to_the_harbour(
     force(product)
     capsys.readouterr()
 
-    assert 0 == run(product, "rollback", WORKLOAD, "--who", "ada", "--wait", "0")
+    assert NOBODY_SAID == run(product, "rollback", WORKLOAD, "--who", "ada", "--wait", "0")
 
     out = capsys.readouterr().out
     assert "haiku-4.5" in out

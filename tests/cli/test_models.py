@@ -294,3 +294,15 @@ def test_the_shutdown_date_and_the_pin_survive_a_narrow_terminal(
     assert any("2027-01-14" in line for line in table)
     assert "gpt-4o-2024-11-20" in "".join(line[last:].strip() for line in table)
     assert max(map(len, table)) <= width
+
+
+def test_the_refusal_of_a_waiver_does_not_call_pins_a_slice(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads it learns which words there are, and what each of them is."""
+    assert 0 == start(product, "--allow-floating", "no pin in our region")
+    capsys.readouterr()
+
+    assert 2 == run(product, "upgrade", "waive", WORKLOAD, "germn", "--who", "ada", "--why", "x")
+
+    slices, others = capsys.readouterr().err.split("), one of ")
+    assert "german" in slices and "pins:canary" not in slices
+    assert {"coverage", "shadow", "G7", "G8", "pins:canary"} <= set(others.split(", or drift")[0].split(", "))

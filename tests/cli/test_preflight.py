@@ -156,9 +156,9 @@ def test_the_candidate_of_a_workload_is_that_of_its_open_upgrade(
     file = written(tmp_path / "requests.jsonl", preflight_requests.chat(20).lines)
     asked = ["preflight", WORKLOAD, "--requests", file, "--json"]
 
+    run_in(product, "apply", "--who", "ada")
     assert 2 == run_in(product, *asked)
     assert "has no open upgrade" in capsys.readouterr().err
-    run_in(product, "apply", "--who", "ada")
     run_in(product, "upgrade", "start", WORKLOAD, "--to", NEW_FILE, "--who", "ada")
     capsys.readouterr()
 

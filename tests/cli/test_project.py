@@ -380,3 +380,119 @@ def test_the_help_is_there_at_once() -> None:
 
     modules, cpu_s = done.stdout.splitlines()[-1].split()
     assert 0.25 > float(cpu_s), f"{modules} modules"
+
+
+def test_apply_names_no_step_that_would_be_refused(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While an upgrade is open, another one cannot begin."""
+    assert 0 == run(product, "apply", "--who", "ada")
+    before = capsys.readouterr().out
+    walked(product)
+    assert 0 == run(product, "apply", "--who", "ada")
+    during = capsys.readouterr().out
+
+    assert f"Type next: midshift upgrade start {WORKLOAD}" in before
+    assert f"Type next: midshift upgrade status {WORKLOAD}" in during and "upgrade start" not in during
+
+
+def test_apply_says_that_running_gateways_have_to_be_started_again(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A claim that is recorded and not served yet is a puzzle; where nothing changed there is nothing to start."""
+    said = []
+    for margin in ("2pt", "2pt", "3pt"):
+        text = (product / "midshift.yaml").read_text(encoding="utf-8")
+        (product / "midshift.yaml").write_text(text.replace("margin: 2pt", f"margin: {margin}"), encoding="utf-8")
+        assert 0 == run(product, "apply", "--who", "ada")
+        said.append("Running gateways read definitions when they start" in capsys.readouterr().out)
+
+    assert [False, False, True] == said
+
+
+READING = (
+    ("status",),
+    ("upgrade", "status"),
+    ("upgrade", "log", WORKLOAD),
+    ("rollback", WORKLOAD, "--why", "x"),
+    ("halt", WORKLOAD, "--who", "ada", "--why", "x"),
+    ("upgrade", "start", WORKLOAD, "--to", NEW_FILE, "--who", "ada"),
+    ("upgrade", "drift", WORKLOAD),
+    ("sync",),
+    ("serve", "controller"),
+    ("serve", "gateway", "--name", "g", "--port", "0"),
+)
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_no_command_but_apply_makes_a_store(
+    product: Path, command: tuple[str, ...], is_empty: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a store of a mistyped address nothing serves and nothing is known, and all of that would look well."""
+    path = product / "typo.db"
+    (product / "store.txt").write_text(f"sqlite:///{path}\n", encoding="utf-8")
+    if is_empty:
+        path.touch()
+
+    assert 2 == run(product, *command)
+
+    said = capsys.readouterr().err
+    assert "--store file:store.txt" in said and repr(str(path)) in said and "midshift apply" in said
+    assert not path.exists() or path.stat().st_size == 0
+    assert [] == sorted(found.name for found in product.glob("typo.db-*"))
+    assert ("--admin-port" in said and "force-incumbent" in said) == (command[0] == "rollback")
+
+
+@pytest.mark.parametrize("address", ["sqlite://", "sqlite:///:memory:", "sqlite:///"])
+def test_a_store_in_memory_is_refused(product: Path, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is recorded there is gone before anybody can read it."""
+    (product / "store.txt").write_text(address, encoding="utf-8")
+
+    assert 2 == run(product, "apply", "--who", "ada")
+
+    assert "in memory" in capsys.readouterr().err
+
+
+def test_a_path_that_is_no_address_is_answered_with_the_address_to_write(
+    product: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plain path is the first thing that people try; what else it is may be a secret, and is not shown."""
+    monkeypatch.setenv("MIDSHIFT_DB", str(product / "midshift.db"))
+
+    assert 2 == main.run(["apply", "--who", "ada", "--config", str(product)])
+
+    said = capsys.readouterr().err
+    assert "Type next: export MIDSHIFT_DB=sqlite:///$PWD/midshift.db" in said and str(product) not in said
+
+
+def test_a_store_option_is_no_environment(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is named as it was typed."""
+    assert 2 == main.run(["status", "--config", str(product), "--store", "env:NOPE"])
+
+    said = capsys.readouterr().err
+    assert "--store env:NOPE is empty" in said and "environment" not in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["rollback", "helpdesk", "--wait"], "midshift rollback --help"),
+        (["upgrade", "waive", "helpdesk", "x", "--why"], "midshift upgrade waive --help"),
+        (["--nonsense"], "midshift --help"),
+    ],
+)
+def test_an_option_without_its_value_leads_to_the_help_of_its_command(
+    typed: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On call nobody reads a list of forty commands."""
+    assert 2 == main.run(typed)
+
+    assert capsys.readouterr().err.strip().endswith(f"Type next: {expected}")
+
+
+def test_an_empty_main_file_is_no_dead_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`init` never writes over a file that is there, so what has to go first is named."""
+    (tmp_path / "midshift.yaml").touch()
+
+    assert 2 == main.run(["check", "--config", str(tmp_path)])
+
+    assert "Type next: rm midshift.yaml && midshift init" in capsys.readouterr().err

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from midshift.cli import main
+from midshift.cli.rollback import NOBODY_SAID
+from midshift.domain.gateways import GatewayProcess, Told
 from midshift.domain.upgrade import Kind, Stage
 from midshift.store.sql import SqlStore
 from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
@@ -26,7 +28,7 @@ def product(tmp_path: Path) -> Path:
 
 def test_a_rollback_is_what_the_runbook_says_and_no_more(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The runbook has `midshift rollback WORKLOAD`: who and why are asked of nobody in a hurry."""
-    assert 0 == run(product, "rollback", WORKLOAD, "--wait", "0")
+    assert NOBODY_SAID == run(product, "rollback", WORKLOAD, "--wait", "0")
 
     with store_of(product) as store:
         route = store.route(WORKLOAD)
@@ -52,7 +54,7 @@ def test_a_rollback_needs_no_file_at_all(product: Path, capsys: pytest.CaptureFi
     (product / "elsewhere" / "store.txt").write_text((product / "store.txt").read_text(), encoding="utf-8")
 
     at = ["--config", str(product / "elsewhere" / "midshift.yaml"), "--store", "file:store.txt"]
-    assert 0 == main.run(["rollback", WORKLOAD, "--wait", "0", *at])
+    assert NOBODY_SAID == main.run(["rollback", WORKLOAD, "--wait", "0", *at])
 
     assert "serves everybody" in capsys.readouterr().out
 
@@ -63,7 +65,7 @@ def test_a_fault_in_another_part_of_the_file_does_not_hinder_a_rollback(product:
     text = main_file.read_text(encoding="utf-8").replace("env:MIDSHIFT_DB", "file:store.txt")
     main_file.write_text(text.replace("margin: 2pt", "margin: [what]"), encoding="utf-8")
 
-    assert 0 == main.run(["rollback", WORKLOAD, "--wait", "0", "--config", str(product)])
+    assert NOBODY_SAID == main.run(["rollback", WORKLOAD, "--wait", "0", "--config", str(product)])
 
 
 def test_a_workload_that_is_not_there_is_answered_with_those_that_are(
@@ -80,15 +82,89 @@ def test_the_gateways_that_follow_are_counted_and_the_others_named(
 ) -> None:
     """A write is not yet a served incumbent: one gateway that hangs is one to walk up to."""
     with store_of(product) as store:
-        now = datetime.now(UTC)  # noqa: TID251 - gateways report machine time
-        store.report("quick", {WORKLOAD: 5}, now)
-        store.report("slow", {WORKLOAD: 4}, now)
-        store.report("long-gone", {WORKLOAD: 1}, now - timedelta(hours=1))
+        now = machine_now()
+        store.report(GatewayProcess("quick"), {WORKLOAD: Told(5)}, now)
+        store.report(GatewayProcess("slow"), {WORKLOAD: Told(4)}, now)
+        store.report(GatewayProcess("long-gone"), {WORKLOAD: Told(1)}, now - timedelta(hours=1))
 
-    run(product, "rollback", WORKLOAD, "--wait", "0")
+    assert 4 == run(product, "rollback", WORKLOAD, "--wait", "0")
 
     assert "1 of 2 gateways serve it" in (out := capsys.readouterr().out)
     assert "not yet: slow." in out
+    assert "Silent for longer: long-gone. Nobody gets the candidate there" in out
+
+
+def test_when_all_follow_the_code_is_0(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one code on which a script may rest: no user can get the candidate any more."""
+    reported(product, Told(5))
+
+    assert 0 == run(product, "rollback", WORKLOAD, "--wait", "0")
+    assert "1 of 1 gateways serve it" in capsys.readouterr().out
+
+
+def test_a_gateway_that_is_home_by_itself_is_safe(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It gives everybody the incumbent already, whichever row it knows."""
+    reported(product, Told(4, "forced"))
+
+    assert 0 == run(product, "rollback", WORKLOAD, "--wait", "0")
+    assert "Home by themselves, with the incumbent for everybody: gateway-1 (forced)" in capsys.readouterr().out
+
+
+def test_a_gateway_that_is_silent_may_be_cut_off_with_the_candidate(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody can tell a dead one from one that serves on: a script must not take it for a success."""
+    reported(product, Told(4), seconds_ago=42.0)
+
+    assert 4 == run(product, "rollback", WORKLOAD, "--wait", "0")
+    assert "Silent: gateway-1. Dead, or cut off from the store" in capsys.readouterr().out
+
+
+def test_a_gateway_that_stopped_in_order_is_not_waited_for(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It serves nobody, and reads the row before it serves anybody again."""
+    reported(product, Told(4))
+    with store_of(product) as store:
+        store.leave(GatewayProcess("gateway-1", "a"), machine_now())
+
+    assert 0 == run(product, "rollback", WORKLOAD, "--wait", "0")
+    assert "No gateway runs: stopped are gateway-1" in capsys.readouterr().out
+
+
+def test_without_a_word_from_any_gateway_nobody_knows(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The row is written, and nothing says that anybody reads it."""
+    assert NOBODY_SAID == run(product, "rollback", WORKLOAD, "--wait", "0")
+    assert "No gateway has reported" in capsys.readouterr().out
+
+
+def test_two_gateways_of_one_name_both_have_to_follow(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that follows must not speak for the one that does not."""
+    reported(product, Told(5))
+    reported(product, Told(4), instance="b")
+
+    assert 4 == run(product, "rollback", WORKLOAD, "--wait", "0")
+    assert "1 of 2 gateways serve it" in capsys.readouterr().out
+
+
+def test_what_users_get_after_a_rollback_is_no_evidence_of_the_upgrade_that_ended(product: Path) -> None:
+    """Its sums are what it was ended on; the incumbent's later requests must not be added to them."""
+    run(product, "rollback", WORKLOAD, "--wait", "0")
+
+    with store_of(product) as store:
+        route = store.route(WORKLOAD)
+        assert route is not None
+        assert (None, 0) == (route.upgrade, route.step)
+
+
+def reported(product: Path, told: Told, seconds_ago: float = 0.0, instance: str = "a") -> None:
+    """A gateway has said this."""
+    with store_of(product) as store:
+        at = machine_now() - timedelta(seconds=seconds_ago)
+        store.report(GatewayProcess("gateway-1", instance), {WORKLOAD: told}, at)
+
+
+def machine_now() -> datetime:
+    """Gateways report machine time."""
+    return datetime.now(UTC)  # noqa: TID251 - compared with the clock of the command
 
 
 def test_a_rollback_loads_no_numerics_and_no_pages(product: Path) -> None:
@@ -101,7 +177,7 @@ def test_a_rollback_loads_no_numerics_and_no_pages(product: Path) -> None:
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert "0 set()" == done.stdout.splitlines()[-1]
+    assert "3 set()" == done.stdout.splitlines()[-1]
 
 
 def test_a_halt_can_be_resumed_where_it_was(product: Path) -> None:

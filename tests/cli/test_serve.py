@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -385,6 +386,36 @@ def test_a_controller_decides_and_another_goes_on_after_it_was_killed(product: P
 
 
 @pytest.mark.slow
+def test_a_controller_says_that_nothing_is_applied_yet(tmp_path: Path) -> None:
+    """A process that runs for ever in silence looks like one that watches."""
+    a_product(tmp_path)
+    store_of(tmp_path).close()
+    with process(tmp_path, "controller", "--every", "50ms") as running:
+        assert "looks every" in line_of(running)
+        assert "nothing is applied yet" in line_of(running)
+        running.send_signal(signal.SIGTERM)
+        assert 0 == running.wait(30)
+
+
+def test_a_unit_key_that_is_too_short_is_named_with_one_to_type(product: Path) -> None:
+    """A person set an environment variable, and knows nothing of a field called `unit_key`."""
+    with pytest.raises(ConfigError, match=r"MIDSHIFT_UNIT_KEY has 5 bytes, expected at least 16.*Type next: export"):
+        settings(product, {**KNOWN, "MIDSHIFT_UNIT_KEY": "short"})
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_answered_with_what_to_type(product: Path) -> None:
+    """Another gateway is there already, mostly."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with process(product, "gateway", "--name", "gateway-1", "--port", port) as running:
+            said, _ = running.communicate(timeout=30)
+
+    assert 2 == running.returncode
+    assert f"cannot listen on 127.0.0.1 port {port}" in said and "Type next: ss -ltnp" in said
+
+
+@pytest.mark.slow
 def test_a_gateway_answers_until_it_is_told_to_end(product: Path) -> None:
     """The other process: it says where it listens, reports what it serves, and leaves on SIGTERM."""
     (product / "prices.yaml").write_text(PRICES)
@@ -394,12 +425,50 @@ def test_a_gateway_answers_until_it_is_told_to_end(product: Path) -> None:
         assert address is not None, said
         with urllib.request.urlopen(f"{address[0]}/v1/models", timeout=30) as answer:
             models = [model["id"] for model in json.load(answer)["data"]]
+        with store_of(product) as store:
+            while not store.reports():
+                assert running.poll() is None
         running.send_signal(signal.SIGTERM)
         assert ("gateway gateway-1: ended\n", 0) == (line_of(running), running.wait(30))
 
     assert ["sonnet-3.7"] == models
     with store_of(product) as store:
-        assert [("gateway-1", 1)] == [(item.gateway, item.epoch) for item in store.reports()]
+        assert [("gateway-1", 1, True)] == [(item.gateway, item.epoch, item.is_stopped) for item in store.reports()]
+
+
+@pytest.mark.slow
+def test_a_second_gateway_of_a_name_is_refused_and_one_that_was_killed_starts_again_at_once(product: Path) -> None:
+    """Two of one name would speak for each other; a dead one must not keep the living out."""
+    with process(product, "gateway", "--name", "gateway-1", "--port", "0") as first:
+        assert "listens on" in line_of(first)
+        with process(product, "gateway", "--name", "gateway-1", "--port", "0") as second:
+            assert "--name 'gateway-1': a gateway of that name runs here already" in line_of(second)
+            assert 2 == second.wait(30)
+        first.send_signal(signal.SIGKILL)
+        first.wait(30)
+    with process(product, "gateway", "--name", "gateway-1", "--port", "0") as again:
+        assert "listens on" in line_of(again)
+
+
+@pytest.mark.slow
+def test_a_name_that_is_none_makes_no_folder(product: Path) -> None:
+    """It would lie outside of the state folder."""
+    with process(product, "gateway", "--name", "../../outside", "--port", "0") as running:
+        assert "gateway name: found '../../outside'" in line_of(running)
+
+    assert not (product / "outside").exists()
+
+
+@pytest.mark.slow
+def test_a_gateway_that_never_listened_never_reported(product: Path) -> None:
+    """A rollback would wait for it, and name it to people who find nothing there."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with process(product, "gateway", "--name", "gateway-1", "--port", port) as failing:
+            assert 0 != failing.wait(30)
+
+    with store_of(product) as store:
+        assert [] == list(store.reports())
 
 
 @pytest.mark.slow

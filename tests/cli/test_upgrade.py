@@ -4,22 +4,28 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from midshift.cli import upgrade
+from midshift.cli import in_force, upgrade
 from midshift.cli.project import Target
+from midshift.cli.rollback import NOBODY_SAID
 from midshift.cli.serve import StateFolder
+from midshift.cli.system import SystemClock
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.gate import Decision
-from midshift.domain.upgrade import Kind, Stage
+from midshift.domain.gateways import GatewayProcess, Told
+from midshift.domain.upgrade import Event, Kind, Stage, apply, route_of
 from midshift.testing import ManualClock
 from tests.cli.kept import kept
 from tests.cli.test_project import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
 
 SHADOW = (Kind.EVAL_CLEARED,)
 CANARY = (*SHADOW, Kind.SHADOW_COMPLETED)
+HOME = Told(4, "forced")
 
 
 @pytest.fixture
@@ -199,7 +205,7 @@ def test_an_eval_that_counts_as_none_is_told_at_the_start_and_in_the_status(
 
     (found,) = json.loads(capsys.readouterr().out)["upgrades"]
     assert ("eval", None, trouble) == (found["stage"], found["next"], found["reason"])
-    assert 0 == run(product, "rollback", WORKLOAD, "--who", "ada", "--why", "again")
+    assert NOBODY_SAID == run(product, "rollback", WORKLOAD, "--who", "ada", "--why", "again")
     assert 0 == run(product, "upgrade", "start", WORKLOAD, "--to", NEW_FILE, "--who", "ada", *state)
     assert trouble in capsys.readouterr().out
 
@@ -236,8 +242,10 @@ def test_status_shows_what_each_gateway_serves(product: Path, capsys: pytest.Cap
     """The second step of every rollback is to look whether it has arrived."""
     walked(product, *CANARY)
     with store_of(product) as store:
-        store.report("gateway-1", {WORKLOAD: 4}, ManualClock().now())
-        store.report("gateway-2", {WORKLOAD: 3}, ManualClock().now())
+        now = SystemClock().machine_now()
+        for number, instance, told in ((1, "a", Told(4)), (1, "b", Told(4)), (2, "a", Told(3)), (3, "a", HOME)):
+            store.report(GatewayProcess(f"gateway-{number}", instance), {WORKLOAD: told}, now)
+        store.report(GatewayProcess("gateway-4"), {WORKLOAD: Told(4)}, now - timedelta(seconds=42))
 
     capsys.readouterr()
 
@@ -245,11 +253,108 @@ def test_status_shows_what_each_gateway_serves(product: Path, capsys: pytest.Cap
     (route,) = json.loads(capsys.readouterr().out)["routes"]
     assert 0 == run(product, "status")
 
-    assert [("gateway-1", True), ("gateway-2", False)] == [
-        (item["name"], item["is_current"]) for item in route["gateways"]
-    ]
-    assert "99 % of units to sonnet-3.7" in (out := capsys.readouterr().out.replace("\n", " "))
+    assert [
+        ("gateway-1", True, "serves", None),
+        ("gateway-1", True, "serves", None),
+        ("gateway-2", False, "behind", None),
+        ("gateway-3", False, "home", "forced"),
+        ("gateway-4", False, "silent", None),
+    ] == [(item["name"], item["is_current"], item["standing"], item["home"]) for item in route["gateways"]]
+    assert "99 % of units to sonnet-3.7" in (out := " ".join(capsys.readouterr().out.split()))
     assert "1 % to sonnet-4.6" in out
+    assert "✔ gateway-1 serves epoch 4" in out
+    assert "◌ gateway-2 serves epoch 3, which is not the present one" in out
+    assert "⚠ gateway-3 is home: forced" in out
+    assert "✖ gateway-4 is silent for 4" in out
+    assert "several gateways run as 'gateway-1'" in out
+
+
+def test_when_every_gateway_is_home_the_share_of_the_row_is_not_what_users_get(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The row says what was decided; the gateways say what is."""
+    walked(product, *CANARY)
+    with store_of(product) as store:
+        store.report(GatewayProcess("gateway-1", "a"), {WORKLOAD: HOME}, SystemClock().machine_now())
+    capsys.readouterr()
+
+    assert 0 == run(product, "status")
+
+    assert "⚠ every gateway is home: nobody gets the candidate" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_row_that_nobody_watches_says_so(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its lease is over: what users get is no longer the share that was decided."""
+    walked(product, *CANARY)
+    with store_of(product) as store:
+        now = SystemClock().machine_now()
+        lease = store.take_lease("c1", now, timedelta(seconds=15))
+        assert lease is not None
+        store.extend_routes(now - timedelta(seconds=1), lease.epoch)
+    capsys.readouterr()
+
+    assert 0 == run(product, "status")
+
+    assert "its lease is over, so nobody new gets the candidate" in " ".join(capsys.readouterr().out.split())
+
+
+def test_in_shadow_it_is_said_how_many_of_the_others_are_answered_unseen(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of them is not every other one."""
+    walked(product, *SHADOW)
+    capsys.readouterr()
+
+    assert 0 == run(product, "status", WORKLOAD)
+
+    assert "also answers 100 % of the others unseen (shadow)" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("command", [("status",), ("upgrade", "status")])
+def test_whether_anybody_decides_is_said_by_both_commands(
+    product: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the controller dead nothing advances, and nobody stops a canary that does harm."""
+
+    def seen() -> tuple[str, dict[str, Any] | None]:
+        run(product, *command)
+        text = " ".join(capsys.readouterr().out.split())
+        run(product, *command, "--json")
+        return text, json.loads(capsys.readouterr().out)["controller"]
+
+    walked(product, *CANARY)
+    capsys.readouterr()
+    before, nobody = seen()
+    with store_of(product) as store:
+        lease = store.take_lease("c1", SystemClock().machine_now(), timedelta(seconds=15))
+    during, looking = seen()
+    with store_of(product) as store:
+        assert lease is not None
+        store.release(lease, SystemClock().machine_now())
+    after, ended = seen()
+
+    assert "no controller has ever looked. Type next: midshift serve controller" in before
+    assert "controller: c1, looked 0" in during
+    assert "no controller has looked for 0" in after
+    assert "(the last was c1). Type next: midshift serve controller" in after
+    assert nobody is None
+    assert looking is not None
+    assert ended is not None
+    assert (("c1", True), ("c1", False)) == (
+        (looking["name"], looking["is_looking"]),
+        (ended["name"], ended["is_looking"]),
+    )
+
+
+def test_a_controller_of_the_version_before_looked_as_long_ago_as_its_lease_began(product: Path) -> None:
+    """It does not say when it looked; a guess that makes it fresher than it can be would hide that it is dead."""
+    with store_of(product) as store:
+        until = SystemClock().machine_now() - timedelta(seconds=38)
+        store.take_lease("c1", until - timedelta(seconds=15), timedelta(seconds=15))
+        found = in_force.controller_record(store)
+
+    assert found is not None
+    assert 53.0 <= found["seconds_ago"] < 60.0
 
 
 @pytest.mark.parametrize("what", ["german", "drift:length", "drift:length:chars", "coverage", "shadow"])
@@ -262,6 +367,116 @@ def test_a_waiver_is_kept_with_name_and_reason(product: Path, what: str) -> None
     with store_of(product) as store:
         (waiver,) = store.upgrade(f"{WORKLOAD}-1").waivers
         assert (what, "ada", "nobody there") == (waiver.what, waiver.who, waiver.why)
+
+
+def test_a_budget_is_waived_by_the_name_of_its_gate(product: Path) -> None:
+    """The gate has always asked for it, and the command has to take it."""
+    edit(product / "midshift.yaml", "    upgrade:\n", "    budgets: {cost_per_call_usd: 0.01}\n    upgrade:\n")
+    assert 0 == run(product, "apply", "--who", "ada")
+    walked(product, *SHADOW)
+
+    assert 0 == run(product, "upgrade", "waive", WORKLOAD, "budget:cost per call", "--who", "ada", "--why", "a week")
+    assert 2 == run(product, "upgrade", "waive", WORKLOAD, "budget:p99 latency", "--who", "ada", "--why", "a week")
+
+
+def test_why_somebody_halted_or_rolled_back_can_be_read(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A reason that is asked for and shown nowhere is a form to fill in."""
+    walked(product, *CANARY)
+    run(product, "halt", WORKLOAD, "--who", "ada", "--why", "tickets about prices")
+    capsys.readouterr()
+    assert 0 == run(product, "status")
+    halted = " ".join(capsys.readouterr().out.split())
+    run(product, "upgrade", "resume", WORKLOAD, "--who", "bob")
+    run(product, "upgrade", "waive", WORKLOAD, "german", "--who", "eve", "--why", "read by hand")
+    run(product, "rollback", WORKLOAD, "--wait", "0", "--who", "grace", "--why", "enough is enough")
+    capsys.readouterr()
+    assert 0 == run(product, "upgrade", "status", WORKLOAD)
+    back = " ".join(capsys.readouterr().out.split())
+    assert 0 == run(product, "upgrade", "status", WORKLOAD, "--json")
+    (record,) = json.loads(capsys.readouterr().out)["upgrades"]
+    assert 0 == run(product, "upgrade", "log", WORKLOAD)
+    said = capsys.readouterr().out
+    assert 0 == run(product, "upgrade", "log", WORKLOAD, "--json")
+    events = json.loads(capsys.readouterr().out)["events"]
+
+    assert "by ada: tickets about prices" in halted and f"midshift upgrade resume {WORKLOAD}" in halted
+    assert "by grace: enough is enough" in back
+    assert "✔ eval" in back and "✔ shadow" in back and "✖ canary: rolled back" in back and "✖ 1%" in back
+    assert ("canary", "grace", "enough is enough") == (
+        *(record["reached"]["stage"], record["ended"]["who"]),
+        record["ended"]["why"],
+    )
+    assert ["ada", "ada", "ada", "ada", "bob", "eve", "grace"] == [item["who"] for item in events]
+    assert ("waived", "german", "read by hand") == tuple(events[5][name] for name in ("kind", "what", "why"))
+    assert ({"stage": "canary", "step": 0}, {"stage": "rolled_back", "step": 0}) == (events[6]["from"], events[6]["to"])
+    assert ["tickets about prices", "resumed", "read by hand", "enough is enough"] == [
+        line.split("  ")[-1].strip() for line in said.splitlines()[4:]
+    ]
+    assert "halted: canary 1% → halted" in said and "rolled back: canary 1% → rolled back" in said
+
+
+def test_too_few_cases_lead_to_the_suite_and_not_to_the_same_eval_again(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same cases once more say the same."""
+    upgrade = walked(product)
+    kept(product, upgrade, EvalEvidence(upgrade.candidate, Decision.COLLECT_MORE, "143 more cases for 2"))
+
+    assert 0 == run(product, "upgrade", "status", WORKLOAD, "--state", str(product / "state"))
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "next: collect more cases" in said
+    assert said.index(f"type: midshift suite check {WORKLOAD}") < said.index(f"type: midshift upgrade eval {WORKLOAD}")
+
+
+def test_the_log_is_of_the_newest_upgrade_or_of_the_one_that_is_named(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the next one has begun, the last one's reasons are asked for most."""
+    assert 2 == run(product, "upgrade", "log", WORKLOAD)
+    start(product)
+    run(product, "rollback", WORKLOAD, "--wait", "0", "--why", "the first")
+    start(product)
+    capsys.readouterr()
+
+    assert 0 == run(product, "upgrade", "log", WORKLOAD)
+    newest = capsys.readouterr().out
+    assert 0 == run(product, "upgrade", "log", WORKLOAD, "--upgrade", f"{WORKLOAD}-1")
+    first = capsys.readouterr().out
+    assert 2 == run(product, "upgrade", "log", WORKLOAD, "--upgrade", "other-1")
+
+    assert newest.startswith(f"{WORKLOAD}-2:") and "the first" not in newest
+    assert "the first" in first and f"started with {NEW_FILE}" in first
+
+
+@pytest.mark.parametrize("width", ["40", "80"])
+def test_status_names_the_command_that_opens_what_waits(
+    product: Path, width: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sentence that is cut before the word to type helps nobody."""
+    monkeypatch.setenv("COLUMNS", width)
+    upgrade = walked(product)
+    assert 0 == run(product, "upgrade", "status", WORKLOAD)
+    before = "".join(capsys.readouterr().out.split())
+    open_slices = EvalEvidence(
+        upgrade.candidate, Decision.PROCEED_WITH_CAUTION, "so so", unproven=("german", "long ones"), regressed=("poor",)
+    )
+    kept(product, upgrade, open_slices)
+    with store_of(product) as store:
+        event = Event(Kind.EVAL_CLEARED, upgrade.entered, "ada", "because")
+        after = apply(upgrade, event)
+        store.commit(upgrade, after, event, {}, "test", route_of(after, 3, None), None)
+    arguments = ["upgrade", "status", WORKLOAD, "--state", str(product / "state")]
+    assert 0 == run(product, *arguments)
+    waiting = "".join(capsys.readouterr().out.split()).replace("│", "")
+    assert 0 == run(product, *arguments, "--json")
+
+    assert f"type:midshiftupgradeeval{WORKLOAD}" in before.replace("│", "")
+    assert "next:waitsforclock,coverage,slicegerman,slicelongones,slicepoor" in waiting
+    assert [f'midshift upgrade waive {WORKLOAD} {name} --why "..."' for name in ("german", "'long ones'", "poor")] == (
+        json.loads(capsys.readouterr().out)["upgrades"][0]["type_next"]
+    )
+    assert f"type:midshiftupgradewaive{WORKLOAD}'longones'" in waiting
 
 
 @pytest.mark.parametrize(("what", "why"), [("germn", "x"), ("drift:lenght", "x"), ("drift", "x"), ("german", " ")])

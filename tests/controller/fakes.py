@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from midshift.controller.decide import decide
 from midshift.controller.evidence import Taken, from_record
@@ -51,6 +51,9 @@ class FakeStore:
 
     def release(self, lease: Lease, now: datetime) -> None:
         self.owner = None
+
+    def lease(self) -> Lease | None:
+        return None if self.owner is None else Lease(self.owner, self.lease_epoch, datetime.max.replace(tzinfo=UTC))
 
     def extend_routes(self, until: datetime, lease_epoch: int) -> None:
         for workload, route in self.by_workload.items():

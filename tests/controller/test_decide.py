@@ -7,7 +7,7 @@ import pytest
 
 from midshift.controller.decide import decide
 from midshift.domain import gate
-from midshift.domain.evidence import EvalEvidence, Evidence, Guard, ShadowEvidence
+from midshift.domain.evidence import EvalEvidence, Evidence, Guard, Promise, ShadowEvidence
 from midshift.domain.move import Answer
 from midshift.domain.plan import DEFAULT_STEPS, Approval, Plan, Step
 from midshift.domain.upgrade import Event, Kind, Stage, Upgrade, apply, begin, replay
@@ -107,6 +107,40 @@ def test_an_unproven_critical_slice_needs_a_name_to_it_before_canary() -> None:
     assert Kind.SHADOW_COMPLETED is decide(waived, evidence, after(15)).kind
 
 
+NOTHING_WAITED_FOR = apply(an_upgrade(1), Event(Kind.WAIVED, DAY_0, who="ada", why="seen last week", what="shadow"))
+
+
+@pytest.mark.parametrize("seen", [None, ShadowEvidence(0, 0), ShadowEvidence(5000, 10)])
+def test_a_waived_shadow_is_not_waited_for(seen: ShadowEvidence | None) -> None:
+    """Clock, coverage and budgets that nobody knows yet say that they are waived, and by whom it was."""
+    unknown = Promise("cost per call", 0.01, "USD")
+    move = decide(NOTHING_WAITED_FOR, Evidence(eval=CLEARED, shadow=seen, promises=(unknown,)), after(0))
+
+    assert (Kind.SHADOW_WAIVED, "shadow is waived by ada: seen last week") == (move.kind, move.reason)
+    assert {"clock", "coverage", "budget cost per call"} == {
+        item.name for item in move.gates if item.answer is Answer.WAIVED
+    }
+
+
+@pytest.mark.parametrize(
+    ("evidence", "name"),
+    [
+        (Evidence(eval=replace(CLEARED, unproven=("escalations",))), "slice escalations"),
+        (Evidence(eval=replace(CLEARED, regressed=("german",))), "slice german"),
+        (Evidence(), "eval"),
+        (Evidence(eval=CLEARED, shadow=ShadowEvidence(50, 50, ("length:chars",))), "drift length:chars"),
+        (Evidence(eval=CLEARED, promises=(Promise("cost per call", 0.01, "USD", 0.02, 9),)), "budget cost per call"),
+    ],
+)
+def test_a_waived_shadow_waives_nothing_that_eval_or_shadow_have_shown(evidence: Evidence, name: str) -> None:
+    """Who does not want to wait did not say yes to a slice that nobody has proven, or to drift that was seen since."""
+    move = decide(NOTHING_WAITED_FOR, evidence, after(1))
+
+    assert move.kind is None
+    assert [name] == [item.name for item in move.gates if not item.lets_pass]
+    assert "clock" not in move.reason and "coverage" not in move.reason
+
+
 def test_flagged_drift_waits_for_a_named_decision() -> None:
     """Shorter answers may be welcome; somebody has to have said so."""
     evidence = Evidence(eval=CLEARED, shadow=ShadowEvidence(5000, 5000, ("closing:closing_offer",)))
@@ -163,6 +197,17 @@ def test_a_guard_that_has_seen_too_little_waits() -> None:
 
     assert decision.kind is None
     assert Answer.WAITING is decision.gates[0].answer
+
+
+def test_a_guard_that_cannot_tell_yet_is_no_pass_and_holds_nothing() -> None:
+    """At 1 % and 5 % a step advances with no harm seen; it is shown as what it is, with how blind it was."""
+    blind = Guard("error rate", 0.01, harm=0.1985, low=-0.2248, high=0.6217, n_incumbent=900, n_candidate=9)
+    decision = decide(an_upgrade(2), replace(EVERYTHING_FINE, guards=(blind,)), after(3))
+    sure = decide(an_upgrade(2), EVERYTHING_FINE, after(3))
+
+    assert (Kind.STEP_ADVANCED, Answer.UNPROVEN) == (decision.kind, decision.gates[0].answer)
+    assert "cannot tell yet" in decision.gates[0].reason and "blind below 0.6217" in decision.gates[0].reason
+    assert Answer.OPEN is sure.gates[0].answer
 
 
 def test_whatever_is_decided_can_be_applied() -> None:

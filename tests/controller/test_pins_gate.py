@@ -9,7 +9,7 @@ from midshift.domain.evidence import Evidence
 from midshift.domain.move import Answer
 from midshift.domain.plan import Plan
 from midshift.domain.upgrade import CANARY_PINS, FLOATING, Event, Kind, Stage, Upgrade, Waiver, apply, begin
-from tests.controller.test_decide import DAY_0, EVERYTHING_FINE, after
+from tests.controller.test_decide import CLEARED, DAY_0, EVERYTHING_FINE, after
 
 OVERRIDE = Waiver(FLOATING, "ada", "no pin is to be had (candidate 'gpt-4o' at 'openai' (floating))")
 
@@ -46,7 +46,7 @@ def test_a_second_name_lets_it_into_the_canary() -> None:
 
     assert Kind.SHADOW_COMPLETED is move.kind
     assert ("pins", Answer.WAIVED) == (move.gates[-1].name, move.gates[-1].answer)
-    assert Kind.SHADOW_WAIVED is decide(waived(upgrade, "shadow"), Evidence(), after(1)).kind
+    assert Kind.SHADOW_WAIVED is decide(waived(upgrade, "shadow"), Evidence(eval=CLEARED), after(1)).kind
 
 
 def test_an_upgrade_of_pinned_models_has_no_such_gate() -> None:

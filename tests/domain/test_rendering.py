@@ -55,6 +55,23 @@ def test_replace_is_its_text_whatever_the_app_sent(system: str | None) -> None:
     assert Changes(system="Be brief.", model="new") == changes
 
 
+@pytest.mark.parametrize(
+    ("mode", "text", "expected"),
+    [
+        (PromptMode.KEEP, "", Changes(model="new")),
+        (PromptMode.REPLACE, "Be brief.", Changes(system="Be brief.", model="new")),
+        (PromptMode.EDIT, '[{"append": "Be brief."}]', None),
+        (PromptMode.TEMPLATE, "--- match\n{{rules}}\n--- text\n{{rules}} Be brief.", None),
+        (PromptMode.TEMPLATE, "Be brief.", Changes(system="Be brief.", model="new")),
+    ],
+)
+def test_a_prompt_that_is_not_all_text_is_neither_edited_nor_matched(
+    mode: PromptMode, text: str, expected: Changes | None
+) -> None:
+    """No prompt and one that nobody has read are two things: an addition to the second would take its place."""
+    assert expected == render(RequestFields(prompt_is_text=False), a_variant(mode, text))
+
+
 def test_the_effort_is_set_when_the_variant_has_one() -> None:
     """Without one the app's own stays: an app that asks for more thought on hard cases goes on doing so."""
     low, own = a_variant(effort="low"), a_variant()

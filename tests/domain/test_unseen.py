@@ -101,7 +101,7 @@ def test_a_rollback_ends_everything_unseen() -> None:
         share=0.5, shadow_share=0.1, noise_share=0.1, pair_share=0.1, reverse_share=0.1, others=(Other("third", 0.1),)
     ).rolled_back()
 
-    assert Route("w", "old", 2, salt="salt", upgrade="u") == route
+    assert Route("w", "old", 2) == route
     assert {()} == {unseen(request, arm, route) for request in REQUESTS[:10] for arm in Arm}
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from midshift.domain.capture import CapturedRequest, FeedbackRecord
 from midshift.domain.exposure import Exposure, HistogramKey, Pair, Sum, SumKey
+from midshift.domain.gateways import GatewayProcess, Told
 from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.suite import Slice
@@ -26,7 +27,7 @@ from midshift.domain.workload import SliceRule, UnitSource, Workload
 from midshift.errors import StoreError
 from midshift.gateway.app import Gateway, unpriced
 from midshift.gateway.recorder import SumSink
-from midshift.gateway.route import Reports
+from midshift.gateway.reporting import Reports
 from midshift.gateway.server import Listening, serving
 from midshift.gateway.settings import ClientKey, GatewaySettings, Pricing
 from midshift.providers.http.settings import Upstream
@@ -147,7 +148,8 @@ class FakeSink:
     batches: list[tuple[str, int, dict[SumKey, Sum]]] = field(default_factory=list)
     histograms: list[dict[HistogramKey, Histogram]] = field(default_factory=list)
     credited: dict[str, dict[SumKey, Sum]] = field(default_factory=dict)
-    reported: list[dict[str, int]] = field(default_factory=list)
+    reported: list[dict[str, tuple[int, str]]] = field(default_factory=list)
+    left: list[GatewayProcess] = field(default_factory=list)
     trouble: Exception | None = None
     last: int | None = None
 
@@ -196,9 +198,13 @@ class FakeSink:
         self._fail()
         return self.last
 
-    def report(self, gateway: str, epochs: Mapping[str, int], at: object) -> None:
+    def report(self, process: GatewayProcess, told: Mapping[str, Told], at: object) -> None:
         """Keep it."""
-        self.reported.append(dict(epochs))
+        self.reported.append({name: (one.epoch, one.home) for name, one in told.items()})
+
+    def leave(self, process: GatewayProcess, at: object) -> None:
+        """Keep it."""
+        self.left.append(process)
 
     def _fail(self) -> None:
         if self.trouble is not None:
@@ -373,6 +379,7 @@ async def a_stage(
     clock: ManualClock | None = None,
     source: FakeSource | None = None,
     upstream: Mapping[str, Any] | None = None,
+    new_upstream: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
     sums: SumSink | None = None,
     reports: Reports | None = None,
@@ -381,14 +388,19 @@ async def a_stage(
     price_book: str = "",
     **fields: Any,
 ) -> AsyncIterator[Stage]:
-    """Everything running, with the candidate on `route`; any field of the settings may be given."""
+    """Everything running, with the candidate on `route`; any field of the settings may be given.
+
+    `new_upstream` is for the candidate's provider where it is another one than `upstream`.
+    """
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(FakeProvider(old or answering("old")).running())
         second = await stack.enter_async_context(FakeProvider(new or answering("new")).running())
         options = dict(upstream or {})
         upstreams = {
             "old-provider": Upstream(first.base_url, api_key="sk-old-provider-key", **options),
-            "new-provider": Upstream(second.base_url, api_key="sk-new-provider-key", **options),
+            "new-provider": Upstream(
+                second.base_url, api_key="sk-new-provider-key", **{**options, **(new_upstream or {})}
+            ),
         }
         rows = source or FakeSource(OLD, NEW)
         if route is not None:
@@ -435,6 +447,10 @@ class FakeConnection:
         """Keep it."""
         self.written += data
 
+    def write_soon(self, data: bytes) -> None:
+        """Keep it."""
+        self.written += data
+
     async def drained(self) -> None:
         """At once."""
 
@@ -454,3 +470,36 @@ class FakeConnection:
 
     def ended(self) -> None:
         """There is no next request."""
+
+
+class FakeTransport(asyncio.Transport):
+    """Keeps what was done with it, in a word each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[str] = []
+        self.unsent = 0
+
+    def write(self, data: object) -> None:
+        """Note it."""
+        self.done.append("write")
+
+    def write_eof(self) -> None:
+        """Note it."""
+        self.done.append("write_eof")
+
+    def close(self) -> None:
+        """Note it."""
+        self.done.append("close")
+
+    def abort(self) -> None:
+        """Note it."""
+        self.done.append("abort")
+
+    def is_closing(self) -> bool:
+        """Until it is aborted."""
+        return "abort" in self.done
+
+    def get_write_buffer_size(self) -> int:
+        """What the app has not taken; nothing unless a test says so."""
+        return self.unsent

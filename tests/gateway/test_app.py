@@ -137,6 +137,12 @@ async def test_a_client_shows_one_of_the_keys(lines: list[tuple[str, str]], stat
         assert (status == 200) == bool(stage.old.seen)
 
 
+async def test_a_workload_is_a_model_by_its_own_name_too() -> None:
+    """What an app asks for then stays true whatever model serves it."""
+    async with a_stage() as stage:
+        assert 200 == (await stage.app.chat(model="support")).status
+
+
 async def test_models_and_metrics_ask_for_a_key_and_health_does_not() -> None:
     """A load balancer has no key, and learns nothing but `ok`."""
     async with a_stage(client_keys=KEYS) as stage:

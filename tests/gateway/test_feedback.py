@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -11,15 +12,31 @@ from typing import Any
 
 import pytest
 
-from midshift.domain.exposure import Sum, SumKey
+from midshift.domain.exposure import Credit, Sum, SumKey
 from midshift.domain.routing import Arm, block
 from midshift.domain.suite import Slice
 from midshift.domain.workload import Capture, DataPolicy, HeaderEquals
 from midshift.errors import StoreError
-from midshift.gateway.feedback import PATH, Bucket
-from midshift.gateway.settings import ClientKey, FeedbackLimits
+from midshift.gateway import metrics
+from midshift.gateway.app import Gateway
+from midshift.gateway.counters import Counters
+from midshift.gateway.feedback import MOST_FAILURES, PATH, Bucket
+from midshift.gateway.refusals import MOST_REFUSALS
+from midshift.gateway.settings import ClientKey, FeedbackLimits, GatewaySettings
+from midshift.gateway.spool import Waiting
+from midshift.providers.http.settings import Upstream
 from midshift.testing.clock import ManualClock
-from tests.gateway.fakes import Answer, Stage, a_route, a_stage, a_workload, hashed_unit, rule
+from tests.gateway.fakes import (
+    UNIT_KEY,
+    Answer,
+    FakeSink,
+    Stage,
+    a_route,
+    a_stage,
+    a_workload,
+    hashed_unit,
+    rule,
+)
 
 KEY = ClientKey("backend", "a-key-for-the-backend-0123", may_label=True)
 OTHER = ClientKey("other", "a-key-for-the-others-4567")
@@ -237,3 +254,98 @@ async def test_a_comment_is_handed_on_whole_and_the_door_behind_decides() -> Non
             record.satisfaction,
             record.comment,
         )
+
+
+class Picky(FakeSink):
+    """A store that never takes feedback on some requests."""
+
+    refused: frozenset[str] = frozenset()
+    asked = 0
+
+    def take_feedback(self, request: str, workload: str, at: datetime, sums: Mapping[SumKey, Sum]) -> bool:
+        self.asked += 1
+        if request in self.refused:
+            raise StoreError("this one is not read")
+        return super().take_feedback(request, workload, at, sums)
+
+
+def not_listening(sink: FakeSink) -> Gateway:
+    """A gateway that nobody has started: tests drain by hand."""
+    upstreams = {"old-provider": Upstream("http://127.0.0.1:9")}
+    settings = GatewaySettings(name="gateway-1", workloads=(a_workload(),), upstreams=upstreams, unit_key=UNIT_KEY)
+    return Gateway(settings, clock=ManualClock(), feedback=sink, environment={})
+
+
+def put_in(gateway: Gateway, *requests: str) -> None:
+    """These wait for the store."""
+    credit = Credit("support", "up-1", 0, Arm.CANDIDATE, (), 7)
+    for request in requests:
+        assert gateway.feedback.waiting.add(Waiting(request, credit, ManualClock().machine_now(), 1.0, False))
+
+
+def left(gateway: Gateway) -> list[str]:
+    """What waits still."""
+    return [one.request for one in gateway.feedback.waiting.all()]
+
+
+def test_feedback_that_the_store_never_takes_holds_up_none_behind_it() -> None:
+    """However many of them are before it."""
+    sink = Picky()
+    gateway = not_listening(sink)
+    poisoned = [f"poisoned-{number}" for number in range(6)]
+    sink.refused = frozenset(poisoned)
+    put_in(gateway, *poisoned, "a", "b")
+    for _ in range(3):
+        gateway.feedback.drain()
+
+    assert (poisoned, ["a", "b"]) == (left(gateway), list(sink.credited))
+
+
+def test_feedback_that_the_store_never_takes_is_given_up_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """It is lost, and that is said; tried for ever, it would hide in the noise."""
+    sink = Picky()
+    gateway = not_listening(sink)
+    sink.refused = frozenset({"poisoned"})
+    put_in(gateway, "poisoned")
+    for number in range(MOST_REFUSALS):
+        put_in(gateway, f"good-{number}")
+        gateway.feedback.drain()
+        gateway.feedback.drain()
+
+    assert ([], 1) == (left(gateway), gateway.recorder.lost_feedback)
+    assert MOST_REFUSALS == len(sink.credited)
+    assert "feedback on support" in caplog.text
+    assert b'midshift_lost_total{kind="feedback"} 1\n' in metrics.text(Counters(), gateway.recorder, [], [], 0, [])
+
+
+def test_feedback_waits_as_long_as_the_store_is_away() -> None:
+    """That is nobody's fault that waits; and the store is asked a few times a round, and not for each of thousands."""
+    sink = Picky(trouble=StoreError("gone"))
+    gateway = not_listening(sink)
+    put_in(gateway, *map(str, range(5)))
+    for _ in range(2 * MOST_REFUSALS):
+        gateway.feedback.drain()
+    assert (5, 0) == (len(left(gateway)), gateway.recorder.lost_feedback)
+    assert 2 * MOST_REFUSALS * MOST_FAILURES == sink.asked
+
+    sink.trouble = None
+    gateway.feedback.drain()
+    assert ([], 5) == (left(gateway), len(sink.credited))
+
+
+async def test_a_store_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    """The interpreter joins every thread that is no daemon: also one that a user's feedback waited in."""
+    threads: list[threading.Thread] = []
+
+    async with a_stage(route=a_route()) as stage:
+        request_id = await asked(stage)
+        taking = stage.sink.take_feedback
+
+        def noting(request: str, workload: str, at: datetime, sums: Mapping[SumKey, Sum]) -> bool:
+            threads.append(threading.current_thread())
+            return taking(request, workload, at, sums)
+
+        stage.sink.take_feedback = noting  # type: ignore[method-assign]
+        assert 200 == (await give(stage, request_id, thumbs="up")).status
+
+    assert [True] == [thread.daemon for thread in threads]

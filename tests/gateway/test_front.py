@@ -7,8 +7,10 @@ import json
 
 import pytest
 
+from midshift.gateway.exchange import Exchange as GatewayExchange
+from midshift.gateway.front import Front, Listener
 from midshift.gateway.settings import Limits
-from tests.gateway.fakes import Exchange, Stage, a_question, a_stage, event, silent
+from tests.gateway.fakes import Exchange, FakeTransport, Stage, a_question, a_stage, event, silent
 
 BODY = json.dumps(a_question()).encode()
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
@@ -153,6 +155,39 @@ async def test_a_head_beyond_its_limit_is_refused(start: str, at_once: bool) -> 
 
         assert found.startswith(b"HTTP/1.1 431 ")
         assert {"head_too_large": 1} == stage.gateway.counters.turned_away
+
+
+async def test_a_trailer_beyond_the_limit_of_heads_is_refused() -> None:
+    """Nobody reads it, no limit of bodies counts it, and to put it together took seconds of everybody's time."""
+    turned_away = list[str]()
+    front = Front(Listener(_waiting, Limits(max_head_bytes=2000), turned_away.append))
+    front.connection_made(FakeTransport())
+    front.data_received(a_request(CHUNKS, tail=CHUNKED[:-2] + b"x-trailer: "))
+    front.data_received(b"y" * 2000)
+    assert [] == turned_away
+
+    front.data_received(b"y")
+    assert ["trailer_too_large"] == turned_away
+
+
+async def test_each_byte_of_a_body_buys_its_time_once() -> None:
+    """A limit that counts twice lets an app take twice as long as was set."""
+    limits, turned_away = Limits(body_s=1.0, slowest_body=100), list[str]()
+    front = Front(Listener(_waiting, limits, turned_away.append))
+    front.connection_made(FakeTransport())
+    begun_s = asyncio.get_running_loop().time()
+    front.data_received(a_request("content-length: 9999", tail=b""))
+    front.data_received(b"x" * 1000)
+
+    front.look(begun_s + 10.9)
+    assert [] == turned_away
+    front.look(begun_s + 11.5)
+    assert ["body_timeout"] == turned_away
+
+
+async def _waiting(exchange: GatewayExchange) -> None:
+    while await exchange.part():
+        pass
 
 
 QUICK = Limits(head_s=0.02, body_s=0.02, slowest_body=1 << 30, stall_s=0.05)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from midshift.gateway.exchange import Exchange as GatewayExchange
 from midshift.gateway.front import KEEP_ALIVE_S, LINGERS_S, MOST_WAITING, Front, Listener
+from midshift.gateway.heads import Head
 from midshift.gateway.settings import Limits
-from tests.gateway.fakes import Exchange, a_stage, answering, silent
+from tests.gateway.fakes import Exchange, FakeConnection, FakeTransport, a_question, a_stage, answering, silent
 from tests.gateway.test_front import BODY, CHAT, LENGTH, a_request, sent
 
 HEALTH = "GET /healthz HTTP/1.1"
@@ -153,36 +155,84 @@ async def test_an_app_that_closes_its_side_has_left() -> None:
         writer.close()
 
 
-class FakeTransport(asyncio.Transport):
-    """Keeps what was done with it, in a word each."""
+async def test_a_large_request_behind_another_does_not_hide_that_its_app_has_left() -> None:
+    """Its body would have to wait, the socket would not be read, and the provider would go on for nobody."""
+    large = json.dumps(a_question("x" * 1_000_000)).encode()
+    async with a_stage(silent) as stage:
+        _, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(a_request(LENGTH))
+        await stage.old.asked.wait()
+        writer.write(a_request(f"content-length: {len(large)}", tail=large))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+
+        await stage.old.left.wait()
+        await stage.settled()
+        assert [499] == [exposure.status for exposure in stage.exposures]
+
+
+async def test_a_large_request_behind_another_is_to_be_sent_again() -> None:
+    """The answer before it says that the connection ends, and so it is known not to have been served."""
+    large = json.dumps(a_question("x" * 1_000_000)).encode()
+    async with a_stage() as stage:
+        found = await sent(stage, a_request(LENGTH) + a_request(f"content-length: {len(large)}", tail=large))
+
+        assert 1 == found.count(b"HTTP/1.1 200 OK\r\n")
+        assert 1 == len(stage.old.seen)
+
+
+async def test_an_app_that_has_not_taken_its_answer_is_not_cut_off_when_its_connection_ends() -> None:
+    """What is left over behind a request costs it a moment; its answer may take as long as any other."""
+    front, transport = Front(Listener(_thinking, Limits(), list[str]().append)), FakeTransport()
+    front.connection_made(transport)
+    front.data_received(b"no request at all\r\n\r\n")
+    now_s, transport.unsent = asyncio.get_running_loop().time(), 1000
+    for number in range(4):
+        transport.unsent -= 1  # it takes something each time
+        front.look(now_s + number * 2 * LINGERS_S)
+    assert "abort" not in transport.done
+
+    transport.unsent = 0
+    front.look(now_s + 8 * LINGERS_S)
+    assert ["write", "write_eof", "abort"] == transport.done
+
+
+async def test_an_answer_that_waits_for_the_end_of_the_turn_goes_before_what_is_said_at_once() -> None:
+    """Answers to requests behind each other are told apart by nothing but their order."""
+    front, transport = Front(Listener(_thinking, Limits(), list[str]().append)), Told()
+    front.connection_made(transport)
+    front.write_soon(b"first")
+    front.write(b"second")
+    front.write_soon(b"third")
+    front.close()
+
+    assert [b"first", b"second", b"third"] == transport.said
+    assert ["write", "write", "write", "write_eof"] == transport.done
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_that_can_have_no_body_says_no_length(status: int) -> None:
+    """RFC 9110, 8.6: of a 204 it is forbidden, of a 304 it would be the length of another answer."""
+    connection = FakeConnection()
+    exchange = GatewayExchange(connection, Head("GET", b"/", []), None)
+    exchange.complete()
+    await exchange.answer(status, [(b"date", b"now"), (b"content-length", b"0")], b"")
+
+    assert connection.written.endswith(b"\r\ndate: now\r\n\r\n")
+
+
+class Told(FakeTransport):
+    """Keeps what was said as well."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.done: list[str] = []
+        self.said: list[object] = []
 
     def write(self, data: object) -> None:
-        """Note it."""
-        self.done.append("write")
-
-    def write_eof(self) -> None:
-        """Note it."""
-        self.done.append("write_eof")
-
-    def close(self) -> None:
-        """Note it."""
-        self.done.append("close")
-
-    def abort(self) -> None:
-        """Note it."""
-        self.done.append("abort")
-
-    def is_closing(self) -> bool:
-        """Until it is aborted."""
-        return "abort" in self.done
-
-    def get_write_buffer_size(self) -> int:
-        """All was sent."""
-        return 0
+        """Keep it."""
+        super().write(data)
+        self.said.append(data)
 
 
 async def test_an_app_that_never_stops_sending_is_cut_off() -> None:

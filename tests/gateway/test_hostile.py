@@ -23,6 +23,7 @@ from midshift.gateway.admin import AdminPort
 from midshift.gateway.exchange import Exchange as GatewayExchange
 from midshift.gateway.feedback import PATH
 from midshift.gateway.headers import to_provider
+from midshift.gateway.heads import Head
 from midshift.gateway.settings import Breaker
 from midshift.gateway.spool import Spool, Waiting
 from midshift.testing.clock import ManualClock
@@ -135,9 +136,7 @@ async def test_a_flip_that_breaks_off_flips_nothing() -> None:
         port = AdminPort(stage.gateway, ADMIN, stage.clock)
         port._nonces = {nonce: 1e9}
         lines = [(SHOWN[0].encode(), SHOWN[1].encode()), (b"x-midshift-nonce", nonce.encode())]
-        exchange = GatewayExchange(
-            FakeConnection(), "POST", b"/-/force-incumbent", lines, keeps_alive=True, is_old=False
-        )
+        exchange = GatewayExchange(FakeConnection(), Head("POST", b"/-/force-incumbent", lines), None)
         exchange.feed(b'{"workload": "sup')
         exchange.lost()
 

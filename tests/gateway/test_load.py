@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import cast
 
 import pytest
 
@@ -12,7 +13,7 @@ from midshift.errors import ConfigError
 from midshift.gateway.intake import Refused
 from midshift.gateway.load import Load, Place
 from midshift.gateway.settings import Limits
-from tests.gateway.fakes import a_question, a_stage, silent
+from tests.gateway.fakes import a_question, a_stage, answering, silent
 
 PATHS = {
     "/v1/chat/completions": ("error", "code"),
@@ -68,7 +69,7 @@ async def test_there_is_room_again_when_an_answer_has_left() -> None:
 
 @pytest.mark.parametrize("is_chunked", [True, False])
 async def test_bodies_are_counted_together(is_chunked: bool) -> None:
-    """In advance where their length is told, else as they come: two halves of the memory leave nothing for a third."""
+    """As they come: two halves of the memory leave nothing for a third."""
     async with a_stage(limits=Limits(max_held_bytes=100)) as stage:
         body = json.dumps(a_question(padding="x" * 100)).encode()
         kind = "transfer-encoding: chunked" if is_chunked else f"content-length: {len(body)}"
@@ -79,6 +80,31 @@ async def test_bodies_are_counted_together(is_chunked: bool) -> None:
         assert b"503" in await reader.readline()
         writer.close()
         assert 0 == stage.gateway.load.held_bytes
+
+
+async def test_a_body_that_does_not_come_holds_nothing() -> None:
+    """Eight apps that announce a large body and send none of it would lock everybody out."""
+    async with a_stage(limits=Limits(max_held_bytes=1000)) as stage:
+        _, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n")
+        while not stage.gateway.load.in_flight:  # noqa: ASYNC110 - a plain number
+            await asyncio.sleep(0)
+
+        assert 200 == (await stage.app.chat()).status
+        writer.close()
+
+
+async def test_an_answer_that_was_not_taken_keeps_its_place() -> None:
+    """It is memory for as long as its app does not read, and nobody would say that there is too much of it."""
+    async with a_stage(answering("x" * 8_000_000), limits=Limits(max_in_flight=1)) as stage:
+        async with stage.app.sent(a_question()) as (_, writer):
+            cast("asyncio.ReadTransport", writer.transport).pause_reading()
+            while not stage.exposures:  # noqa: ASYNC110 - a plain number
+                await asyncio.sleep(0)
+
+            assert 503 == (await stage.app.chat()).status
+        while stage.gateway.load.in_flight:  # noqa: ASYNC110 - a plain number
+            await asyncio.sleep(0)
 
 
 async def test_a_provider_whose_connections_are_all_busy_is_no_endless_wait() -> None:

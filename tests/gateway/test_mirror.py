@@ -181,7 +181,8 @@ async def test_a_request_that_is_too_large_to_hold_twice_is_skipped() -> None:
 
 async def test_an_answer_that_is_too_large_to_keep_makes_no_pair() -> None:
     """The user has it all the same."""
-    async with a_stage(streaming([event("x" * 500)] * 10), route=SHADOW, shadow=Shadow(max_answer_bytes=1000)) as stage:
+    long = [*[event("x" * 500)] * 10, event(finish="stop")]
+    async with a_stage(streaming(long), route=SHADOW, shadow=Shadow(max_answer_bytes=1000)) as stage:
         answer = await stage.app.chat(stream=True)
         await stage.settled()
 

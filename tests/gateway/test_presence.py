@@ -10,6 +10,7 @@ import pytest
 
 from midshift.domain.exposure import Fate, ShadowFate
 from midshift.gateway.exchange import Exchange as GatewayExchange
+from midshift.gateway.heads import Head
 from midshift.gateway.job import Outcome
 from midshift.gateway.presence import WhileClientStays
 from tests.gateway.fakes import CLAIM, FakeConnection, Script, a_question, a_route, a_stage, answering, silent
@@ -57,9 +58,7 @@ async def test_a_call_ends_in_the_turn_in_which_its_app_has_left(stream: bool) -
     """A gateway that looks twice a second pays for half a second of every answer that somebody stops."""
     async with a_stage(silent, route=a_route(share=0.0)) as stage, asyncio.TaskGroup() as tasks:
         lines = [(b"host", b"x")]
-        exchange = GatewayExchange(
-            FakeConnection(), "POST", b"/v1/chat/completions", lines, keeps_alive=True, is_old=False
-        )
+        exchange = GatewayExchange(FakeConnection(), Head("POST", b"/v1/chat/completions", lines), None)
         exchange.feed(json.dumps(a_question(stream=stream)).encode())
         exchange.complete()
         serving = tasks.create_task(stage.gateway(exchange))
@@ -92,7 +91,7 @@ async def test_an_app_whose_end_is_heard_twice_has_left_once() -> None:
     cancellation would be nobody's, and end as an error in the log."""
     connection, outcome = FakeConnection(), Outcome()
     connection.close()
-    exchange = GatewayExchange(connection, "POST", b"/", [(b"host", b"x")], keeps_alive=True, is_old=False)
+    exchange = GatewayExchange(connection, Head("POST", b"/", [(b"host", b"x")]), None)
     with WhileClientStays(exchange, outcome):
         asyncio.get_running_loop().call_soon(exchange.lost)
         await asyncio.Event().wait()

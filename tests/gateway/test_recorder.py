@@ -93,6 +93,24 @@ def test_two_gateways_of_one_name_lose_no_sums(caplog: pytest.LogCaptureFixture)
     assert "two processes share the gateway name" in caplog.text
 
 
+def test_a_batch_whose_number_is_taken_again_and_again_is_not_lost() -> None:
+    """That it was tried before does not make it merged: the number was another process's each time."""
+
+    class Racing(FakeSink):
+        def merge_sums(self, gateway: str, sequence: int, sums: Any, histograms: Any = MappingProxyType({})) -> bool:
+            self.last = 8 if sequence == 1 else 9
+            return sequence > 9 and super().merge_sums(gateway, sequence, sums, histograms)
+
+    sink = Racing()
+    queue = a_queue(sink)
+    queue.record(an_exposure(1))
+    for _ in range(3):
+        queue.hand_over()
+
+    assert [10] == [sequence for _, sequence, _ in sink.batches]
+    assert sums_of(an_exposure(1)) == merged(sink)
+
+
 def test_a_batch_whose_fate_is_unknown_is_sent_again_as_it_was() -> None:
     """The store may have merged it before the connection broke: same number, same content, merged once."""
 

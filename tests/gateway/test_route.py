@@ -6,7 +6,7 @@ import asyncio
 import json
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from midshift.domain.gateways import GatewayProcess, Told
 from midshift.domain.routing import Arm, Other, Route, assign
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import ConfigError, StoreError, UsageError
 from midshift.gateway import lastknown
+from midshift.gateway.reporting import Reporting
 from midshift.gateway.route import FORCE_VARIABLE, LONGEST_SILENCE, Home, Routes, Serving
 from midshift.gateway.settings import GatewaySettings
 from midshift.ports import RouteSource
@@ -600,22 +602,67 @@ def test_a_look_that_failed_is_made_up_for() -> None:
 
 
 def test_the_epoch_that_is_served_is_reported_at_once_and_now_and_then() -> None:
-    """So that a rollback can be seen to have arrived; a gateway that is at home serves no epoch."""
+    """So that a rollback can be seen to have arrived."""
     sink = FakeSink()
-    follower, source = following(reports=sink)
+    follower, source = open_and_following(sink)
     follower.routes.look()
-    assert [{"support": 1}] == sink.reported
+    assert [{"support": (1, "")}] == sink.reported
 
     source.put(a_route(share=0.5).rolled_back())
     follower.routes.look()
     follower.clock.advance(6.0)
     follower.routes.look()
-    assert [{"support": 2}] * 2 == sink.reported[1:]
+    assert [{"support": (2, "")}] * 2 == sink.reported[1:]
 
+
+def test_a_gateway_that_is_home_says_so_and_why(tmp_path: Path) -> None:
+    """It lives, and gives nobody the candidate: neither is what silence says."""
+    sink = FakeSink()
+    follower, source = open_and_following(sink, force_file=tmp_path / "force")
+
+    (tmp_path / "force").touch()
+    follower.routes.look_at_force_file()
+    follower.routes.look()
+    assert {"support": (1, "forced")} == sink.reported[-1]
+
+    (tmp_path / "force").unlink()
+    follower.routes.look_at_force_file()
     follower.routes.flip(["support"])
+    follower.routes.look()
+    assert {"support": (1, "flipped")} == sink.reported[-1]
+
     source.put(a_route(share=0.5, epoch=3))
     follower.routes.look()
-    assert {} == sink.reported[-1]
+    assert {"support": (3, "flipped")} == sink.reported[-1]
+
+
+def test_what_is_never_opened_is_never_reported() -> None:
+    """A start that failed must not be waited for by a rollback."""
+    sink = FakeSink()
+    follower, _ = following(reports=sink)
+    follower.clock.advance(6.0)
+    follower.routes.look()
+    follower.routes.closed()
+
+    assert ([], []) == (sink.reported, sink.left)
+
+
+async def test_a_gateway_that_ends_says_so() -> None:
+    """Who has stopped in order serves nobody, and is no gateway that may be cut off."""
+    sink = FakeSink()
+    follower, _ = open_and_following(sink, instance="a")
+    await follower.routes.start()
+    await follower.routes.stop()
+
+    assert [GatewayProcess("gateway-1", "a")] == sink.left
+
+
+def open_and_following(sink: FakeSink, **fields: Any) -> tuple[Follower, FakeSource]:
+    """A follower that listens, and has said so."""
+    follower, source = following(reports=sink, **fields)
+    follower.routes.opened()
+    follower.routes.look()
+    return follower, source
 
 
 async def test_a_change_is_followed_within_a_fifth_of_a_second() -> None:
@@ -627,12 +674,13 @@ async def test_a_change_is_followed_within_a_fifth_of_a_second() -> None:
     looked = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    class Told(FakeSink):
-        def report(self, gateway: str, epochs: Any, at: object) -> None:
-            if epochs == {"support": 2}:
+    class Heard(FakeSink):
+        def report(self, process: GatewayProcess, told: Mapping[str, Told], at: object) -> None:
+            if told == {"support": Told(2)}:
                 loop.call_soon_threadsafe(looked.set)
 
-    follower.routes._reports = Told()
+    follower.routes._reporting = Reporting(GatewayProcess("gateway-1"), Heard())
+    follower.routes.opened()
     began = loop.time()
     source.put(a_route(share=0.5).rolled_back())
     await looked.wait()

@@ -24,6 +24,7 @@ from tests.gateway.fakes import (
     event,
     silent,
 )
+from tests.gateway.test_front import LENGTH, a_request
 
 PROGRAM = """
 import sys, time
@@ -120,6 +121,26 @@ async def test_a_gateway_that_stops_waits_until_its_answers_were_taken() -> None
 
     assert len(text) == len(reading.result())
     await asking.__aexit__(None, None, None)
+
+
+async def test_a_request_that_was_sent_before_a_gateway_stops_is_answered() -> None:
+    """On a connection that was open too: its bytes have come, only nobody has looked yet."""
+    async with asyncio.TaskGroup() as tasks:
+        async with a_stage() as stage:
+            reader, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+            request = a_request(LENGTH)
+            writer.write(request)
+            await reader.readuntil(b'"usage"')
+            raw = writer.get_extra_info("socket").dup()
+            await asyncio.sleep(0.01)
+            raw.send(request)  # and the gateway is told to stop before its loop turns
+        answer = tasks.create_task(reader.read())
+        raw.close()
+
+    assert 1 == answer.result().count(b"HTTP/1.1 200 OK\r\n")
+    assert 1 == answer.result().count(b"\r\nconnection: close\r\n")
+    assert 2 == len(stage.sink.exposures)
+    writer.close()
 
 
 async def test_a_body_that_does_not_come_in_time_before_the_end_is_asked_for_again() -> None:

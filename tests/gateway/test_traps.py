@@ -532,7 +532,7 @@ async def test_one_broken_row_takes_nothing_from_the_others_and_the_served_epoch
         stage.put(a_route(share=1.0, epoch=7).rolled_back())
 
         assert "old" == (await stage.app.chat()).text
-        assert {8} == {found["support"] for found in stage.sink.reported[-1:]}
+        assert {(8, "")} == {found["support"] for found in stage.sink.reported[-1:]}
 
 
 @pytest.mark.parametrize(("share", "model"), [(0.0, "old-model"), (1.0, "new-model")])

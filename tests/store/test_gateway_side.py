@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from types import MappingProxyType
 import pytest
 
 from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.gateways import GatewayProcess, GatewayReport, Told
 from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Upgrade
@@ -82,9 +83,21 @@ class BothSides(SqlStore):
         """As a gateway writes."""
         return self.side.take_feedback(request, workload, at, sums)
 
-    def report(self, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
+    def enter(self, process: GatewayProcess, dead: Collection[str], at: datetime) -> None:
         """As a gateway writes."""
-        self.side.report(gateway, epochs, at)
+        self.side.enter(process, dead, at)
+
+    def report(self, process: GatewayProcess, told: Mapping[str, Told], at: datetime) -> None:
+        """As a gateway writes."""
+        self.side.report(process, told, at)
+
+    def leave(self, process: GatewayProcess, at: datetime) -> None:
+        """As a gateway writes."""
+        self.side.leave(process, at)
+
+    def reports(self) -> Sequence[GatewayReport]:
+        """As a gateway asks, before it takes a name."""
+        return self.side.reports()
 
 
 @pytest.fixture
@@ -122,7 +135,7 @@ def test_a_long_log_is_folded_by_a_gateway_too(file: Path) -> None:
         other.commit()
         assert CHECKPOINT_BYTES < Path(f"{file}-wal").stat().st_size
 
-        side.report("gateway-1", {"support": 1}, START)
+        side.report(GatewayProcess("gateway-1"), {"support": Told(1)}, START)
 
         assert CHECKPOINT_BYTES > Path(f"{file}-wal").stat().st_size
 
@@ -146,10 +159,10 @@ def test_a_writer_that_waits_too_long_is_told_who_to_look_for(file: Path) -> Non
     with closing(sqlite3.connect(file)) as other, GatewaySide(Location(str(file), 0.01)) as side:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"write lock for too long.*fuser FILE"):
-            side.report("gateway-1", {"support": 1}, START)
+            side.report(GatewayProcess("gateway-1"), {"support": Told(1)}, START)
         other.rollback()
 
-        side.report("gateway-1", {"support": 1}, START)
+        side.report(GatewayProcess("gateway-1"), {"support": Told(1)}, START)
 
 
 def test_only_tables_that_are_known_are_current(file: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, create_mock_engine, text
 from sqlalchemy.schema import ExecutableDDLElement
 
 from midshift.domain.exposure import Exposure, Fate, HistogramKey, Sum, SumKey
+from midshift.domain.gateways import GatewayProcess, GatewayReport
 from midshift.domain.histogram import Histogram, bucket_of
 from midshift.domain.routing import Arm, Route
 from midshift.domain.sums import Sums, rows
@@ -122,6 +123,18 @@ def test_the_database_itself_refuses_a_share_that_cannot_be(tmp_path: Path, chan
         connection.execute(f"UPDATE routes SET {change}")
 
 
+def test_a_gateway_of_the_version_before_is_heard_until_it_starts_anew(tmp_path: Path) -> None:
+    """While gateways are exchanged one by one, a rollback must see those that are not yet."""
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    with closing(SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}")) as store:
+        with closing(sqlite3.connect(tmp_path / "store.db")) as earlier, earlier:
+            earlier.execute("INSERT INTO gateway_reports VALUES ('g1', 'support', 3, ?)", (at.isoformat(),))
+        assert [GatewayReport("g1", "support", 3, at)] == list(store.reports())
+
+        store.enter(GatewayProcess("g1", "a"), [], at)
+        assert [] == list(store.reports())
+
+
 def test_the_known_versions_are_those_of_the_migrations() -> None:
     """A step that is not listed would be refused as written by a newer midshift."""
     script = ScriptDirectory.from_config(config())
@@ -200,7 +213,8 @@ def tables(path: Path) -> dict[str, tuple[dict[str, str], set[str]]]:
             continue
         body, _, options = sql.partition("(")[2].rpartition(")")
         rules.add(options.strip())
-        for part in re.split(r",\s*\n|, (?=\w+ [A-Z]+\s*(?:,|$))", body):  # SQLite adds a column without a new line
+        added = r", (?=\w+ [A-Z]+(?:\(\d+\))?\s*(?:,|$))"  # SQLite adds a column without a new line
+        for part in re.split(rf",\s*\n|{added}", body):
             words = " ".join(part.split())
             if words.startswith("CONSTRAINT"):
                 rules.add(words)

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, make_url
 from sqlalchemy.event import listen, remove
 
 from midshift.domain.exposure import Sum
+from midshift.domain.gateways import GatewayProcess
 from midshift.domain.upgrade import Kind, apply
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import StoreError, UsageError
@@ -114,7 +115,7 @@ def test_a_locked_store_says_so(file: Path, url: str) -> None:
     """Somebody's open shell is the usual reason, and nothing else would tell."""
     with SqlStore.open(f"{url}?timeout=0.05") as store, closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        for write in (lambda: store.put_variant(INCUMBENT), lambda: store.report("g1", {"support": 1}, START)):
+        for write in (lambda: store.put_variant(INCUMBENT), lambda: store.leave(GatewayProcess("g1"), START)):
             with pytest.raises(StoreError, match=r"held the write lock for too long.*fuser FILE"):
                 write()
         assert [] == list(store.routes())

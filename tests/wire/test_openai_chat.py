@@ -377,7 +377,7 @@ def test_only_the_tail_of_a_long_stream_is_kept() -> None:
     tail.feed(delta(finish="length", usage=USAGE))
 
     assert Answer(Usage(7, 2), "length") == tail.answer()
-    assert 128 * 1024 >= sum(map(len, tail._chunks))
+    assert 132 * 1024 >= sum(map(len, tail._kept._chunks))
 
 
 def test_a_stream_without_usage_has_unknown_usage() -> None:
@@ -460,6 +460,80 @@ def test_errors_have_the_shape_that_clients_raise() -> None:
     } == body
     assert openai_chat.is_error(sse.Event(event.removeprefix(b"data: ").rstrip()))
     assert problem == openai_chat.read_problem(404, openai_chat.error_body(problem))
+
+
+PLACED = {"loc": ["body", "messages", 0], "msg": "Field required", "type": "missing"}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            {
+                "object": "error",
+                "message": "Invalid model: x",
+                "type": "invalid_model",
+                "param": "model",
+                "code": "1500",
+            },
+            Problem(400, "Invalid model: x", "1500", "model"),
+        ),
+        (
+            {"message": "Too long.", "type": "BadRequestError", "code": 400},
+            Problem(400, "Too long.", "BadRequestError"),
+        ),
+        ({"detail": "Not found"}, Problem(400, "Not found", "upstream_error")),
+        (
+            {"detail": [PLACED, {"msg": "bad"}, 7, {"msg": 7}]},
+            Problem(400, "body.messages.0: Field required; bad", "upstream_error"),
+        ),
+        (
+            {"object": "error", "message": {"detail": [PLACED]}},
+            Problem(400, "body.messages.0: Field required", "upstream_error"),
+        ),
+        ({"error": "No quota.", "error_type": "overloaded"}, Problem(400, "No quota.", "upstream_error")),
+        (
+            [{"error": {"code": 400, "message": "Bad key.", "status": "INVALID_ARGUMENT"}}],
+            Problem(400, "Bad key.", "INVALID_ARGUMENT"),
+        ),
+    ],
+)
+def test_an_error_of_another_server_keeps_its_words(body: object, expected: Problem) -> None:
+    """They are all that the app's developer has; a status alone says nothing to mend."""
+    assert expected == openai_chat.read_problem(400, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b"[7]",
+        b"7",
+        b'{"error": {}}',
+        b'{"error": null}',
+        b'{"message": 7, "code": 7, "param": 7}',
+    ]
+    + [b'{"detail": []}', b'{"message": ""}', b'{"detail":' * 500 + b'"deep"' + b"}" * 500],
+)
+def test_an_error_without_words_is_said_by_its_status(body: bytes) -> None:
+    """It may be a page of a proxy."""
+    assert Problem(502, "The provider answered with status 502.", "upstream_error") == openai_chat.read_problem(
+        502, body
+    )
+
+
+LISTED = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "It is 42."}, 7]
+
+
+def test_the_text_of_listed_content_is_recorded() -> None:
+    """Mistral's reasoning models answer in parts; without their text nothing can be compared."""
+    whole = {"choices": [{"message": {"content": LISTED}, "finish_reason": "stop"}]}
+    streamed = chunk(choices=[{"index": 0, "delta": {"content": LISTED}}]) + delta(" Yes.", "stop") + DONE
+
+    assert Answer(finish_reason="stop", text="It is 42.") == openai_chat.read_answer(json.dumps(whole).encode())
+    assert Answer(finish_reason="stop", text="It is 42. Yes.") == openai_chat.read_stream(streamed)
 
 
 def test_models_are_listed_as_openai_lists_them() -> None:

@@ -12,7 +12,7 @@ from midshift.domain.rendering import Changes
 from midshift.domain.usage import Usage
 from midshift.wire import openai_responses, sse
 from midshift.wire.openai_responses_request import COUNT_PATH, MADE_HERE, ResponsesRequest
-from midshift.wire.protocol import Answer, Problem, Sent, Unreadable
+from midshift.wire.protocol import Answer, End, Problem, Sent, Unreadable
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False),
@@ -397,8 +397,8 @@ def test_a_tail_keeps_one_event_of_a_long_stream() -> None:
     for _ in range(1000):
         tail.feed(event("response.output_text.delta", delta="x" * 1000))
 
-    assert (b"", b"") == (tail._last, tail._blocks.rest)
-    assert Answer() == tail.answer()
+    assert (None, b"") == (tail._last, tail._blocks.rest)
+    assert Answer(end=End.NONE) == tail.answer()
 
 
 FAILED = event("response.failed", response=a_response(status="failed", error={"code": "server_error", "message": "no"}))

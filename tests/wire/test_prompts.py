@@ -192,6 +192,90 @@ def test_a_template_that_does_not_read_it_matches_nothing(spelling: Spelling) ->
     assert rendered(spelling, PromptMode.TEMPLATE, "--- match\nServe {{name}}.\n--- text\nHelp {{name}}.") is None
 
 
+FILE = {"type": "input_file", "file_id": "file-1"}
+LATIN = "caf\xe9"
+UNREAD = {
+    "chat, a part that is no text": Spelling(
+        CHAT, a_chat({"role": "system", "content": [a_part(), {"type": "x"}]}), ()
+    ),
+    "chat, no text": Spelling(CHAT, a_chat({"role": "system", "content": 5}), ()),
+    "chat, a byte that is no UTF-8": Spelling(CHAT, a_chat({"role": "system", "content": LATIN}), ()),
+    "responses, a file": Spelling(RESPONSES, an_input({"role": "developer", "content": [FILE]}, instructions=TEXT), ()),
+    "responses, a text and a file": Spelling(
+        RESPONSES, an_input({"role": "developer", "content": [a_part(kind="input_text"), FILE]}), ()
+    ),
+    "responses, instructions that are no text": Spelling(RESPONSES, an_input(instructions=[TEXT]), ()),
+    "responses, an item with such a byte": Spelling(RESPONSES, an_input({"role": "developer", "content": LATIN}), ()),
+    "anthropic, a block that is no text": Spelling(ANTHROPIC, a_message([a_part(), {"type": "image"}]), ()),
+    "anthropic, such a byte": Spelling(ANTHROPIC, a_message(LATIN), ()),
+    "gemini, a file": Spelling(
+        GEMINI,
+        {"contents": [CONTENT], "systemInstruction": {"parts": [{"text": TEXT}, {"fileData": {}}]}},
+        (),
+        path=GENERATE,
+    ),
+    "gemini, such a byte": Spelling(
+        GEMINI, {"contents": [CONTENT], "systemInstruction": {"parts": [{"text": LATIN}]}}, (), path=GENERATE
+    ),
+}
+
+
+@pytest.mark.parametrize("spelling", UNREAD.values(), ids=UNREAD)
+def test_a_prompt_that_is_not_all_text_is_not_edited(spelling: Spelling) -> None:
+    """What is added to it would take its place, and the rules of the app would be gone."""
+    body = json.dumps(spelling.body, ensure_ascii=False).encode("latin-1")
+    request = WIRES[spelling.wire].read_request(body, spelling.path or "/v1/x")
+    edit = Recipe.of(Variant("p", "new", Prompt(PromptMode.EDIT, '[{"append": " Be brief."}]')))
+    replace = Recipe.of(Variant("p", "new", Prompt(PromptMode.REPLACE, "Be brief.")))
+
+    assert (None, False) == (request.system, request.prompt_is_text)
+    assert edit.render(request) is None
+    changes = replace.render(request)
+    assert changes is not None
+    sent = request.rewritten(changes).body
+    assert b"Be brief." in sent
+    assert spelling.wire is not CHAT or "system" == json.loads(sent)["messages"][0]["role"]
+
+
+SILENT = {
+    "chat, null": Spelling(
+        CHAT, a_chat({"role": "system", "content": TEXT}, {"role": "system", "content": None}), MESSAGE
+    ),
+    "chat, no parts": Spelling(
+        CHAT, a_chat({"role": "system", "content": TEXT}, {"role": "system", "content": []}), MESSAGE
+    ),
+    "responses, no parts": Spelling(
+        RESPONSES, an_input({"role": "developer", "content": []}, instructions=TEXT), ("instructions",)
+    ),
+    "responses, null instructions": Spelling(
+        RESPONSES, an_input({"role": "developer", "content": TEXT}, instructions=None), ITEM
+    ),
+}
+NONE = {
+    "chat": Spelling(CHAT, a_chat(), MESSAGE, first=""),
+    "chat, null": Spelling(CHAT, a_chat({"role": "system", "content": None}), MESSAGE, first=""),
+    "responses": Spelling(RESPONSES, an_input(), ("instructions",), first=""),
+    "anthropic, null": Spelling(ANTHROPIC, a_message(None), ("system",), first=""),
+    "gemini, no parts": Spelling(
+        GEMINI,
+        {"contents": [CONTENT], "systemInstruction": {"parts": []}},
+        ("systemInstruction", "parts", 0, "text"),
+        path=GENERATE,
+        first="",
+    ),
+}
+
+
+@pytest.mark.parametrize("spelling", [*SILENT.values(), *NONE.values()], ids=[*SILENT, *(f"none: {at}" for at in NONE)])
+def test_what_says_nothing_takes_nothing_away(spelling: Spelling) -> None:
+    """Some clients send an empty message beside the prompt, or instead of one."""
+    request = read(spelling.wire, spelling.body, spelling.path)
+    sent = rendered(spelling, PromptMode.EDIT, '[{"append": " Be brief."}]')
+
+    assert (spelling.first or None, True) == (request.system, request.prompt_is_text)
+    assert f"{spelling.first} Be brief." == at(sent, spelling.place)
+
+
 @pytest.mark.parametrize("mode", [mode for mode in PromptMode if mode is not PromptMode.KEEP])
 def test_a_prompt_in_openais_store_is_left_alone_and_matches_nothing(mode: PromptMode) -> None:
     """Its text is not known here: a candidate without its own prompt would be a third variant."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midshift.domain.usage import UNKNOWN, Usage
+from midshift.wire import openai_chat
 from midshift.wire import usage as usage_of
 
 Reader = Callable[..., Usage]
@@ -155,6 +157,30 @@ def test_reasoning_beside_the_completion_is_found_by_the_total() -> None:
     }
 
     assert Usage(10, 25, reasoning_out=20) == usage_of.openai_chat(beside)
+
+
+@pytest.mark.parametrize(
+    ("counts", "tokens_out"),
+    [
+        ({"total_tokens": 623}, None),
+        ({"total_tokens": 623, "completion_tokens_details": {"reasoning_tokens": 400}}, None),
+        ({"total_tokens": 623, "completion_tokens_details": {"reasoning_tokens": 405}}, 603),
+        ({"total_tokens": 218}, 198),
+        ({"total_tokens": 218, "completion_tokens_details": {"reasoning_tokens": 100}}, 198),
+        ({"total_tokens": 0}, 198),
+        ({"total_tokens": "623"}, 198),
+        ({}, 198),
+    ],
+)
+def test_output_that_the_total_contradicts_is_unknown(counts: dict[str, Any], tokens_out: int | None) -> None:
+    """Gemini's endpoint of this format leaves its thoughts out; 198 would make it three times too cheap."""
+    usage = {"prompt_tokens": 20, "completion_tokens": 198, **counts}
+    answer = json.dumps({"choices": [], "usage": usage}).encode()
+    quick = openai_chat.read_answer(answer)
+
+    assert (20, tokens_out) == (usage_of.openai_chat(usage).tokens_in, usage_of.openai_chat(usage).tokens_out)
+    assert quick is not None
+    assert tokens_out == quick.usage.tokens_out
 
 
 def test_deepseek_counts_cached_tokens_by_another_name() -> None:

@@ -28,9 +28,9 @@ DETAILS: st.SearchStrategy[Any] = st.dictionaries(
 
 @st.composite
 def usages(draw: st.DrawFn) -> Any:
-    """From usual to odd; totals that hold reasoning and totals that do not."""
+    """From usual to odd; totals that hold reasoning, that do not, and that contradict the parts."""
     into, out, reasoning = (draw(st.integers(0, 9)) for _ in range(3))
-    beside = draw(st.sampled_from([0, reasoning, None]))
+    beside = draw(st.sampled_from([0, reasoning, reasoning + 1, -1, None]))
     found: dict[str, Any] = {
         "prompt_tokens": into,
         "completion_tokens": out,

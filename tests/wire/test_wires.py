@@ -58,3 +58,13 @@ def test_a_count_of_tokens_is_no_response() -> None:
     expected = Asked(Operation.COUNT_TOKENS, WireName.OPENAI_RESPONSES, "/v1/responses/input_tokens")
 
     assert expected == recognised("POST", "/v1/responses/input_tokens", {})
+
+
+@pytest.mark.parametrize("wire", WireName)
+def test_an_opening_with_a_byte_that_is_no_text_fails_nobody(wire: WireName) -> None:
+    """A conversation may name the unit of its requests, and its provider may well take such a byte."""
+    turn = b'[{"role": "user", "content": "caf\xe9", "parts": [{"text": "caf\xe9"}]}]'
+    body = b'{"model": "m", "messages": %b, "input": %b, "contents": %b}' % (turn, turn, turn)
+
+    found = WIRES[wire].read_request(body, "/v1beta/models/m:generateContent").opening
+    assert found is None or found.encode()

@@ -38,13 +38,21 @@ class Whom:
 def run(state: Path, whom: Whom, environment: Mapping[str, str], now: datetime, as_json: bool) -> int:
     """Erase, and say how much; exit code 3 if there was nothing."""
     if not state.is_dir():
-        raise UsageError(f"--state {str(state)!r} is no folder, expected that of the gateways of this host")
+        raise UsageError(
+            f"--state {str(state)!r} is no folder, expected that of the gateways of this host. "
+            "Type next: --state DIR, as with midshift serve gateway   (where no gateway has run, nothing is kept)"
+        )
     key = environment.get("MIDSHIFT_UNIT_KEY", "")
     if not key:
-        raise ConfigError("found no MIDSHIFT_UNIT_KEY, expected the key of the gateways: units are HMACs under it")
+        raise ConfigError(
+            "found no MIDSHIFT_UNIT_KEY, expected the key of the gateways: units are HMACs under it. "
+            "Type next: export MIDSHIFT_UNIT_KEY=...   (the one that they were started with; no other finds anything)"
+        )
     name = sys.stdin.readline().rstrip("\n") if whom.unit == FROM_STDIN else whom.unit
     if not name:
-        raise UsageError("--unit is empty, expected the unit as the app names it, or - to read it from stdin")
+        raise UsageError(
+            "--unit is empty, expected the unit as the app names it, or - for standard input. Type next: --unit VALUE"
+        )
     removed: dict[Kind, int] = {}
     growing = 0
     for value in values_of(name):

@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as leaving:
         return int(leaving.exit_code)
     except typer.TyperException as error:
-        return _complain(f"{error.format_message().rstrip('.')}. Type next: {_help_for(error)}", 2)
+        return _complain(f"{error.format_message().rstrip('.')}. Type next: {_help_for(error, arguments)}", 2)
     except (typer.Abort, KeyboardInterrupt):
         return _complain("interrupted", 4)
     except BrokenPipeError:
@@ -67,12 +67,24 @@ def run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _help_for(error: typer.TyperException) -> str:
-    """The help of the command that was typed, or of midshift."""
+def _help_for(error: typer.TyperException, arguments: list[str]) -> str:
+    """The help of the command that was typed, or of midshift. An option without its value leaves no context."""
     names, context = list[str](), getattr(error, "ctx", None)
     while context is not None and context.parent is not None:
         names, context = [str(context.info_name), *names], context.parent
-    return " ".join(["midshift", *names, "--help"])
+    return " ".join(["midshift", *(names or _commands_in(arguments)), "--help"])
+
+
+def _commands_in(arguments: list[str]) -> list[str]:
+    """The command, and that of its group, that the arguments begin with."""
+    from typer.main import get_command
+
+    names, commands = list[str](), getattr(get_command(app), "commands", {})
+    for word in arguments:
+        if word not in commands:
+            break
+        names, commands = [*names, word], getattr(commands[word], "commands", {})
+    return names
 
 
 def _of_file(error: OSError) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -43,6 +44,8 @@ REMOVED_FORMAT = "midshift.removed/1"
 """What a store keeps of a workload that left the files, so that it is defined no longer and its history stays."""
 
 _GIT_S = 10.0
+_STORE_OPTION = "--store"
+_IN_MEMORY = re.compile(r"sqlite(?:\+pysqlite)?://(?:/(?::memory:)?)?(?:\?.*)?")
 _STAND_IN_PORT = 9000
 _UPGRADE_STEPS = (
     "export MIDSHIFT_DB=sqlite:///$PWD/midshift.db MIDSHIFT_WHO=YOUR-NAME",
@@ -80,7 +83,7 @@ class Target:
             ConfigError: if there is none of that name, or several and none is named.
         """
         if self.store is not None:
-            return Environment("--store", _reference(self.store, "--store"))
+            return Environment(_STORE_OPTION, _reference(self.store, _STORE_OPTION))
         known = _environments(self.main)
         if not known:
             place = Place(self.main.name)
@@ -100,7 +103,20 @@ class Target:
         return known[self.env]
 
     def open_store(self) -> SqlStore:
-        """The store of the environment. Its address shows nowhere.
+        """The store of the environment, which `midshift apply` has made. Of its address only a file's path is shown.
+
+        Raises:
+            ConfigError: if the reference leads nowhere, or to a file that is not there.
+            StoreError: if it cannot be opened.
+        """
+        from midshift.store.sql import SqlStore
+
+        address = self._address()
+        self._require_made(address)
+        return SqlStore.open(address)
+
+    def make_store(self) -> SqlStore:
+        """The same, made if it is not there.
 
         Raises:
             ConfigError: if the reference leads nowhere.
@@ -129,6 +145,20 @@ class Target:
 
     def _address(self) -> str:
         return _resolved(self.environment(), self.main.parent)
+
+    def _require_made(self, address: str) -> None:
+        """A mistyped address would be a new store, in which nothing serves and nothing was ever decided."""
+        from midshift.store.sqlite_file import Location
+
+        location = Location.of(address)
+        path = None if location is None else Path(location.path)
+        if path is None or (path.is_file() and path.stat().st_size > 0):
+            return
+        raise ConfigError(
+            f"{_called(self.environment())}: found no store at {str(path)!r}, expected the file that midshift apply "
+            f"has made. Type next: ls -l {shlex.quote(visible(str(path.parent), 1000))}, or where nothing was applied "
+            "yet: midshift apply"
+        )
 
 
 def init(folder: Path) -> int:
@@ -194,7 +224,7 @@ def apply(target: Target, who: str, bypass: str | None) -> int:
     _require_name(who)
     definitions, environment = target.definitions(), target.environment()
     definitions = definitions.in_environment(target.env or environment.name)
-    with target.open_store() as store:
+    with target.make_store() as store:
         old = applied(store)
         serving = {route.workload: route.incumbent for route in store.routes()}
         found = config.difference(old if old.workloads else None, definitions, serving)
@@ -210,17 +240,31 @@ def apply(target: Target, who: str, bypass: str | None) -> int:
                 )
         _exchange(store, definitions, old, who, bypass)
         _record(store, target, definitions, leaving, old, who)
-        unsynced = _unsynced(store, definitions)
+        following = _after_apply(store, definitions, who)
+    where = target.store if target.store is not None else f"environment {visible(environment.name)}"
     say(
-        f"{_counted(len(definitions.workloads))} recorded in environment {visible(environment.name)} by {visible(who)}"
+        f"{_counted(len(definitions.workloads))} recorded in {visible(where)} by {visible(who)}"
         + ("" if found.changes else "; nothing had changed")
     )
-    if unsynced:
-        say(f"Type next: midshift sync {unsynced[0]}   (another variant serves than its file says)")
-    elif definitions.workloads:
-        first = next(iter(definitions)).name
-        say(f"Type next: midshift upgrade start {first} --to VARIANT_FILE --who {visible(who)}")
+    if old.workloads and found.changes:
+        say(
+            "Running gateways read definitions when they start: start them again for changed claims, units, slices, "
+            "captures, providers and keys. Routes they follow by themselves"
+        )
+    say(*following)
     return 0
+
+
+def _after_apply(store: SqlStore, definitions: config.Definitions, who: str) -> list[str]:
+    """What there is to type next: nothing that would be refused."""
+    if unsynced := _unsynced(store, definitions):
+        return [f"Type next: midshift sync {unsynced[0]}   (another variant serves than its file says)"]
+    opened = {upgrade.workload for upgrade in store.upgrades() if not upgrade.stage.is_final}
+    names = [item.name for item in definitions]
+    free = [name for name in names if name not in opened]
+    if free:
+        return [f"Type next: midshift upgrade start {free[0]} --to VARIANT_FILE --who {visible(who)}"]
+    return [f"Type next: midshift upgrade status {names[0]}"] if names else []
 
 
 def sync(target: Target, workload: str | None, dry_run: bool) -> int:
@@ -370,7 +414,7 @@ def _reference(text: str, where: str) -> SecretRef:
 
 def _resolved(environment: Environment, folder: Path) -> str:
     reference = environment.store
-    where = f"the store of environment {environment.name!r}, {reference},"
+    where = _called(environment)
     if reference.kind is SecretKind.ENV:
         value = os.environ.get(reference.name, "").strip()
         do = f"export {reference.name}=sqlite:///$PWD/midshift.db"
@@ -383,7 +427,20 @@ def _resolved(environment: Environment, folder: Path) -> str:
             raise ConfigError(f"{where} cannot be read ({why}), expected an address in it. Type next: {do}") from None
     if not value:
         raise ConfigError(f"{where} is empty, expected an address in it. Type next: {do}")
+    if "://" not in value:
+        raise ConfigError(f"{where} holds no address (not shown), expected sqlite:///FILE. Type next: {do}")
+    if _IN_MEMORY.fullmatch(value):
+        raise ConfigError(
+            f"{where} is a store in memory, which ends with this command, expected one in a file. Type next: {do}"
+        )
     return value
+
+
+def _called(environment: Environment) -> str:
+    """What errors call a store: by where its address comes from."""
+    if environment.name == _STORE_OPTION:
+        return f"{_STORE_OPTION} {environment.store}"
+    return f"the store of environment {environment.name!r}, {environment.store}"
 
 
 def _check_document(

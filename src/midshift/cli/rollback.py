@@ -1,33 +1,44 @@
-"""`midshift rollback` and `midshift halt`: the two ways to take the candidate away.
+"""`midshift rollback`: the candidate away from everybody, and who is known to follow.
 
 A rollback is one write and asks nobody: no controller, no lease, no definition. It loads neither numerics nor reports.
-Elsewhere: what the write is (store), how gateways follow it (gateway.route).
+Elsewhere: what the write is (store), how gateways follow it (gateway.route), what they say of it (domain.gateways).
 """
 
 from __future__ import annotations
 
 import getpass
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from threading import Event as Waiting
 
 from midshift.cli.project import Target, named, say
 from midshift.cli.system import SystemClock
+from midshift.domain.gateways import SILENT_AFTER, Standing, present
 from midshift.domain.routing import Route
 from midshift.errors import MidshiftError, UsageError
 from midshift.reports.text import visible
 from midshift.store.sql import SqlStore
 
-HEARD_OF_WITHIN = timedelta(seconds=30)
-"""A gateway that has not reported for so long is not waited for."""
+NOT_ALL = 4
+"""Users may still get the candidate somewhere: a gateway does not follow, or nobody knows whether it does."""
+
+NOBODY_SAID = 3
+"""No gateway is heard: nobody knows what users get."""
 
 _POLL_S = 0.02
+_THERE = "There: the admin port (POST /-/force-incumbent), or touch its force file"
 
 
 def rollback(target: Target, workload: str, who: str, why: str, patience_s: float) -> int:
-    """Put the incumbent back everywhere, and wait a moment for the gateways to say so."""
+    """Put the incumbent back everywhere, and wait a moment for the gateways to say so.
+
+    The row is written in any case. 0 only if no user can get the candidate any more, as far as reports say; else
+    `NOT_ALL` or `NOBODY_SAID`.
+    """
     clock = SystemClock()
     started_s = clock.monotonic_s()
-    with target.open_store() as store:
+    with _opened(target, workload) as store:
         before = store.route(workload)
         if before is None:
             known = ", ".join(repr(route.workload) for route in store.routes()) or "one that was applied"
@@ -43,30 +54,93 @@ def rollback(target: Target, workload: str, who: str, why: str, patience_s: floa
             say(harbour)
         if before.candidate is None:
             say("No user had a candidate. To leave a promoted variant, start an upgrade to the one before")
-        _wait_for_gateways(store, route, clock, started_s, patience_s)
+        code = _wait_for_gateways(store, route, clock, started_s, patience_s)
     say(f"Type next: midshift status {workload}")
-    return 0
+    return code
 
 
-def _wait_for_gateways(store: SqlStore, route: Route, clock: SystemClock, started_s: float, patience_s: float) -> None:
+def _opened(target: Target, workload: str) -> SqlStore:
+    """The store; and without it the two ways back that need none."""
+    try:
+        return target.open_store()
+    except MidshiftError as error:
+        raise type(error)(
+            f"{error}. Without the store: midshift rollback {workload} --admin-port http://HOST:PORT for each gateway, "
+            "or on each host: touch .midshift/force-incumbent (in the state folder)"
+        ) from error
+
+
+def _wait_for_gateways(store: SqlStore, route: Route, clock: SystemClock, started_s: float, patience_s: float) -> int:
     waiting = Waiting()
     while True:
-        since = clock.machine_now() - HEARD_OF_WITHIN
-        reports = [item for item in store.reports() if item.workload == route.workload and item.at > since]
-        late = sorted(item.gateway for item in reports if item.epoch < route.epoch)
+        found = _followers(store, route, clock.machine_now())
         spent_s = clock.monotonic_s() - started_s
-        if not late or spent_s > patience_s:
+        if not found.late or spent_s > patience_s:
             break
         waiting.wait(_POLL_S)
-    if not reports:
-        say("No gateway has reported in the last 30 s, so none is known to follow")
-    elif not late:
-        say(f"{len(reports)} of {len(reports)} gateways serve it, after {spent_s * 1000:.0f} ms")
+    for line in _said(found, spent_s):
+        say(line)
+    if found.late or found.unheard:
+        return NOT_ALL
+    return 0 if found.following or found.home or found.stopped else NOBODY_SAID
+
+
+@dataclass(frozen=True, slots=True)
+class _Followers:
+    """The gateways of a workload, by what a withdrawn candidate means there.
+
+    `late` live and do not follow; `unheard` are silent, and may be cut off with the candidate in force; `gone` are
+    silent and can serve it to nobody.
+    """
+
+    following: list[str]
+    home: list[str]
+    late: list[str]
+    unheard: list[str]
+    gone: list[str]
+    stopped: list[str]
+
+
+def _followers(store: SqlStore, route: Route, now: datetime) -> _Followers:
+    known = {change.route.epoch: change.route for change in store.route_changes(route.workload)}
+    found = _Followers([], [], [], [], [], [])
+    for report in present(store.reports(), route.workload, now):
+        may_serve = report.may_serve_candidate(route.epoch, known.get(report.epoch), now)
+        match report.standing(route.epoch, now):
+            case Standing.SERVES:
+                found.following.append(report.gateway)
+            case Standing.HOME if not may_serve:
+                found.home.append(f"{report.gateway} ({report.home})")
+            case Standing.SILENT:
+                (found.unheard if may_serve else found.gone).append(report.gateway)
+            case Standing.STOPPED:
+                found.stopped.append(report.gateway)
+            case _:
+                found.late.append(report.gateway)
+    return found
+
+
+def _said(found: _Followers, spent_s: float) -> Iterator[str]:
+    count = len(found.following) + len(found.home) + len(found.late)
+    safe = count - len(found.late)
+    if found.late:
+        yield f"{safe} of {count} gateways serve it after {spent_s:.1f} s; not yet: {_listed(found.late)}. {_THERE}"
+    elif count:
+        yield f"{safe} of {count} gateways serve it, after {spent_s * 1000:.0f} ms"
+    elif found.stopped:
+        yield f"No gateway runs: stopped are {_listed(found.stopped)}"
     else:
-        say(
-            f"{len(reports) - len(late)} of {len(reports)} gateways serve it after {spent_s:.1f} s; not yet: "
-            f"{visible(', '.join(late))}. There: the admin port (POST /-/force-incumbent), or touch its force file"
-        )
+        yield f"No gateway has reported in the last {SILENT_AFTER.total_seconds():.0f} s, so none is known to follow"
+    if found.home:
+        yield f"Home by themselves, with the incumbent for everybody: {_listed(found.home)}"
+    if found.unheard:
+        yield f"Silent: {_listed(found.unheard)}. Dead, or cut off from the store with the candidate in force. {_THERE}"
+    if found.gone:
+        yield f"Silent for longer: {_listed(found.gone)}. Nobody gets the candidate there"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return visible(", ".join(names), 1000)
 
 
 def _sheltered(store: SqlStore, before: Route, after: Route) -> str:

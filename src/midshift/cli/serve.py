@@ -8,6 +8,7 @@ Elsewhere: deciding (controller), answering (gateway).
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from midshift.cli.limits import SaidLimits, limits_of, raise_file_limit
+from midshift.cli.own_name import own_name
 from midshift.cli.project import Target, applied, named, say, write_whole
 from midshift.cli.system import SystemClock
 from midshift.config import Definitions
@@ -270,6 +272,8 @@ def controller(target: Target, state: Path, every: str) -> int:
     with target.open_store() as store:
         turning = Controller(store, StateFolder(state, clock, Holding(target, store, clock)), clock, owner)
         _say_now(f"controller {owner} looks every {every_s:g} s; it ends on SIGTERM")
+        if not store.routes():
+            _say_now("nothing is applied yet, so there is nothing to decide: it waits. Type next: midshift apply")
         while not stopping.is_set():
             try:
                 for tick in turning.tick():
@@ -354,10 +358,13 @@ def gateway(target: Target, options: GatewayOptions) -> int:
         definitions = applied(store)
         settings = gateway_settings(store, definitions, options, os.environ, target.main.parent)
         make_private(options.state)
+        settings = replace(settings, instance=secrets.token_hex(8))
         captures = {workload.name: workload.data.capture for workload in settings.workloads}
         rules = Rules(captures, settings.unit_key)
         stack.enter_context(Janitor(options.state, rules, clock.machine_now, begins_after_s=_CLEANS_AFTER_S))
         writer = stack.enter_context(SegmentWriter(options.state, options.name))
+        mine = options.state / "gateways" / options.name  # a folder only once the writer has found the name to be one
+        stack.enter_context(own_name(settings.process, mine, store, clock, Waiting().wait))
         sink = CapturingRecorder(writer, settings.workloads, settings.unit_key, clock.machine_now)
         vendors = {name: provider.vendor for name, provider in definitions.providers.items()}
         book = price_book.book(price_book.Where(target, options.state), vendors)
@@ -372,7 +379,15 @@ def gateway(target: Target, options: GatewayOptions) -> int:
             pricing=pricing(book, clock.machine_now),
             price_book=book.id,
         )
-        run(served, clock, listening)
+        try:
+            run(served, clock, listening)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+                raise
+            raise ConfigError(
+                f"{error.strerror}, expected a port of this machine that is free. Type next: ss -ltnp   (who has it), "
+                "or --port N, --admin-port N; 0 takes any"
+            ) from error
     _say_now(f"gateway {options.name}: ended")
     return 0
 
@@ -418,11 +433,18 @@ def gateway_settings(
 
 
 def _unit_key(environment: Mapping[str, str]) -> bytes:
+    from midshift.gateway.settings import SHORTEST_KEY
+
     key = environment.get("MIDSHIFT_UNIT_KEY", "")
     if not key:
         raise ConfigError(
             "found no MIDSHIFT_UNIT_KEY, expected the key that all gateways of this environment share: stored units "
             f"are HMACs under it. Type next: {_export('MIDSHIFT_UNIT_KEY')}   (and keep it: another key is other units)"
+        )
+    if len(key.encode()) < SHORTEST_KEY:
+        raise ConfigError(
+            f"MIDSHIFT_UNIT_KEY has {len(key.encode())} bytes, expected at least {SHORTEST_KEY} that nobody can guess. "
+            f"Type next: {_export('MIDSHIFT_UNIT_KEY')}   (and keep it: another key is other units)"
         )
     return key.encode()
 

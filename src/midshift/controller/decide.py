@@ -8,14 +8,15 @@ Elsewhere: measuring (evals, shadow, stats), what may follow what (domain.upgrad
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from midshift.domain import gate
 from midshift.domain.evidence import Elapsed, EvalEvidence, Evidence, Guard, Promise
-from midshift.domain.move import Answer, Gate, Move
-from midshift.domain.upgrade import CANARY_PINS, FLOATING, Kind, Stage, Upgrade
+from midshift.domain.move import COLLECT_MORE, Answer, Gate, Move
+from midshift.domain.upgrade import CANARY_PINS, FLOATING, SHADOW, Kind, Stage, Upgrade
 
-POLICY = "2"
+POLICY = "3"
 """Rises whenever the same evidence would be decided otherwise; stored with every event."""
 
 LEAST_SERVED = 20
@@ -54,7 +55,7 @@ def _after_eval(upgrade: Upgrade, evidence: Evidence) -> Move:
         return _unless_paused(upgrade, Kind.EVAL_CLEARED, found.reason, (passed,))
     if found.decision is gate.Decision.COLLECT_MORE:
         short = Gate("eval", Answer.WAITING, found.reason)
-        return Move(None, f"collect more cases: {found.reason}", (short,))
+        return Move(None, f"{COLLECT_MORE}: {found.reason}", (short,))
     if found.decision is gate.Decision.STOP and upgrade.forced is not None:
         return _forced_on(upgrade, found)
     failed = Gate("eval", Answer.SHUT, found.reason)
@@ -96,16 +97,31 @@ def _forced_on(upgrade: Upgrade, found: EvalEvidence) -> Move:
 def _in_shadow(upgrade: Upgrade, evidence: Evidence, now: datetime) -> Move:
     elapsed = Elapsed(upgrade.entered, now, upgrade.plan.shadow)
     gates = (
-        Gate("clock", _open_if(elapsed.is_over), f"shadowed {elapsed}"),
-        _coverage(upgrade, evidence),
-        *(_promise_gate(upgrade, promise) for promise in evidence.promises),
+        *_unless_shadow_is_waived(
+            upgrade,
+            Gate("clock", _open_if(elapsed.is_over), f"shadowed {elapsed}"),
+            _coverage(upgrade, evidence),
+            *(_promise_gate(upgrade, promise) for promise in evidence.promises if promise.value is None),
+        ),
+        *(_promise_gate(upgrade, promise) for promise in evidence.promises if promise.value is not None),
         *_carried_slices(upgrade, evidence),
         *_flagged_drift(upgrade, evidence),
-        *(pins := _pins(upgrade)),
+        *_pins(upgrade),
     )
-    if upgrade.is_waived("shadow") and all(item.lets_pass for item in pins):
-        return _unless_paused(upgrade, Kind.SHADOW_WAIVED, "shadow is waived", gates)
+    waiver = next((item for item in upgrade.waivers if item.what == SHADOW), None)
+    if waiver is not None:
+        return _if_all_open(upgrade, Kind.SHADOW_WAIVED, f"shadow is waived by {waiver.who}: {waiver.why}", gates)
     return _if_all_open(upgrade, Kind.SHADOW_COMPLETED, "shadow is complete", gates)
+
+
+def _unless_shadow_is_waived(upgrade: Upgrade, *gates: Gate) -> list[Gate]:
+    """A waived shadow is not waited for; what eval or shadow have shown is waived by its own name."""
+    if not upgrade.is_waived(SHADOW):
+        return list(gates)
+    return [
+        gate if gate.lets_pass else replace(gate, answer=Answer.WAIVED, reason=f"{gate.reason}: shadow is waived")
+        for gate in gates
+    ]
 
 
 def _coverage(upgrade: Upgrade, evidence: Evidence) -> Gate:
@@ -238,7 +254,9 @@ def _guard_gate(guard: Guard) -> Gate:
     bounds = f"{guard.harm:+.4g} ({guard.low:+.4g} to {guard.high:+.4g}), halts beyond {guard.threshold:g}"
     if guard.is_proven:
         return Gate(guard.name, Answer.SHUT, f"harm is proven: {bounds}")
-    return Gate(guard.name, Answer.OPEN, f"no harm proven: {bounds}; blind below {max(guard.high, 0.0):.4g}")
+    if guard.is_ruled_out:
+        return Gate(guard.name, Answer.OPEN, f"harm beyond the threshold is ruled out: {bounds}")
+    return Gate(guard.name, Answer.UNPROVEN, f"cannot tell yet: {bounds}; none is proven, blind below {guard.high:.4g}")
 
 
 def _if_all_open(upgrade: Upgrade, kind: Kind, reason: str, gates: tuple[Gate, ...]) -> Move:

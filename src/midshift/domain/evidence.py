@@ -113,6 +113,11 @@ class Guard:
         """Whether harm is proven and beyond the threshold."""
         return self.low is not None and self.harm is not None and self.low > 0.0 and self.harm > self.threshold
 
+    @property
+    def is_ruled_out(self) -> bool:
+        """Whether harm beyond the threshold is ruled out. Neither this nor `is_proven`: nobody can tell yet."""
+        return self.high is not None and self.high <= self.threshold
+
 
 @dataclass(frozen=True, slots=True)
 class Promise:

@@ -7,11 +7,15 @@ from enum import StrEnum
 
 from midshift.domain.upgrade import Kind
 
+COLLECT_MORE = "collect more cases"
+"""How the reason of a move begins that waits for a larger suite."""
+
 
 class Answer(StrEnum):
-    """What a gate says."""
+    """What a gate says. `UNPROVEN` holds nothing back and is no pass: nothing was seen, and there may be something."""
 
     OPEN = "open"
+    UNPROVEN = "unproven"
     WAITING = "waiting"
     WAIVED = "waived"
     SHUT = "shut"
@@ -28,7 +32,7 @@ class Gate:
     @property
     def lets_pass(self) -> bool:
         """Whether this gate does not hold the upgrade back."""
-        return self.answer in (Answer.OPEN, Answer.WAIVED)
+        return self.answer in (Answer.OPEN, Answer.UNPROVEN, Answer.WAIVED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,14 @@ The text of a prompt, by mode (`midshift.domain.variant.PromptMode`):
                     --- text
                     Help {{name}}. Be brief.
 
-An edit whose text is not there, or a template whose variables cannot be told without doubt, matches nothing, and so
-does every mode but `keep` where the request only names a prompt in a vendor's store: then the
-variant cannot serve this request, and `render` says so with None. Parameters are request fields to set, but for three
-reserved names: `drop` (a list of fields to remove), `set` (more fields to set) and `clamp` (fields and two bounds each,
-`effort` among them: what the app sends beyond a bound becomes the bound). What is set is neither dropped nor clamped.
+An edit whose text is not there, or a template whose variables cannot be told without doubt, matches nothing. Nor
+does an edit, or a template that reads the prompt, match one that is not all text (a file in it): the outcome would
+take the place of what nobody has read. And nothing but `keep` matches where the request only names a prompt in a
+vendor's store. Then the variant cannot serve this request, and `render` says so with None.
+
+Parameters are request fields to set, but for three reserved names: `drop` (a list of fields to remove), `set` (more
+fields to set) and `clamp` (fields and two bounds each, `effort` among them: what the app sends beyond a bound becomes
+the bound). What is set is neither dropped nor clamped.
 """
 
 from __future__ import annotations
@@ -45,7 +48,12 @@ class Readable(Protocol):
 
     @property
     def system(self) -> str | None:
-        """The system prompt; None where there is none."""
+        """The system prompt; None where there is none, or where not all of it can be read as text."""
+        ...
+
+    @property
+    def prompt_is_text(self) -> bool:
+        """Whether all of the system prompt can be read as text; true where there is none."""
         ...
 
     @property
@@ -66,6 +74,7 @@ class RequestFields:
     system: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     prompt_is_elsewhere: bool = False
+    prompt_is_text: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +199,7 @@ def system_prompt(prompt: Prompt, request: Readable) -> str | None:
         case PromptMode.REPLACE:
             return prompt.text
         case PromptMode.EDIT:
-            return _edited(request.system or "", edits(prompt.text))
+            return _edited(request.system or "", edits(prompt.text)) if request.prompt_is_text else None
         case PromptMode.TEMPLATE:
             return _filled(template(prompt.text), request)
 
@@ -267,7 +276,7 @@ def _edited(system: str, made: Iterable[Edit]) -> str | None:
 def _filled(prompt: Template, request: Readable) -> str | None:
     values = dict(request.metadata)
     if prompt.match is not None:
-        read = extracted(prompt.match, request.system or "")
+        read = extracted(prompt.match, request.system or "") if request.prompt_is_text else None
         if read is None:
             return None
         values.update(read)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -93,13 +93,11 @@ class Route:
         return self.candidate is not None and (self.share > 0.0 or bool(self.rings))
 
     def rolled_back(self) -> Route:
-        """The incumbent everywhere and nothing unseen, one epoch later."""
-        seen = self.seen_only()
-        return replace(seen, candidate=None, share=0.0, rings=(), epoch=self.epoch + 1, lease_until=None)
+        """The incumbent everywhere and nothing unseen, one epoch later.
 
-    def seen_only(self) -> Route:
-        """The same for users, and nothing unseen."""
-        return replace(self, shadow_share=0.0, noise_share=0.0, pair_share=0.0, reverse_share=0.0, others=())
+        It belongs to no upgrade: what users get from then on is no evidence of the one that it ended.
+        """
+        return Route(self.workload, self.incumbent, self.epoch + 1)
 
 
 SHARES = ("share", "shadow_share", "noise_share", "pair_share", "reverse_share")
@@ -113,7 +111,7 @@ def position(unit: str, salt: str) -> float:
 
 def assign(unit: str, route: Route) -> Arm:
     """The arm that serves a unit: the candidate for the first `share` of all positions."""
-    if route.candidate is not None and position(unit, route.salt) < route.share:
+    if route.candidate is not None and _standing(unit, route.salt)[0] < route.share:
         return Arm.CANDIDATE
     return Arm.INCUMBENT
 
@@ -125,7 +123,13 @@ def ring_of(member_of: Collection[str], route: Route) -> str:
 
 def block(unit: str, salt: str) -> int:
     """The block of a unit, by a hash of its own, so that it says nothing about the arm."""
-    return _digest(unit, f"block:{salt}") % BLOCKS
+    return _standing(unit, salt)[1]
+
+
+@lru_cache(8192)
+def _standing(unit: str, salt: str) -> tuple[float, int]:
+    """Position and block of a unit: those who ask once ask again soon."""
+    return position(unit, salt), _digest(unit, f"block:{salt}") % BLOCKS
 
 
 def _digest(unit: str, salt: str) -> int:

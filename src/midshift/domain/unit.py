@@ -5,14 +5,24 @@ Elsewhere: where a request names its unit (gateway.intake), finding all that is 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from midshift.domain.keyed import hmac_sha256
 
 _LENGTH = 32
+_LONGEST_KEPT = 200
 
 
 def stored_unit(key: bytes, value: bytes) -> str:
     """128 bits of HMAC-SHA-256 in hexadecimal. `value` says what kind of name it is first: `unit:ada`."""
+    return _kept(key, value) if len(value) <= _LONGEST_KEPT else _hashed(key, value)
+
+
+def _hashed(key: bytes, value: bytes) -> str:
     return hmac_sha256(key, value).hex()[:_LENGTH]
+
+
+_kept = lru_cache(8192)(_hashed)
 
 
 def values_of(name: str) -> tuple[bytes, ...]:

@@ -111,6 +111,9 @@ FORCING = frozenset({Kind.FORCED, Kind.INCUMBENT_RETIRED})
 """What is recorded of a forced upgrade, without leaving its stage."""
 
 
+SHADOW = "shadow"
+"""What is waived for an upgrade not to wait for its shadow; what was shown, there or in the eval, has its own name."""
+
 FLOATING = "pins:floating"
 """What is waived where an upgrade begins with a model that may change under it. It goes no further than shadow then."""
 
@@ -328,7 +331,7 @@ def _moved(upgrade: Upgrade, event: Event, following: Stage) -> Upgrade:
                 raise InvalidTransition("eval_waived in an upgrade that is not forced, or of which nothing is waived")
             return replace(moved, step=0)
         case Kind.SHADOW_WAIVED:
-            waiver = _waiver("shadow", event)
+            waiver = _waiver(SHADOW, event)
             return replace(moved, step=0, waivers=(*upgrade.waivers, waiver))
         case Kind.SHADOW_COMPLETED:
             return replace(moved, step=0)

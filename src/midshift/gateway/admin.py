@@ -44,12 +44,12 @@ class AdminPort:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        found = exchange.found
+        found = exchange.head.found
         shown = found.get(b"authorization", b"")
         if not hmac.compare_digest(shown, b"Bearer " + self._key):
             await _answer(exchange, 401, {"error": "show the admin key as the bearer token"})
             return
-        match exchange.method, exchange.path:
+        match exchange.head.method, exchange.head.path:
             case "GET", "/-/nonce":
                 await _text(exchange, self._nonce())
             case "GET", "/-/status":

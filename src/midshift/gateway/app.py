@@ -28,7 +28,8 @@ from midshift.gateway.exposing import exposure_of, is_unknown
 from midshift.gateway.feedback import PATH as FEEDBACK_PATH
 from midshift.gateway.feedback import Feedback, FeedbackSink, answered
 from midshift.gateway.headers import COME_AGAIN
-from midshift.gateway.intake import Intake, Refused, whole_body, without_key
+from midshift.gateway.heads import Head
+from midshift.gateway.intake import Intake, Refused, whole_body
 from midshift.gateway.job import Job, Outcome
 from midshift.gateway.load import Load, Place
 from midshift.gateway.mirror import Mirror, Mirroring
@@ -39,7 +40,8 @@ from midshift.gateway.randomness import Randomness
 from midshift.gateway.recorder import RecordQueue, SumSink
 from midshift.gateway.relay import Relay
 from midshift.gateway.reply import Reply
-from midshift.gateway.route import Reports, Routes, Serving
+from midshift.gateway.reporting import Reports
+from midshift.gateway.route import Routes, Serving
 from midshift.gateway.settings import GatewaySettings, Pricing
 from midshift.gateway.stored import Stored, StoredResponses
 from midshift.ports import Clock, Recorder, RouteSource
@@ -94,7 +96,7 @@ class Gateway:
         self.settings = settings
         self.counters = Counters()
         self.routes = Routes(settings, source, clock, environment, reports)
-        self.recorder = RecordQueue(settings.name, settings.queues, sink, sums)
+        self.recorder = RecordQueue(settings.process.key, settings.queues, sink, sums)
         self.load = Load(settings.limits)
         self.is_draining = False
         self.is_ready = False
@@ -136,7 +138,7 @@ class Gateway:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        asked = recognised(exchange.method, exchange.path, exchange.found)
+        asked = exchange.head.once(_asked)
         if asked is not None and asked.operation is Operation.GENERATE:
             await self._request(asked, exchange)
         else:
@@ -144,7 +146,7 @@ class Gateway:
 
     async def _other(self, asked: Asked | None, exchange: Exchange) -> None:
         """Whatever is no request for an answer."""
-        match asked, exchange.method, exchange.path:
+        match asked, exchange.head.method, exchange.head.path:
             case None, "GET" | "HEAD", "/healthz":
                 await answer(exchange, 200, TEXT, b"ok\n")
             case None, "GET" | "HEAD", "/readyz":
@@ -165,11 +167,12 @@ class Gateway:
                 await self._models(asked, exchange)
 
     async def _unknown(self, exchange: Exchange) -> None:
-        wire = wire_of(exchange.path, exchange.found)
-        if b"sec-websocket-key" in exchange.found:
+        head = exchange.head
+        wire = wire_of(head.path, head.found)
+        if b"sec-websocket-key" in head.found:
             await refuse(exchange, wire, Problem(501, _NO_WEBSOCKETS, "not_supported"))
             return
-        message = f"{exchange.method} {exchange.path} is not served here. This gateway serves {_SERVED}."
+        message = f"{head.method} {head.path} is not served here. This gateway serves {_SERVED}."
         await refuse(exchange, wire, Problem(404, message, "not_found"))
 
     async def _request(self, asked: Asked, exchange: Exchange) -> None:
@@ -196,6 +199,7 @@ class Gateway:
             else:
                 self._identify(job)
                 await self._serve(job, exchange)
+                await exchange.drained()  # as long as the app has not taken its answer, it has its place
 
     async def _token_count(self, asked: Asked, exchange: Exchange) -> None:
         """One request for a count of tokens: nothing of it is evidence."""
@@ -213,20 +217,19 @@ class Gateway:
     async def _stored_response(self, asked: Asked, exchange: Exchange) -> None:
         """One request about a response that a provider keeps: nothing of it is evidence."""
         try:
-            key = self._intake.authenticated(exchange.found, exchange.query)
-            query = without_key(exchange.query)
-            request = Stored(exchange.method, asked, query, "" if key is None else key.name)
+            key, query = exchange.head.once(self._intake.shown)
+            request = Stored(exchange.head.method, asked, query, "" if key is None else key.name)
             with WhileClientStays(exchange, Outcome()):
                 await self._stored.serve(request, exchange)
         except Refused as refused:
             await refuse(exchange, asked.wire, refused.problem)
 
     async def _job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job:
-        key = self._intake.authenticated(exchange.found, exchange.query)
+        key, query = exchange.head.once(self._intake.shown)
         place.take()
         body = await whole_body(exchange, self.settings.max_body_bytes, place.hold)
         arrival = self._clock.machine_now(), self._clock.monotonic_s()
-        job = self._intake.job(request_id, key, asked, exchange, body, arrival)
+        job = self._intake.job(request_id, key, query, asked, exchange.head, body, arrival)
         place.serve(job.workload.name)
         return job
 
@@ -343,7 +346,7 @@ class Gateway:
         """What a client that lists models sees: the names that workloads claim."""
         wire = WIRES[asked.wire]
         try:
-            self._intake.authenticated(exchange.found, exchange.query)
+            exchange.head.once(self._intake.shown)
             if asked.operation is Operation.LIST_MODELS:
                 body = wire.models_body(sorted(self._intake.claims))
             else:
@@ -356,7 +359,7 @@ class Gateway:
 
     async def _metrics(self, exchange: Exchange) -> None:
         try:
-            self._intake.authenticated(exchange.found)
+            exchange.head.once(self._intake.shown)
         except Refused as refused:
             await refuse(exchange, WireName.OPENAI_CHAT, refused.problem)
         else:
@@ -385,6 +388,10 @@ class Gateway:
             self._tasks,
             self._record,
         )
+
+
+def _asked(head: Head) -> Asked | None:
+    return recognised(head.method, head.path, head.found)
 
 
 async def _cut_short(job: Job, reply: Reply, outcome: Outcome, problem: Problem) -> None:

@@ -13,11 +13,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Protocol
-from urllib.parse import unquote
 
-import httptools
-
-from midshift.gateway.headers import Lines
+from midshift.gateway.heads import Head
 
 HIGH_WATER = 64 * 1024
 
@@ -36,6 +33,10 @@ class Connection(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send, unless the app is gone."""
+        ...
+
+    def write_soon(self, data: bytes) -> None:
+        """Send at the end of this turn of the loop, or before what is sent or closed sooner."""
         ...
 
     async def drained(self) -> None:
@@ -64,44 +65,35 @@ class Connection(Protocol):
 
 
 class Exchange:
-    """One request and its answer. `found` is the last header of each name; names are in lower case."""
+    """One request and its answer. `length` is how long its body says that it is, None where it comes in chunks."""
 
     __slots__ = (
         "_connection",
         "_expects_continue",
         "_has_left",
         "_is_chunked",
-        "_is_old",
         "_left",
         "_parts",
         "_size",
         "_waiter",
         "_writable",
-        "found",
+        "head",
         "is_begun",
         "is_ended",
         "is_whole",
         "keeps_alive",
-        "lines",
-        "method",
-        "path",
-        "query",
+        "length",
     )
 
-    def __init__(
-        self, connection: Connection, method: str, target: bytes, lines: Lines, keeps_alive: bool, is_old: bool
-    ) -> None:
+    def __init__(self, connection: Connection, head: Head, length: int | None) -> None:
         self._connection = connection
-        self.method = method
-        self.path, self.query = _path_and_query(target)
-        self.lines = lines
-        self.found = found = dict(lines)
-        self.keeps_alive = keeps_alive
+        self.head = head
+        self.length = length
+        self.keeps_alive = head.keeps_alive
         self.is_begun = False
         self.is_ended = False
-        self._is_old = is_old  # HTTP/1.0, which knows no chunks
         self._is_chunked = False
-        self._expects_continue = not is_old and found.get(b"expect", b"").lower() == b"100-continue"
+        self._expects_continue = not head.is_old and head.found.get(b"expect", b"").lower() == b"100-continue"
         self._parts: list[bytes] = []
         self._size = 0
         self.is_whole = False
@@ -134,6 +126,11 @@ class Exchange:
         return taken
 
     @property
+    def is_full(self) -> bool:
+        """Whether as much of the body has come as may wait."""
+        return self._size > HIGH_WATER
+
+    @property
     def is_taken(self) -> bool:
         """Whether all of the body has come and was taken."""
         return self.is_whole and not self._parts
@@ -156,7 +153,13 @@ class Exchange:
             await connection.drained()
         self._begin()
         closing = b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n"
-        connection.write(head(status, lines) + closing + (body if self.method != "HEAD" else b""))
+        if status in _WITHOUT_A_BODY:  # and without a length (RFC 9110, 8.6)
+            lines, body = [line for line in lines if line[0] != b"content-length"], b""
+        whole = status_and_lines(status, lines) + closing + (body if self.head.method != "HEAD" else b"")
+        if len(whole) > HIGH_WATER:
+            connection.write(whole)
+        else:
+            connection.write_soon(whole)
         self._end()
 
     async def begin(self, status: int, lines: Sequence[tuple[bytes, bytes]]) -> None:
@@ -165,13 +168,13 @@ class Exchange:
         if connection.is_write_paused:
             await connection.drained()
         self._begin()
-        has_body = self.method != "HEAD" and status not in _WITHOUT_A_BODY
+        has_body = self.head.method != "HEAD" and status not in _WITHOUT_A_BODY
         if has_body and not any(name == b"content-length" for name, _ in lines):
-            self._is_chunked = not self._is_old
-            self.keeps_alive = self.keeps_alive and not self._is_old
+            self._is_chunked = not self.head.is_old
+            self.keeps_alive = self.keeps_alive and not self.head.is_old
         chunked = b"transfer-encoding: chunked\r\n" if self._is_chunked else b""
         closing = b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n"
-        connection.write(head(status, lines) + chunked + closing)
+        connection.write(status_and_lines(status, lines) + chunked + closing)
 
     def more(self, data: bytes) -> bool:
         """Send a part, which is not empty; whether the app takes more now. It may be sent more in any case."""
@@ -257,20 +260,7 @@ class Exchange:
             self._waiter.set_result(None)
 
 
-def head(status: int, lines: Sequence[tuple[bytes, bytes]]) -> bytes:
+def status_and_lines(status: int, lines: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The head of an answer, but for its empty line."""
     start = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
     return start + b"".join([b"%b: %b\r\n" % line for line in lines])
-
-
-def _path_and_query(target: bytes) -> tuple[str, str]:
-    """Both as text, the path without escapes; of a whole address too (RFC 9112, 3.2.2), as proxies are told it."""
-    if target[:1] == b"/" and b"#" not in target:
-        path, _, query = target.partition(b"?")
-    elif target == b"*":
-        path, query = target, b""
-    else:
-        parsed = httptools.parse_url(target)
-        path, query = parsed.path or b"/", parsed.query or b""
-    text = path.decode("latin-1")
-    return unquote(text) if "%" in text else text, query.decode("latin-1")

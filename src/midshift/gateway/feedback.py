@@ -7,8 +7,9 @@
 Contract. It is credited to what served the request, which the id itself says, however late it comes; the first one of
 a request counts, over all gateways, because the store decides. It adds to sums and forces nothing. Who shows no client
 key is refused, and each key may give so many a minute. While the store is away, what was accepted waits in a file and
-is counted later: exactly once, since the store knows what it has had.
-Elsewhere: the id (token), the sums (domain.exposure), what of a comment is kept (store.capturing).
+is counted later: exactly once, since the store knows what it has had. What the store never takes while it takes others
+is given up, and counted as lost. A store that hangs holds up neither a request nor the end of the process.
+Elsewhere: the id (token), the sums (domain.exposure), what of a comment is kept (store.capturing), what waits (spool).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,11 +28,14 @@ import msgspec
 from midshift.domain.capture import FeedbackRecord
 from midshift.domain.exposure import Credit, Sum, SumKey, feedback_sums
 from midshift.gateway import token
+from midshift.gateway.apart import AllHang, Apart
 from midshift.gateway.exchange import Exchange
 from midshift.gateway.intake import Intake, Refused, whole_body
+from midshift.gateway.recorder import RecordQueue
+from midshift.gateway.refusals import Refusals
 from midshift.gateway.settings import FeedbackLimits, GatewaySettings
 from midshift.gateway.spool import Spool, Waiting
-from midshift.ports import Clock, Recorder
+from midshift.ports import Clock
 
 LOG = logging.getLogger(__name__)
 
@@ -42,6 +46,9 @@ LARGEST_BODY = 16 * 1024
 LONGEST_COMMENT = 4000
 MOST_ASKING = 8
 """So many threads may wait for a slow store; what comes beside them waits in the spool."""
+
+MOST_FAILURES = 3
+"""After so many in one round the store is taken for away: each may have cost the time that a connection may take."""
 
 _CLOCKS_APART = timedelta(minutes=5)
 
@@ -90,7 +97,7 @@ class Feedback:
     """Takes feedback for one gateway. Without a `sink` there is nobody to count it, and all of it is refused."""
 
     def __init__(
-        self, settings: GatewaySettings, intake: Intake, recorder: Recorder, sink: FeedbackSink | None, clock: Clock
+        self, settings: GatewaySettings, intake: Intake, recorder: RecordQueue, sink: FeedbackSink | None, clock: Clock
     ) -> None:
         self.waiting = Spool(settings.state_dir, settings.feedback.max_waiting)
         self._limits: FeedbackLimits = settings.feedback
@@ -101,9 +108,10 @@ class Feedback:
         self._sink = sink
         self._clock = clock
         self._buckets: dict[str, Bucket] = {}
-        self._asking = 0
+        self._refusals = Refusals()
         # Threads of its own: those that hang with a store must not be missing where an operator flips.
-        self._threads = ThreadPoolExecutor(MOST_ASKING, "midshift-feedback")
+        self._asking = Apart(MOST_ASKING, "midshift-feedback")
+        self._draining = Apart(1, "midshift-feedback-drain")
 
     async def answer(self, exchange: Exchange) -> tuple[int, dict[str, str]]:
         """Take one; its status, and what to say.
@@ -112,7 +120,7 @@ class Feedback:
             Refused: for what is none, comes too often, or was given before.
             ClientLeft: if it never comes whole.
         """
-        key = self._intake.authenticated(exchange.found, exchange.query)
+        key, _ = exchange.head.once(self._intake.shown)
         self._check_rate("" if key is None else key.name)
         given = _read(await whole_body(exchange, LARGEST_BODY, lambda _: None))
         issued = self._issued(given.request_id)
@@ -132,18 +140,40 @@ class Feedback:
         while True:
             await asyncio.sleep(DRAIN_EVERY_S)
             if self.waiting:
-                await asyncio.get_running_loop().run_in_executor(self._threads, self.drain)
+                with suppress(AllHang):
+                    await self._draining.begin(self.drain)
 
     def drain(self) -> None:
-        """Give the store what waits. What it does not take keeps waiting."""
+        """Give the store what waits. What it does not take keeps waiting, and holds up nothing else."""
         if self._sink is None:
             return
+        errors: list[str] = []
+        for one in self._refusals.in_order(self.waiting.all()):
+            if error := self._refused(self._sink, one):
+                errors.append(type(error).__name__)
+            if len(errors) == MOST_FAILURES:
+                break
+        if errors:
+            LOG.warning("feedback waits for the store: %s", ", ".join(errors))
+
+    def _refused(self, sink: FeedbackSink, one: Waiting) -> Exception | None:
+        """Why the store did not take it."""
         try:
-            for one in self.waiting.all():
-                self._sink.take_feedback(one.request, one.credit.workload, one.at, _sums(one))
-                self.waiting.remove(one)
+            sink.take_feedback(one.request, one.credit.workload, one.at, _sums(one))
+            self.waiting.remove(one)
         except Exception as error:  # noqa: BLE001 - a store may fail in any way; what it has not taken is still here
-            LOG.warning("feedback waits for the store: %s", type(error).__name__)
+            if self._refusals.is_the_last(one):
+                self._give_up(one, error)
+            return error
+        self._refusals.took(one)
+        return None
+
+    def _give_up(self, one: Waiting, error: Exception) -> None:
+        with suppress(OSError):  # its file; read again, it is tried again
+            self.waiting.remove(one)
+        self._recorder.lost_feedback += 1
+        about = (one.credit.workload, one.at.isoformat(timespec="seconds"), type(error).__name__)
+        LOG.error("feedback on %s, given at %s, is lost: the store takes others and never this one: %s", *about)
 
     def _check_rate(self, name: str) -> None:
         now_s, limits = self._clock.monotonic_s(), self._limits
@@ -177,20 +207,15 @@ class Feedback:
         )
         if one in self.waiting:
             raise _given_before()
-        self._asking += 1
         try:
-            if self._asking > MOST_ASKING:
-                raise TimeoutError
             ask = partial(self._sink.take_feedback, one.request, credit.workload, one.at, _sums(one))
-            asking = asyncio.get_running_loop().run_in_executor(self._threads, ask)
-            is_first = await asyncio.wait_for(asking, PATIENCE_S)
+            is_first = await asyncio.wait_for(self._asking.begin(ask), PATIENCE_S)
         except Exception as error:  # noqa: BLE001 - a store may fail in any way; the user's word is kept until it is back
             LOG.warning("feedback waits for the store: %s", type(error).__name__)
             if not await asyncio.to_thread(self.waiting.add, one):
                 raise Refused(503, "The store is away. Try again later.", "store_away") from None
             return False
-        finally:
-            self._asking -= 1
+        self._refusals.took(one)
         if not is_first:
             raise _given_before()
         return True

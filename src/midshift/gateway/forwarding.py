@@ -1,7 +1,8 @@
 """A stream on its way from a provider to the app: each part goes on where it was read, with no task in between.
 
-What it used is found in its tail when it is over; of its parts nothing is read, but for state that the app will send
-back, and for usage that only we asked for.
+What it used, and whether its provider ended it, is found in its tail when it is over; of its parts nothing is read,
+but for state that the app will send back, and for usage that only we asked for. Of a stream in a coding that nobody
+asked for neither is known.
 Elsewhere: who is asked, and what a broken stream means (relay), what of it the app sees (leg).
 """
 
@@ -10,16 +11,17 @@ from __future__ import annotations
 from midshift.gateway.leg import Leg
 from midshift.gateway.origins import Watched
 from midshift.gateway.reply import Reply
-from midshift.wire.protocol import Answer
+from midshift.wire.protocol import Answer, End
 
 
 class Forwarding:
     """One stream. Of its bytes up to `keeps` are kept; a longer one is not kept at all."""
 
-    __slots__ = ("_kept", "_keeps", "_reply", "_size", "_tail", "_visible", "_watched")
+    __slots__ = ("_is_encoded", "_kept", "_keeps", "_reply", "_size", "_tail", "_visible", "_watched")
 
     def __init__(self, leg: Leg, is_encoded: bool, reply: Reply, watched: Watched | None, keeps: int) -> None:
         self._reply = reply
+        self._is_encoded = is_encoded
         self._visible = leg.visible(is_encoded)
         self._watched = watched
         self._tail = leg.spoken.tail()
@@ -57,6 +59,10 @@ class Forwarding:
     def said(self) -> Answer:
         """What it says about itself so far."""
         return self._tail.answer()
+
+    def is_broken(self, said: Answer) -> bool:
+        """Whether, by what it has said, it is no answer where it ends here: an error came, or its end did not."""
+        return not self._is_encoded and said.end is not End.WHOLE
 
     def _keep(self, chunk: bytes) -> None:
         self._kept.append(chunk)

@@ -1,15 +1,12 @@
-"""One connection of an app: HTTP/1.1 on httptools, with the limits of size and time.
+"""One connection of an app over its life: which request is answered, and how slow the app may be.
 
-Contract. What can be read in two ways is answered with 400 and the connection closed, before anybody is asked: a
-length that stands beside chunks, two lengths, bad sizes of chunks (llhttp refuses these), no host or two. A head is
-bounded in bytes and time, a body in time per byte, an app that does not take its answer is let go, and so is one that
-asks nothing for long. Trailers are dropped. Requests that come at once are answered in their order, and what is wrong
-with one is said after the answers before it. Nobody is upgraded: a request that offers another protocol is served on
-this one (RFC 9110, 7.8), as clients in Java that offer HTTP/2 expect. An app that closes its side has left: nobody can
-tell one that still listens. What an app still sends to a connection that is closed is thrown away for a moment (RFC
-9112, 9.6): a reset would take the answer from it.
-Elsewhere: one request and its answer (exchange), how large a body may be (intake), how many requests (load), the socket
-(server).
+Contract. What cannot be read is answered with why, before anybody is asked, and the connection closed. A head is
+bounded in time, a body in time per byte, an app that does not take its answer is let go, and so is one that asks
+nothing for long. Requests that come at once are answered in their order, and what is wrong with one is said after the
+answers before it. An app that closes its side has left: nobody can tell one that still listens. What an app still sends
+to a connection that is closed is thrown away for a moment (RFC 9112, 9.6): a reset would take the answer from it.
+Elsewhere: requests in bytes (inbound), one request and its answer (exchange), how large a body may be (intake), how
+many requests (load), the socket (server).
 """
 
 from __future__ import annotations
@@ -24,11 +21,11 @@ from enum import Enum
 from http import HTTPStatus
 from typing import TypeAlias, cast
 
-import httptools
-
-from midshift.gateway.exchange import Exchange, head
-from midshift.gateway.headers import Lines
+from midshift.gateway.exchange import Exchange, status_and_lines
+from midshift.gateway.heads import Head
+from midshift.gateway.inbound import Inbound, Wrong
 from midshift.gateway.settings import Limits
+from midshift.providers.http.outbox import Outbox
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +37,6 @@ MOST_WAITING = 8
 App: TypeAlias = Callable[[Exchange], Awaitable[None]]
 """Whoever answers the requests of a listener."""
 
-_OF_AN_UPGRADE = (b"connection", b"upgrade", b"http2-settings")
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _CLOSES = (b"connection", b"close")
 _FAILED = b"Internal Server Error\n"
@@ -57,10 +53,6 @@ class _Phase(Enum):
 _LINGERING = _Phase.LINGERING
 
 
-class _TurnedAway(Exception):
-    """Leaves the parser, which stops by it."""
-
-
 @dataclass(slots=True)
 class Listener:
     """What the connections of one address share. `count` is told why one was closed, in a word."""
@@ -70,32 +62,30 @@ class Listener:
     count: Callable[[str], None]
     connections: set[Front] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    outbox: Outbox = field(default_factory=Outbox)
 
 
 class Front(asyncio.Protocol):
-    """A connection. Implements `exchange.Connection`."""
+    """A connection. Implements `exchange.Connection` and `inbound.Requests`."""
 
     __slots__ = (
         "_coming",
         "_drained",
-        "_in_head",
+        "_has_unsent",
+        "_inbound",
+        "_is_leaving",
         "_is_read_paused",
         "_limits",
-        "_lines",
         "_listener",
         "_loop",
-        "_parser",
         "_phase",
-        "_plain_head",
         "_refusal",
         "_serving",
         "_since_s",
         "_size",
         "_transport",
         "_unsent",
-        "_url",
         "_waiting",
-        "_why",
         "is_write_paused",
     )
 
@@ -103,23 +93,20 @@ class Front(asyncio.Protocol):
         self._listener = listener
         self._limits = listener.limits
         self._loop = asyncio.get_running_loop()
-        self._parser = _parser(self)
+        self._inbound = Inbound(self, listener.limits.max_head_bytes)
         self._transport: asyncio.Transport | None = None
         self._phase = _Phase.HEAD  # whoever connects is expected to ask
         self._since_s = self._loop.time()
-        self._size = 0
+        self._size = 0  # of a body, so far
         self._unsent = (0, 0.0)
-        self._why = (HTTPStatus.BAD_REQUEST, "malformed")
+        self._has_unsent = False  # an answer that waits for the end of this turn
         self._refusal: tuple[HTTPStatus, str] | None = None
-        self._plain_head: bytes | None = None
-        self._url = b""
-        self._lines: Lines = []
-        self._in_head = True
+        self._is_leaving = False
         self._coming: Exchange | None = None
         self._serving: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._is_read_paused = False
-        self._drained: asyncio.Future[None] | None = None
+        self._drained: list[asyncio.Future[None]] = []
         self.is_write_paused = False
 
     # What the socket says
@@ -138,15 +125,17 @@ class Front(asyncio.Protocol):
             self._serving.lost()
         self._waiting.clear()
         self._coming = self._serving = None
-        del self._parser  # all of these hold this one too: the collector, which comes seldom, would have to find them
+        self._inbound.close()
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+        drained, self._drained = self._drained, []
+        for waiter in drained:
+            if not waiter.done():
+                waiter.set_result(None)
         if self._serving is not None:
             self._serving.writable()
 
@@ -155,55 +144,17 @@ class Front(asyncio.Protocol):
             return
         if self._phase is _Phase.IDLE:
             self._begin(_Phase.HEAD)
-        self._size += len(data)
-        rest = data
         try:
-            while rest:
-                rest = self._parsed(rest)
-        except httptools.HttpParserError:
-            self._turn_away(*self._why)
-        else:
-            if self._phase is _Phase.HEAD and self._size > self._limits.max_head_bytes:
-                self._turn_away(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
+            self._inbound.feed(data)
+        except Wrong as wrong:
+            self._turn_away(wrong.status, wrong.why)
 
-    def _parsed(self, data: bytes) -> bytes:
-        """What is to be read anew, as from a request that offers nothing: llhttp gives no body to one that does."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            plain, self._plain_head = self._plain_head, None
-            if plain is None or plain.startswith(b"CONNECT "):
-                raise httptools.HttpParserError from None
-            self._parser = _parser(self)
-            self._begin(_Phase.HEAD)
-            return plain + data[upgrade.args[0] :]
-        return b""
+    # What the requests are
 
-    # What the parser finds
-
-    def on_message_begin(self) -> None:
-        self._url, self._lines, self._in_head = b"", [], True
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # not a trailer
-            self._lines.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        version = parser.get_http_version()
-        self._check_head(version)
-        if parser.should_upgrade():
-            self._plain_head = self._head_without_upgrade()
-            return
-        self._in_head = False
+    def head_came(self, head: Head, length: int | None) -> None:
+        """See `inbound.Requests`."""
         self._begin(_Phase.BODY)
-        is_old = version == "1.0"
-        method = parser.get_method().decode("ascii")
-        keeps_alive = not is_old and parser.should_keep_alive()
-        self._coming = exchange = Exchange(self, method, self._url, self._lines, keeps_alive, is_old)
+        self._coming = exchange = Exchange(self, head, length)
         if self._serving is None:
             self._serve(exchange)
         else:
@@ -211,13 +162,18 @@ class Front(asyncio.Protocol):
             if len(self._waiting) >= MOST_WAITING:  # no sooner: of a socket that is not read, nobody hears its end
                 self.pause_reading()
 
-    def on_body(self, body: bytes) -> None:
+    def body_came(self, body: bytes) -> None:
+        """See `inbound.Requests`."""
         self._size += len(body)
-        if self._coming is not None:
-            self._coming.feed(body)
+        coming = self._coming
+        if coming is not None:
+            coming.feed(body)
+            if coming.is_full and coming is not self._serving:
+                self._turn_back(coming)
 
-    def on_message_complete(self) -> None:
-        if self._plain_head is None:
+    def whole_came(self) -> None:
+        """See `inbound.Requests`."""
+        if self._phase is not _Phase.DEAF:
             self._phase = _Phase.IDLE
             if self._coming is not None:
                 self._coming.complete()
@@ -226,18 +182,20 @@ class Front(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """See `exchange.Connection`."""
-        transport = self._transport  # once a part of a stream: `is_closing`, without a call
-        if transport is not None and self._phase is not _LINGERING and not transport.is_closing():
-            transport.write(data)
+        self._send_what_waits()
+        self._send(data)
+
+    def write_soon(self, data: bytes) -> None:
+        """See `exchange.Connection`."""
+        self._has_unsent = True
+        self._listener.outbox.put(self._send, data)
 
     async def drained(self) -> None:
         """See `exchange.Connection`."""
         while self.is_write_paused and not self.is_closing():
-            self._drained = self._loop.create_future()
-            try:
-                await self._drained
-            finally:
-                self._drained = None
+            waiter = self._loop.create_future()
+            self._drained.append(waiter)
+            await waiter
 
     def pause_reading(self) -> None:
         """See `exchange.Connection`."""
@@ -257,6 +215,7 @@ class Front(asyncio.Protocol):
 
     def close(self) -> None:
         """See `exchange.Connection`."""
+        self._send_what_waits()
         if self._phase is not _Phase.IDLE:
             self._linger()
         elif self._transport is not None:
@@ -278,11 +237,15 @@ class Front(asyncio.Protocol):
     # What the server wants
 
     def shutdown(self) -> None:
-        """Take no further request; the one under way is answered first."""
+        """Have no request follow the next one; the one under way is answered first."""
+        self._is_leaving = True
         if self._serving is not None:
             self._serving.keeps_alive = False
-        elif self._phase is not _Phase.LINGERING:
-            self.close()
+
+    def leave(self) -> None:
+        """Close, unless a request is under way."""
+        if self._serving is None and self._phase is not _Phase.LINGERING:
+            self._linger()
 
     @property
     def unsent(self) -> int:
@@ -300,8 +263,11 @@ class Front(asyncio.Protocol):
         if self._is_stalled(now_s):
             self._listener.count("reader_stalled")
             self.abort()
-        elif self._phase is _Phase.LINGERING and waits_s > LINGERS_S:
-            self.abort()
+        elif self._phase is _Phase.LINGERING:
+            if self.unsent:  # the app has not taken its answer: nothing of the moment is over
+                self._since_s = now_s
+            elif waits_s > LINGERS_S:
+                self.abort()
         elif self._is_read_paused or self.is_closing():
             return
         elif self._phase is _Phase.BODY:
@@ -314,8 +280,33 @@ class Front(asyncio.Protocol):
         elif self._phase is _Phase.IDLE and waits_s > KEEP_ALIVE_S:
             self.close()
 
+    def _send_what_waits(self) -> None:
+        if self._has_unsent:
+            self._listener.outbox.flush()
+
+    def _send(self, data: bytes) -> None:
+        transport = self._transport  # once a part of a stream: `is_closing`, without a call
+        self._has_unsent = False
+        if transport is not None and self._phase is not _LINGERING and not transport.is_closing():
+            transport.write(data)
+
+    def _turn_back(self, coming: Exchange) -> None:
+        """Let a large request that waits behind another be sent again on a new connection (RFC 9112, 9.3.2).
+
+        Nobody reads a socket whose data has to wait, and so nobody would hear that the app has left.
+        """
+        self._waiting.remove(coming)
+        self._coming = None
+        before = self._waiting[-1] if self._waiting else self._serving
+        if before is not None:
+            before.keeps_alive = False
+        self._phase = _Phase.DEAF
+        self.resume_reading()
+
     def _serve(self, exchange: Exchange) -> None:
         self._serving = exchange
+        if self._is_leaving:
+            exchange.keeps_alive = False
         task = self._loop.create_task(self._answered(exchange))
         self._listener.tasks.add(task)
         task.add_done_callback(self._listener.tasks.discard)
@@ -325,7 +316,8 @@ class Front(asyncio.Protocol):
         try:
             await self._listener.app(exchange)
         except (Exception, asyncio.CancelledError) as error:
-            LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
+            if not exchange.is_ended:
+                LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
         if exchange.is_ended or self.is_closing():
             return
         if exchange.is_begun:
@@ -337,27 +329,6 @@ class Front(asyncio.Protocol):
     def _begin(self, phase: _Phase) -> None:
         self._phase, self._since_s, self._size = phase, self._loop.time(), 0
 
-    def _check_head(self, version: str) -> None:
-        """Refuse what llhttp takes and the standard does not (RFC 9112, 2.3, 3.2 and 5.4)."""
-        hosts, size = 0, len(self._url)
-        for name, value in self._lines:
-            hosts += name == b"host"
-            size += len(name) + len(value)
-        if version not in ("1.1", "1.0"):
-            self._why = (HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "malformed")
-        elif size > self._limits.max_head_bytes:
-            self._why = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
-        elif hosts == 1 or (hosts == 0 and version == "1.0"):
-            return
-        raise _TurnedAway
-
-    def _head_without_upgrade(self) -> bytes:
-        closes = any(name == b"connection" and b"close" in value.lower() for name, value in self._lines)
-        lines = [b"%b: %b\r\n" % line for line in self._lines if line[0] not in _OF_AN_UPGRADE]
-        version = self._parser.get_http_version().encode()
-        start = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, version)
-        return b"".join((start, *lines, b"connection: close\r\n" if closes else b"", b"\r\n"))
-
     def _is_stalled(self, now_s: float) -> bool:
         """Whether the app has taken nothing for long of what waits for it here."""
         unsent = self.unsent
@@ -367,6 +338,7 @@ class Front(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Close for writing, and throw away what still comes."""
+        self._send_what_waits()
         if self._transport is not None and not self.is_closing():
             self._begin(_Phase.LINGERING)
             self.resume_reading()
@@ -390,14 +362,9 @@ class Front(asyncio.Protocol):
         """Say what is wrong, where that cannot be taken for a part of an answer, and close."""
         if self._serving is None or not self._serving.is_begun:
             text = f"{status.phrase} ({why})\n".encode()
-            self.write(head(status, (_TEXT, (b"content-length", b"%d" % len(text)), _CLOSES)) + b"\r\n" + text)
+            self.write(
+                status_and_lines(status, (_TEXT, (b"content-length", b"%d" % len(text)), _CLOSES)) + b"\r\n" + text
+            )
         self._linger()
         if self._serving is not None:
             self._serving.lost()
-
-
-def _parser(front: Front) -> httptools.HttpRequestParser:
-    """What comes behind a request that closes is left unread; else its answer could not be sent."""
-    parser = httptools.HttpRequestParser(front)
-    parser.set_dangerous_leniencies(lenient_data_after_close=True)
-    return parser

@@ -1,8 +1,10 @@
 """Which headers pass a gateway, in either direction.
 
 To the provider: what the app sent, without its credentials (ours take their place), without what belongs to one
-connection, without what says who the user is, and without what is meant for another vendor. To the app: an allow-list,
-because a provider's headers are not ours to publish: an account's name, a cookie, an address.
+connection, without what says who the user is, and without what is meant for another vendor. That is a list of what is
+known to stay, since what a provider calls its own is known to the app and not to us. To the app: an allow-list, because
+a provider's headers are not ours to publish: an account's name, a cookie, an address.
+Elsewhere: what those before us add about users (standing_before).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 
+from midshift.gateway.standing_before import is_theirs
 from midshift.wire.protocol import WireName
 
 Lines = list[tuple[bytes, bytes]]
@@ -28,17 +31,9 @@ _OF_ONE_CONNECTION = frozenset(
     )
 )
 _CREDENTIALS = frozenset(
-    (
-        *(b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"proxy-authorization", b"cookie"),
-        *(b"helicone-auth", b"ocp-apim-subscription-key"),
-    )
+    (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"proxy-authorization", b"cookie", b"set-cookie")
 )
-_NAMES_OF_CREDENTIALS = (b"-api-key", b"-authorization", b"-token", b"-accesstoken", b"-assertion", b"-secret", b"-jwt")
-"""How headers end that show something to whoever stands in front of us: another gateway, a proxy, a cloud."""
-
-_ABOUT_THE_USER = frozenset((b"forwarded", b"x-real-ip", b"via", b"true-client-ip", b"cf-connecting-ip"))
-_USER_PREFIXES = (MIDSHIFT, b"x-forwarded-", b"x-envoy-", b"x-amzn-oidc-", b"x-auth-request-", b"cf-")
-_STAYS_HERE = _OF_ONE_CONNECTION | _CREDENTIALS | _ABOUT_THE_USER
+_STAYS_HERE = _OF_ONE_CONNECTION | _CREDENTIALS
 
 _VENDOR_PREFIXES = {
     WireName.OPENAI_CHAT: b"openai-",
@@ -92,7 +87,8 @@ def of_json(headers: Iterable[tuple[bytes, bytes]]) -> Lines:
 
 @lru_cache(_MOST_NAMES)
 def _may_leave(name: bytes) -> bool:
-    return name not in _STAYS_HERE and not name.startswith(_USER_PREFIXES) and not name.endswith(_NAMES_OF_CREDENTIALS)
+    spelled = name.replace(b"_", b"-")  # many servers take one for the other, as CGI did
+    return not (spelled in _STAYS_HERE or spelled.startswith(MIDSHIFT) or is_theirs(spelled))
 
 
 @lru_cache(_MOST_NAMES)

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
 from midshift.domain.routing import Arm, assign, block, ring_of
 from midshift.domain.unit import stored_unit
 from midshift.domain.workload import UnitKind, Workload
-from midshift.gateway import headers
 from midshift.gateway.exchange import Exchange
+from midshift.gateway.heads import Head
 from midshift.gateway.job import Job, kept_by_stripping
 from midshift.gateway.origins import Held, Origins, choice, not_ones_own, previous
 from midshift.gateway.reading import Found, Reading, unit_value
@@ -40,6 +40,12 @@ class Refused(Exception):
         self.problem = Problem(status, message, code, param)
 
 
+def _claims(readings: Sequence[Reading]) -> Mapping[str, Reading]:
+    """Workloads by the models that they claim, and by their own names where no other claims these."""
+    claims = {claim: reading for reading in readings for claim in reading.workload.claims}
+    return {reading.workload.name: reading for reading in readings} | claims
+
+
 class Intake:
     """Knows the client keys and the workloads of one gateway. `serving` says what serves a unit of a
     workload now."""
@@ -51,20 +57,23 @@ class Intake:
         self._serving = serving
         self._origins = origins
         readings = map(Reading, settings.workloads)
-        self._claims = {claim: reading for reading in readings for claim in reading.workload.claims}
+        self._claims = _claims(tuple(readings))
         self._keys = {_digest(key.secret): key for key in settings.client_keys}
 
     @property
     def claims(self) -> Collection[str]:
-        """Every model name that a workload claims."""
-        return self._claims.keys()
+        """Every model name that a workload claims; by their own names they are not listed."""
+        return [claim for claim, reading in self._claims.items() if claim in reading.workload.claims]
 
-    def authenticated(self, found: Found, query: str = "") -> ClientKey | None:
-        """The key that the app showed; None where none is asked for.
+    def shown(self, head: Head) -> tuple[ClientKey | None, str]:
+        """The key that the app showed, None where none is asked for, and the query without it.
 
         Raises:
             Refused: for a missing or unknown key.
         """
+        return self._authenticated(head.found, head.query), without_key(head.query)
+
+    def _authenticated(self, found: Found, query: str) -> ClientKey | None:
         if not self._keys:
             return None
         shown = _shown_key(found, query)
@@ -91,8 +100,9 @@ class Intake:
         self,
         request_id: str,
         key: ClientKey | None,
+        query: str,
         asked: Asked,
-        exchange: Exchange,
+        head: Head,
         body: bytes,
         arrival: tuple[datetime, float],
     ) -> Job:
@@ -102,7 +112,7 @@ class Intake:
             Refused: if it is none of its wire, no workload claims its model, or it goes on from what nobody who
                 serves now can read.
         """
-        found, query = exchange.found, without_key(exchange.query)
+        found = head.found
         request = _read(asked, query, body)
         reading = self.claimed(request.model)
         workload = reading.workload
@@ -122,7 +132,7 @@ class Intake:
             asked.path,
             query,
             request,
-            headers.to_provider(exchange.lines, reading.private),
+            head.once(reading.to_provider),
             serving,
             assigned,
             unit,
@@ -200,34 +210,34 @@ def _read(asked: Asked, query: str, body: bytes) -> WireRequest:
 
 
 async def whole_body(exchange: Exchange, limit: int, hold: Callable[[int], None]) -> bytes:
-    """The whole body of a request, in memory once. `hold` is told of its bytes, in advance where their number is.
+    """The whole body of a request, in memory once. `hold` is told of its bytes as they come.
 
     Raises:
         Refused: for one that is too large, or compressed; and what `hold` raises.
         ClientLeft: if it never comes whole.
     """
-    found = exchange.found
-    if found.get(b"content-encoding", b"identity") != b"identity":
-        raise Refused(415, "Send the request body uncompressed.", "content_encoding")
-    if found.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-        raise Refused(501, "Send the request body in chunks, or with a length, and not otherwise encoded.", "encoding")
-    declared = found.get(b"content-length", b"0")
-    held = int(declared) if declared.isdigit() else 0
-    _check_size(held, limit)
-    hold(held)
+    exchange.head.once(_check_coding)
+    _check_size(exchange.length or 0, limit)
     part = await exchange.part()
-    if exchange.is_taken and len(part) <= held:
+    if exchange.is_taken:
+        _check_size(len(part), limit)
+        hold(len(part))
         return part
     buffer, received = io.BytesIO(), 0
     while part:
         received += len(part)
-        if received > held:
-            _check_size(received, limit)
-            hold(received - held)
-            held = received
+        _check_size(received, limit)
+        hold(len(part))
         buffer.write(part)
         part = await exchange.part()
     return buffer.getvalue()  # the buffer itself, without a copy
+
+
+def _check_coding(head: Head) -> None:
+    if head.found.get(b"content-encoding", b"identity") != b"identity":
+        raise Refused(415, "Send the request body uncompressed.", "content_encoding")
+    if head.found.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+        raise Refused(501, "Send the request body in chunks, or with a length, and not otherwise encoded.", "encoding")
 
 
 def _check_size(size: int, limit: int) -> None:

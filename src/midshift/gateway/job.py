@@ -89,8 +89,9 @@ class Outcome:
     `unmatched`: no prompt of the variant fits; `withdrawn`: the candidate was sent home before it could be asked.
 
     `is_answered`: a provider had begun to answer, whatever became of it. `left`: the app went before it had all of its
-    answer; `is_whole`: it went with all of it, and the provider had not closed yet. `body` is what the provider sent,
-    on `body_wire`, where `keeps_body` asked for it.
+    answer; `is_whole`: it went with all of it, or with an error in it, and the provider had not closed yet. `body` is
+    what the provider sent, on `body_wire`, where `keeps_body` asked for it. `attempt` is the number under which the
+    breaker hears how the candidate's try ended.
     """
 
     fate: Fate = Fate.REFUSED
@@ -98,6 +99,7 @@ class Outcome:
     by: ServedVariant | None = None
     fell_back: str = ""
     unmatched: bool = False
+    attempt: int = 0
     withdrawn: bool = False
     stripped: bool = False
     left: bool = False

@@ -86,8 +86,8 @@ class Leg:
         coding = head.value(b"content-encoding")
         return self.wire is not self.job.wire and head.status == 200 and coding not in (b"", b"identity")
 
-    def whole(self, status: int, body: bytes) -> bytes:
-        """An answer, or an error, as the app reads it."""
+    def whole(self, status: int, body: bytes) -> bytes | None:
+        """An answer, or an error, as the app reads it; None for a 200 that is no answer to translate."""
         return body if self.wire is self.job.wire else translated_reply(self.wire, self.job.wire, status, body)
 
     def visible(self, is_encoded: bool) -> Visible | None:

@@ -48,6 +48,7 @@ def _samples(
         "pair": recorder.lost_pairs,
         "text": recorder.lost_texts,
         "sum": recorder.lost_sums,
+        "feedback": recorder.lost_feedback,
     }
     for kind, count in lost.items():
         yield "lost_total", "What of the record could not be kept.", {"kind": kind}, count

@@ -9,6 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, UnitKind, UnitSource, When, Workload
+from midshift.gateway import headers
+from midshift.gateway.headers import Lines
+from midshift.gateway.heads import Head
 from midshift.wire.protocol import WireRequest
 
 Found: TypeAlias = Mapping[bytes, bytes]
@@ -22,21 +25,26 @@ RING_HEADER = b"x-midshift-ring"
 class Reading:
     """One workload's view of a request. `private` are the names of headers by which an app tells about its user."""
 
-    __slots__ = ("_rings", "_slices", "private", "workload")
+    __slots__ = ("_names", "_rings", "_slices", "private", "workload")
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
         self.private = private_headers(workload)
+        self._names = tuple([part.name for part in workload.slices])
         self._slices = _Rules((rule.slice, rule.when) for rule in workload.rules)
         self._rings = _Rules((ring.name, ring.when) for ring in workload.rings if ring.when is not None)
+
+    def to_provider(self, head: Head) -> Lines:
+        """The header lines that a provider may see."""
+        return headers.to_provider(head.lines, self.private)
 
     def slices(self, request: WireRequest, labels: Found) -> tuple[str, ...]:
         """The slices of a request: by the workload's rules, and by name where the app may say so."""
         named = _listed(labels, SLICE_HEADER)
         if not named and not self._slices:
             return ()
-        held = self._slices.held(request, labels)
-        return tuple(part.name for part in self.workload.slices if part.name in held or part.name in named)
+        held = self._slices.held(request, labels) | named
+        return tuple([name for name in self._names if name in held]) if held else ()
 
     def rings(self, request: WireRequest, labels: Found) -> set[str]:
         """The rings that a request is a member of: by the workload's rules, and by name where the app may say so."""

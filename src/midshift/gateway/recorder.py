@@ -2,8 +2,9 @@
 
 Contract. Nothing here ever waits on the path of a request. Sums are never dropped: what could not be handed over is
 kept, and merges with what follows; a batch whose fate is unknown is sent again under the same number with the same
-content, so the store merges it once. Exposures, pairs and other texts that find the queue full, or that the sink
-refuses, are counted as lost. One thread hands over, so that the disk and the store may be as slow as they are.
+content, so the store merges it once, as long as no other process counts under the same name (`GatewayProcess.key`).
+Exposures, pairs and other texts that find the queue full, or that the sink refuses, are counted as lost. One thread
+hands over, so that the disk and the store may be as slow as they are.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class RecordQueue:
         self.lost_pairs = 0
         self.lost_texts = 0
         self.lost_sums = 0
+        self.lost_feedback = 0  # what the store never took, by those who tried (feedback)
         self.failures = 0
         self._gateway = gateway
         self._limits = limits
@@ -72,6 +74,7 @@ class RecordQueue:
         self._sums = Sums()
         self._batch: Sums | None = None
         self._sequence: int | None = None
+        self._is_doubtful = False
         self._lock = threading.Lock()
         self._handing_over = threading.Lock()
         self._wake = threading.Event()
@@ -172,7 +175,6 @@ class RecordQueue:
         self.hand_over()
 
     def _hand_over_sums(self, sink: SumSink) -> None:
-        is_retry = self._batch is not None
         if self._batch is None:
             with self._lock:
                 if self._sums.is_empty:
@@ -181,7 +183,9 @@ class RecordQueue:
         if self._sequence is None:
             self._sequence = sink.last_sequence(self._gateway) or 0
         batch = self._batch
+        is_retry, self._is_doubtful = self._is_doubtful, True
         is_merged = sink.merge_sums(self._gateway, self._sequence + 1, batch.by_key, batch.histograms)
+        self._is_doubtful = False
         if not is_merged and not is_retry:  # somebody else has used the number: ask for the last one, and try again
             LOG.error("two processes share the gateway name %r; give each one of its own", self._gateway)
             self._sequence = None

@@ -1,10 +1,12 @@
 """One request to one variant, and its answer back, as it comes.
 
-Contract. A candidate that fails before the first content of its answer is answered for by the incumbent, and
-counted; after it nothing is asked again, and the app is told that the answer broke off. An incumbent's own error
-passes through as it is. The call ends when the app is no longer there to hear the answer. A stream is forwarded block
-by block as it comes and never read in between; what it used is found in its tail. State that the variant cannot read
-is left out, and an incumbent that refuses state of unknown origin is asked once more without it.
+Contract. A candidate that fails before the first content of its answer is answered for by the incumbent, and counted;
+after it nothing is asked again, and the app is told that the answer broke off. A stream that its provider ends without
+the end of its wire, or with an error in it, passes as it is and is a failure: 502 on the record. An incumbent's own
+error passes through as it is; an answer of its that has to be translated and cannot be read is an error of the
+gateway's. The call ends when the app is no longer there to hear the answer. A stream is forwarded block by block as it
+comes and never read in between; what it used is found in its tail. State that the variant cannot read is left out, and
+an incumbent that refuses state of unknown origin is asked once more without it.
 Elsewhere: who gets which variant (app), state (origins), the answer that nobody sees (mirror), sockets (upstream).
 """
 
@@ -23,12 +25,13 @@ from midshift.gateway.forwarding import Forwarding
 from midshift.gateway.job import Job, Outcome
 from midshift.gateway.leg import Leg
 from midshift.gateway.origins import Origin, Origins, Watched
+from midshift.gateway.problems import ILLEGIBLE, problem_of, stuck_in
 from midshift.gateway.reply import Reply
 from midshift.gateway.route import ServedVariant, Serving
 from midshift.gateway.settings import GatewaySettings
 from midshift.ports import Clock
 from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Request, Transport
-from midshift.wire.protocol import Answer, Problem
+from midshift.wire.protocol import Answer, End, Problem
 from midshift.wire.translation.conversation import Uncarried
 from midshift.wire.wires import WIRES
 
@@ -36,6 +39,11 @@ UNCARRIED = "uncarried"
 GIVEN_UP_S = 10.0
 """An app that leaves after so long without an answer has given up on the candidate, which the breaker must hear: apps
 are often less patient than we are. Before that, somebody may have pressed stop."""
+
+BUSY = Failure.BUSY.value
+_UNASKED = (BUSY, UNCARRIED)
+"""Why a candidate could not be asked at all. That says nothing about it, so the breaker does not hear of it; on the
+record it counts against the candidate all the same (see `sides`)."""
 
 _BAD_REQUEST = 400
 _REFUSED = range(400, 500)
@@ -65,16 +73,25 @@ class Relay:
         try:
             if job.chosen is Arm.CANDIDATE and await self._by_candidate(job, reply, outcome, on_the_wire):
                 return
+            may_be_the_requests = _may_be_the_requests_fault(outcome.fell_back)
+            if outcome.fell_back and not may_be_the_requests:
+                self._hear_failure(job, outcome)  # now: the app may leave before the incumbent has answered
             await self._by_incumbent(job, reply, outcome, on_the_wire)
-            self._settle_breaker(job, outcome)
+            if may_be_the_requests:
+                self._settle_fault(job, outcome)
         finally:
             outcome.latency_s = self._clock.monotonic_s() - job.started_s
 
     async def count_tokens(self, job: Job, reply: Reply, outcome: Outcome) -> None:
-        """Ask how many tokens a request has, of the variant that would answer it; no evidence comes of it."""
+        """Ask how many tokens a request has, of the variant that would answer it; no evidence comes of it.
+
+        A candidate whose breaker is open is not asked, and none for longer than it may take to answer. How a count ends
+        is not heard by the breaker: many servers that answer well cannot count.
+        """
         candidate = job.serving.candidate if job.chosen is Arm.CANDIDATE else None
-        if candidate is not None and await self._counted(job, candidate, reply, outcome, is_last=False):
-            return
+        if candidate is not None and not self._breaker(job).is_open:
+            if await self._counted(job, candidate, reply, outcome, is_last=False):
+                return
         await self._counted(job, job.serving.incumbent, reply, outcome, is_last=True)
 
     async def _counted(self, job: Job, served: ServedVariant, reply: Reply, outcome: Outcome, is_last: bool) -> bool:
@@ -84,18 +101,21 @@ class Relay:
         try:
             if leg.wire is not job.wire:
                 raise Uncarried("model", f"tokens are counted on the {leg.wire} wire there")
-            call = await self._sent(leg, served, changes, outcome)
-            try:
-                head, body = await call.head(), await call.read(self._settings.max_answer_bytes)
-            finally:
-                call.close()
+            async with asyncio.timeout(None if is_last else self._settings.candidate_patience_s):
+                call = await self._sent(leg, served, changes, outcome)
+                try:
+                    head, body = await call.head(), await call.read(self._settings.max_answer_bytes)
+                finally:
+                    call.close()
+        except TimeoutError:
+            problem = problem_of(Failure.FIRST_BYTE_TIMEOUT)
         except CallFailed as failed:
-            problem = _problem(failed.failure)
+            problem = problem_of(failed.failure)
         except Uncarried as error:
             problem = Problem(400, str(error), UNCARRIED, error.param)
         else:
             if is_last or head.status == 200:
-                await self._whole(leg, head, body, served, reply, outcome)
+                await self._whole(leg, head, body, body, served, reply, outcome)
                 return True
         if is_last:
             await self._failed(job, problem, served, reply, outcome)
@@ -114,9 +134,11 @@ class Relay:
             return False
         outcome.fate = Fate.CANDIDATE
         breaker = self._breaker(job)
-        if not breaker.allows(self._clock.monotonic_s()):
+        attempt = breaker.allows(self._clock.monotonic_s())
+        if attempt is None:
             outcome.fell_back = "breaker"
             return False
+        outcome.attempt = attempt
         leg = self._leg(job, candidate)
         try:
             call = await self._sent(leg, candidate, changes, outcome)
@@ -143,7 +165,7 @@ class Relay:
             head, begun = await self._begun(leg, call)
         except asyncio.CancelledError:
             if (now_s := self._clock.monotonic_s()) - asked_s >= GIVEN_UP_S:
-                breaker.record(False, now_s)
+                breaker.record(outcome.attempt, False, now_s)
             raise
         except CallFailed as failed:
             outcome.fell_back = failed.failure.value
@@ -152,10 +174,18 @@ class Relay:
             outcome.fell_back = str(begun)
             return False
         if leg.job.request.stream:
-            await self._pump(leg, call, head, begun, candidate, reply, outcome)
+            try:
+                await self._pump(leg, call, head, begun, candidate, reply, outcome)
+            except asyncio.CancelledError:
+                if outcome.is_whole:
+                    breaker.record(outcome.attempt, outcome.status < 500, self._clock.monotonic_s())
+                raise
+        elif (out := leg.whole(head.status, begun)) is not None:
+            await self._whole(leg, head, begun, out, candidate, reply, outcome)
         else:
-            await self._whole(leg, head, begun, candidate, reply, outcome)
-        breaker.record(outcome.status < 500, self._clock.monotonic_s())
+            outcome.fell_back = str(opening.FAILED)
+            return False
+        breaker.record(outcome.attempt, outcome.status < 500, self._clock.monotonic_s())
         return True
 
     async def _begun(self, leg: Leg, call: Call) -> tuple[Head, bytes | int]:
@@ -185,12 +215,12 @@ class Relay:
             changes = Changes(model=incumbent.variant.model)
         leg = self._leg(job, incumbent)
         if job.held and (stuck := job.carriage(incumbent).stuck):
-            await self._failed(job, _stuck(stuck), incumbent, reply, outcome)
+            await self._failed(job, stuck_in(stuck), incumbent, reply, outcome)
             return
         try:
             call = await self._sent(leg, incumbent, changes, outcome)
         except CallFailed as failed:
-            await self._failed(job, _problem(failed.failure), incumbent, reply, outcome)
+            await self._failed(job, problem_of(failed.failure), incumbent, reply, outcome)
             return
         except Uncarried as error:
             await self._failed(job, Problem(400, str(error), UNCARRIED, error.param), incumbent, reply, outcome)
@@ -209,9 +239,13 @@ class Relay:
                 await self._pump(leg, call, head, b"", incumbent, reply, outcome)
             else:
                 body = await call.read(self._settings.max_answer_bytes)
-                await self._whole(leg, head, body, incumbent, reply, outcome)
+                out = leg.whole(head.status, body)
+                if out is None:
+                    await self._failed(job, ILLEGIBLE, incumbent, reply, outcome)
+                else:
+                    await self._whole(leg, head, body, out, incumbent, reply, outcome)
         except CallFailed as failed:
-            await self._failed(job, _problem(failed.failure), incumbent, reply, outcome)
+            await self._failed(job, problem_of(failed.failure), incumbent, reply, outcome)
         finally:
             call.close()
 
@@ -228,13 +262,12 @@ class Relay:
         return Origin.at(by, job.client, job.unit)
 
     async def _whole(
-        self, leg: Leg, head: Head, body: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
+        self, leg: Leg, head: Head, body: bytes, out: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
     ) -> None:
-        """Send an answer that is there as a whole, whatever its status."""
+        """Send an answer that is there as a whole, whatever its status: `out` is `body` as the app reads it."""
         answer = leg.spoken.read_answer(body) if head.status == 200 else None
         outcome.answer = answer or Answer()
         _keep(outcome, leg, body)
-        out = leg.whole(head.status, body)
         wire = WIRES[leg.job.wire]
         if wire.BINDS_STATE and head.status == 200 and (tokens := wire.state_in(out)):
             self._origins.remember(tokens, self._origin(leg.job, by))
@@ -247,7 +280,7 @@ class Relay:
     ) -> None:
         """Forward a stream as it comes."""
         keeps = self._settings.shadow.max_answer_bytes if outcome.keeps_body else 0
-        is_encoded = bool(head.value(b"content-encoding"))
+        is_encoded = head.value(b"content-encoding") not in (b"", b"identity")
         forwarding = Forwarding(leg, is_encoded, reply, self._watched(leg.job, by), keeps)
         await reply.begin(200, [*headers.to_app(head.headers), (b"x-accel-buffering", b"no")], leg.job.serving, by)
         reply.tell_when_writable(call.resume)
@@ -258,16 +291,20 @@ class Relay:
             reply.end(forwarding.rest())
             _keep(outcome, leg, forwarding.kept())
         except asyncio.CancelledError:
-            outcome.is_whole = forwarding.said().finish_reason is not None
+            said = forwarding.said()
+            outcome.is_whole = said.finish_reason is not None or said.end is not End.NONE
+            outcome.status = Failure.BROKEN.status if said.end is End.ERROR else outcome.status
             if outcome.is_whole:
                 _keep(outcome, leg, forwarding.kept())
             raise
         except CallFailed as failed:
             outcome.status = failed.failure.status
-            reply.end(forwarding.rest() + WIRES[leg.job.wire].error_event(_problem(failed.failure)))
+            reply.end(forwarding.rest() + WIRES[leg.job.wire].error_event(problem_of(failed.failure)))
         finally:
             reply.tell_when_writable(None)
             outcome.answer = forwarding.ended()
+        if outcome.status == 200 and forwarding.is_broken(outcome.answer):
+            outcome.status = Failure.BROKEN.status
 
     def _watched(self, job: Job, by: ServedVariant) -> Watched | None:
         """Whoever looks for state in what goes to the app, on wires that have any."""
@@ -296,18 +333,23 @@ class Relay:
             self._breakers[key] = BreakerState(self._settings.breaker)
         return self._breakers[key]
 
-    def _settle_breaker(self, job: Job, outcome: Outcome) -> None:
-        """Whose fault it was that the incumbent was asked.
+    def _hear_failure(self, job: Job, outcome: Outcome) -> None:
+        """Tell the breaker that the candidate gave no answer, or could not be asked for one."""
+        breaker, now_s = self._breaker(job), self._clock.monotonic_s()
+        if outcome.fell_back in _UNASKED:
+            breaker.give_back(outcome.attempt, now_s)
+        elif outcome.fell_back != "breaker":
+            breaker.record(outcome.attempt, False, now_s)
 
-        Where the incumbent refuses the same request, it was the request's: nothing counts against the candidate.
+    def _settle_fault(self, job: Job, outcome: Outcome) -> None:
+        """Whose fault it was that the incumbent was asked, where its answer tells.
+
+        Where it refuses the same request, it was the request's: nothing counts against the candidate.
         """
-        if not outcome.fell_back or outcome.fell_back == "breaker":
-            return
-        by_request = outcome.fell_back.isdecimal() and _is_the_requests_fault(int(outcome.fell_back))
-        if by_request and _is_the_requests_fault(outcome.status):
+        if _is_the_requests_fault(outcome.status):
             outcome.fell_back = ""
         else:
-            self._breaker(job).record(False, self._clock.monotonic_s())
+            self._hear_failure(job, outcome)
 
 
 def _keep(outcome: Outcome, leg: Leg, body: bytes | None) -> None:
@@ -328,28 +370,9 @@ def _without_unknown_state(leg: Leg, served: ServedVariant, changes: Changes) ->
     return bare if bare.body != leg.request(changes).body else None
 
 
-def _stuck(field: str) -> Problem:
-    message = f"The model that can read {field!r} gave no answer, and no other can go on from it. Try again soon."
-    return Problem(502, message, "state_of_another_provider", field)
-
-
 def _is_the_requests_fault(status: int) -> bool:
     return status in _REFUSED and status not in _NOT_THE_REQUESTS_FAULT
 
 
-def _problem(failure: Failure) -> Problem:
-    return Problem(failure.status, _words(failure), failure.value)
-
-
-def _words(failure: Failure) -> str:
-    match failure:
-        case Failure.BUSY:
-            return "The gateway has too many requests open to the provider. Try again in a moment."
-        case Failure.TOO_LARGE:
-            return "The provider's answer is larger than the gateway takes."
-        case Failure.UNREACHABLE | Failure.CONNECT_TIMEOUT:
-            return "The gateway cannot reach the provider."
-        case Failure.FIRST_BYTE_TIMEOUT | Failure.TOTAL_TIMEOUT | Failure.IDLE_TIMEOUT:
-            return "The provider took too long to answer."
-        case Failure.BROKEN:
-            return "The provider broke its answer off."
+def _may_be_the_requests_fault(fell_back: str) -> bool:
+    return fell_back == UNCARRIED or (fell_back.isdecimal() and _is_the_requests_fault(int(fell_back)))

@@ -13,7 +13,8 @@ Home, to the incumbent, whatever the row says:
     unservable the candidate is unknown, malformed, or of a provider that this gateway has no way to
     unrouted   there is no row: the incumbent that was applied serves
 
-Elsewhere: the file that survives a restart (lastknown), who gets the candidate (domain.routing).
+Elsewhere: the file that survives a restart (lastknown), who gets the candidate (domain.routing), what is said of it to
+others (reporting).
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
 
+from midshift.domain.gateways import LONGEST_CUT_OFF, Told
 from midshift.domain.rendering import Recipe
 from midshift.domain.routing import Route
 from midshift.domain.variant import Variant
@@ -37,29 +38,21 @@ from midshift.errors import ConfigError, UsageError
 from midshift.gateway import lastknown
 from midshift.gateway.acquainted import Acquainted
 from midshift.gateway.lastknown import LastKnown
+from midshift.gateway.reporting import Reporting, Reports
 from midshift.gateway.settings import GatewaySettings
 from midshift.ports import Clock, RouteSource
 
 LOG = logging.getLogger(__name__)
 
-LONGEST_SILENCE = timedelta(minutes=10)
+LONGEST_SILENCE = LONGEST_CUT_OFF
 LONGEST_UNWATCHED = timedelta(minutes=50)
 """After the lease, which lasts ten minutes from the last heartbeat of a controller: at 60 minutes everybody is home."""
 
 FILE_EVERY = timedelta(minutes=1)
-REPORT_EVERY = timedelta(seconds=5)
 PATIENCE_AT_START_S = 2.0
 FORCE_VARIABLE = "MIDSHIFT_FORCE"
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
-
-
-class Reports(Protocol):
-    """Where a gateway says which epoch it serves; the part of `ports.GatewayReports` that it needs."""
-
-    def report(self, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
-        """Take note of it."""
-        ...
 
 
 class Home(StrEnum):
@@ -150,7 +143,7 @@ class Routes:
         self._settings = settings
         self._source = source
         self._clock = clock
-        self._reports = reports
+        self._reporting = Reporting(settings.process, reports)
         self._forced_by_environment = _is_forced(environment)
         self._forced = self._forced_by_environment or self._force_file_is_there()
         self._lock = threading.Lock()
@@ -162,7 +155,6 @@ class Routes:
         self._rows = {workload.name: self._unrouted(workload) for workload in settings.workloads}
         self._owes_a_look = True
         self._filed: tuple[datetime, Sequence[Route]] = (_NEVER, ())
-        self._reported: tuple[datetime, Mapping[str, int]] = (_NEVER, {})
         self._stopping = threading.Event()
         self._looked = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="midshift-routes", daemon=True)
@@ -253,10 +245,22 @@ class Routes:
         finally:
             self._looked.set()
 
+    def opened(self) -> None:
+        """Requests are answered: from now on it is said what serves them."""
+        self._reporting.open()
+
+    def closed(self) -> None:
+        """None are any more. For the thread, and for tests instead of it."""
+        try:
+            self._reporting.leave(self._clock.machine_now())
+        except Exception as error:  # noqa: BLE001 - as in `look`: silence says the same, half a minute later
+            LOG.warning("the store does not hear that this gateway ends (%s)", type(error).__name__)
+
     def _follow(self) -> None:
         self.look()
         while not self._stopping.wait(self._settings.poll_s):
             self.look()
+        self.closed()
 
     def _ask(self) -> None:
         source = self._source
@@ -268,7 +272,7 @@ class Routes:
             self._owes_a_look = False
         else:
             self._confirm()
-        self._tell(source)
+        self._tell()
 
     def _take_over(self, source: RouteSource, routes: Sequence[Route]) -> None:
         now = self._clock.machine_now()
@@ -327,17 +331,10 @@ class Routes:
         if now - self._filed[0] > FILE_EVERY:
             self.keep()
 
-    def _tell(self, source: RouteSource) -> None:
-        """Report the epochs in force: at once when one changed, and now and then as a sign of life."""
-        if self._reports is None:
-            return
+    def _tell(self) -> None:
         now = self._clock.machine_now()
         servings = {name: self.serving(name, now) for name in self._rows}
-        epochs = {name: serving.route.epoch for name, serving in servings.items() if serving.home is None}
-        at, reported = self._reported
-        if epochs != reported or now - at > REPORT_EVERY:
-            self._reports.report(self._settings.name, epochs, now)
-            self._reported = (now, epochs)
+        self._reporting.tell({name: Told(found.route.epoch, found.home or "") for name, found in servings.items()}, now)
 
     def _remember(self, known: LastKnown) -> None:
         """Take the rows of the file for workloads of which nothing was heard."""

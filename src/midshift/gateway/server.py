@@ -34,6 +34,8 @@ LOOKS_EVERY_S = 0.01
 SWITCH_S = 0.0005
 """How long the thread of the record may keep a request waiting; 10 times as long by default."""
 
+TURNS_TO_READ = 3
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -63,6 +65,7 @@ async def serving(gateway: Gateway, clock: Clock) -> AsyncIterator[Listening]:
                 admin = _Address(AdminPort(gateway, settings.admin, clock), limits, count)
                 admin_port = await admin.listen(settings.admin.host, settings.admin.port)
             port = await front.listen(settings.host, settings.port)
+            gateway.routes.opened()
             yield Listening(settings.host, port, admin_port)
         finally:
             gateway.is_draining = True
@@ -107,6 +110,10 @@ class _Address:
         await self._accepting.stop()
         for connection in list(self._listener.connections):
             connection.shutdown()
+        for _ in range(TURNS_TO_READ):  # what apps have sent already is answered
+            await asyncio.sleep(0)
+        for connection in list(self._listener.connections):
+            connection.leave()
         if self._looking is not None:
             self._looking.cancel()
         until_s = asyncio.get_running_loop().time() + patience_s
@@ -116,6 +123,7 @@ class _Address:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=CANCELLED_WITHIN_S)
+        self._listener.outbox.flush()
         await self._emptied(until_s)
         for connection in list(self._listener.connections):
             connection.abort()

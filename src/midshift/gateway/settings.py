@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
+from midshift.domain.gateways import GatewayProcess
 from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
 from midshift.domain.workload import Workload
@@ -163,9 +164,11 @@ class Admin:
 class GatewaySettings:
     """Everything that one gateway process needs to know.
 
-    `name` must be unique to one process at a time: the store knows its sums by it. Under `unit_key`, which all
-    gateways of a deployment share, units become HMACs. In `state_dir` it keeps the last-known-good routes and local
-    flips; None keeps neither over a restart. The mere existence of `force_file` sends everything to the incumbent.
+    `name` is unique to one process at a time, and `instance` to one process for good, by chance: the store knows
+    reports and sums by both, so that two processes of one name are seen and take nothing from each other. Under
+    `unit_key`, which all gateways of a deployment share, units become HMACs. In `state_dir` it keeps the
+    last-known-good routes and local flips; None keeps neither over a restart. The mere existence of `force_file` sends
+    everything to the incumbent.
     `candidate_patience_s` is how long a candidate may take for a whole answer before the incumbent is asked, and
     `candidate_hold_s` how long a stream of it is held that has begun without content. Of so many
     tokens (`max_origins`: response ids, signatures) it knows which variant made them, in about 200 bytes each.
@@ -197,6 +200,7 @@ class GatewaySettings:
     poll_s: float = 0.1
     drain_s: float = 30.0
     max_origins: int = 100_000
+    instance: str = ""
 
     def __post_init__(self) -> None:
         if not self.client_keys and not is_loopback(self.host):
@@ -218,6 +222,11 @@ class GatewaySettings:
                     f"workload {workload.name!r} is served by provider {workload.incumbent.provider!r}, which is not "
                     f"among the upstreams: {known}"
                 )
+
+    @property
+    def process(self) -> GatewayProcess:
+        """Who the store takes it for."""
+        return GatewayProcess(self.name, self.instance)
 
 
 def is_loopback(host: str) -> bool:

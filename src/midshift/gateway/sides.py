@@ -1,7 +1,11 @@
 """From what came of a request, for the user and unseen, to the two sides of a pair.
 
-A body that is no answer, although its status said so, counts as 502. A candidate that could not answer the user, so
-that the incumbent did, has failed on its side: leaving such requests out would make it look better the worse it is.
+A body that is no answer, although its status said so, counts as 502, seen or unseen. A candidate that could not answer
+the user, so that the incumbent did, has failed on its side: leaving such requests out would make it look better the
+worse it is. That holds for our own limits too, a pool that was full (`busy`) or a field without words (`uncarried`): a
+slow candidate fills its pool, what is left out is the busy hours, and at the next step its users would meet the same.
+So a gate may conclude that this candidate cannot serve this traffic as it is set up here, and not that its answers are
+worse; the reason stands in each exposure and in `fell_back_total`.
 Elsewhere: asking unseen (mirror), asking for the user (relay).
 """
 

@@ -54,7 +54,7 @@ class StoredResponses:
         provider = self._provider(stored)
         upstream = self._settings.upstreams[provider]
         target = upstream.target(_WIRE, stored.asked.path.removeprefix("/v1"))
-        said = headers.on_wire(headers.to_provider(exchange.lines, self._private), _WIRE, is_apps_own=False)
+        said = headers.on_wire(headers.to_provider(exchange.head.lines, self._private), _WIRE, is_apps_own=False)
         query = f"?{stored.query}" if stored.query else ""
         request = Request(f"{target}{query}", upstream.completed(_WIRE, said), method=stored.method)
         is_stream = "stream=true" in stored.query.split("&")

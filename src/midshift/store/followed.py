@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from midshift.domain.gateways import GatewayReport
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Upgrade
 from midshift.domain.variant import Variant
@@ -26,6 +27,11 @@ _ROUTE = (
 )
 _ROUTES = f"SELECT {', '.join(_ROUTE)} FROM routes ORDER BY workload"
 _UPGRADES = "SELECT state FROM upgrades ORDER BY number"
+_LIVES = (
+    "SELECT gateway, workload, epoch, at, home, instance, stopped FROM gateway_lives "
+    "ORDER BY gateway, instance, workload"
+)
+_EARLIER = "SELECT gateway, workload, epoch, at FROM gateway_reports ORDER BY gateway, workload"
 _VARIANT = "SELECT content FROM variants WHERE id = ?"
 
 
@@ -45,6 +51,16 @@ def routes(connection: Plain) -> list[Route]:
 def upgrades(connection: Plain) -> Sequence[Upgrade]:
     """All, in the order in which they began."""
     return [documents.decode(Upgrade, text) for (text,) in connection.execute(_UPGRADES).fetchall()]
+
+
+def reports(connection: Plain) -> list[GatewayReport]:
+    """What each process of a gateway said last; of gateways before version 0007, what their name did."""
+    lives = connection.execute(_LIVES).fetchall()
+    earlier = [(*row, "", "", 0) for row in connection.execute(_EARLIER).fetchall()]
+    return [
+        GatewayReport(name, workload, epoch, moment(at), home, instance, bool(stopped))
+        for name, workload, epoch, at, home, instance, stopped in [*lives, *earlier]
+    ]
 
 
 def variant(connection: Plain, variant_id: str) -> Variant:

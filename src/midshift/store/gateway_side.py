@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.gateways import GatewayProcess, GatewayReport, Told
 from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Upgrade
@@ -138,9 +139,22 @@ class GatewaySide:
         """Add the first feedback on a request."""
         return self._writer.run(lambda connection: tallies.take_feedback(connection, request, workload, at, sums))
 
-    def report(self, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
+    def enter(self, process: GatewayProcess, dead: Collection[str], at: datetime) -> None:
+        """Forget what the dead one of that name said."""
+        self._writer.run(lambda connection: tallies.enter(connection, process, dead, at))
+
+    def report(self, process: GatewayProcess, told: Mapping[str, Told], at: datetime) -> None:
         """Take note of what a gateway serves."""
-        self._writer.run(lambda connection: tallies.report(connection, gateway, epochs, at))
+        self._writer.run(lambda connection: tallies.report(connection, process, told, at))
+
+    def leave(self, process: GatewayProcess, at: datetime) -> None:
+        """It ends."""
+        self._writer.run(lambda connection: tallies.leave(connection, process, at))
+
+    def reports(self) -> Sequence[GatewayReport]:
+        """What each process said last."""
+        with self._looking() as connection:
+            return followed.reports(connection)
 
     # Parts
 

@@ -16,8 +16,8 @@ def take(connection: Connection, owner: str, now: datetime, ttl: timedelta) -> L
     held = read(connection)
     if held is not None and held.owner != owner and held.until > now:
         return None
-    lease = Lease(owner, 1 if held is None else held.epoch + 1, now + ttl)
-    row = {"owner": lease.owner, "epoch": lease.epoch, "until": lease.until}
+    lease = Lease(owner, 1 if held is None else held.epoch + 1, now + ttl, looked_at=now)
+    row = {"owner": lease.owner, "epoch": lease.epoch, "until": lease.until, "looked_at": now}
     if held is None:
         connection.execute(insert(schema.leases), {"name": CONTROLLER, **row})
     else:
@@ -37,13 +37,14 @@ def check(connection: Connection, epoch: int) -> None:
         raise Fenced(f"controller lease: {found}, expected epoch {epoch}; take the lease again before deciding")
 
 
-def set_until(connection: Connection, until: datetime) -> None:
+def set_until(connection: Connection, until: datetime, now: datetime) -> None:
     """Move the end of the lease."""
-    connection.execute(update(schema.leases).where(schema.leases.c.name == CONTROLLER), {"until": until})
+    row = {"until": until, "looked_at": now}
+    connection.execute(update(schema.leases).where(schema.leases.c.name == CONTROLLER), row)
 
 
-def read(connection: Connection) -> Lease | None:
-    """The last lease that was taken, held until the transaction ends."""
-    table = schema.leases
-    row = connection.execute(select(table).where(table.c.name == CONTROLLER).with_for_update()).one_or_none()
-    return None if row is None else Lease(row.owner, row.epoch, row.until, row.name)
+def read(connection: Connection, hold: bool = True) -> Lease | None:
+    """The last lease that was taken; `hold` lets nobody else change it until the transaction ends."""
+    found = select(schema.leases).where(schema.leases.c.name == CONTROLLER)
+    row = connection.execute(found.with_for_update() if hold else found).one_or_none()
+    return None if row is None else Lease(row.owner, row.epoch, row.until, row.name, row.looked_at)

@@ -1,11 +1,11 @@
-"""Reading what gateways wrote: sums, histograms and reports. Statements, for whoever has a transaction open.
+"""Reading what gateways wrote: sums and histograms. Statements, for whoever has a transaction open.
 
-Elsewhere: writing it (tallies).
+Elsewhere: writing it (tallies), reading what they say of themselves (followed).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, select
@@ -14,7 +14,6 @@ from midshift.domain.cells import cell_of
 from midshift.domain.exposure import HistogramKey, Sum, SumKey
 from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Arm
-from midshift.ports import GatewayReport
 from midshift.store import schema
 
 
@@ -53,13 +52,6 @@ def read(
         key = SumKey(workload, upgrade, step, Arm(arm), part, metric, block)
         added.setdefault(key, Sum()).merge(Sum(n, total, squares))
     return added
-
-
-def reports(connection: Connection) -> Sequence[GatewayReport]:
-    """What each gateway said last."""
-    table = schema.gateway_reports
-    rows = connection.execute(select(table).order_by(table.c.gateway, table.c.workload))
-    return [GatewayReport(row.gateway, row.workload, row.epoch, row.at) for row in rows]
 
 
 def _chosen(table: Table, upgrade_id: str, metrics: Collection[str], slices: Collection[str]) -> Select[Any]:

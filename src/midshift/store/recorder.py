@@ -86,7 +86,10 @@ class SegmentWriter:
         monotonic_s: Callable[[], float] = time.monotonic,  # noqa: TID251 - the disk is behind in machine time
     ) -> None:
         if not _GATEWAY.fullmatch(gateway):
-            raise UsageError(f"gateway name: found {gateway!r}, expected letters, digits, dots, dashes, underscores")
+            raise UsageError(
+                f"gateway name: found {gateway!r}, expected letters, digits, dots, dashes, underscores. "
+                "Type next: --name gateway-1"
+            )
         self._limits = limits
         self._monotonic_s = monotonic_s
         self._by_kind = {kind: Growing(folder / kind, gateway, limits.segment_bytes, limits.segment_s) for kind in Kind}

@@ -6,7 +6,8 @@ one event a version. Texts that only midshift reads are JSON in a text column (`
 
 A sum is what two tables say together: `cells` has the metrics of requests, side by side as they are added up, and
 `sums` any other by its name (feedback, and what another version may know). So is a histogram: `spans` has 16
-neighbouring buckets a row, and `histograms` what gateways before version 0006 wrote, of which some may still run.
+neighbouring buckets a row, and `histograms` what gateways before version 0006 wrote, of which some may still run. What
+gateways say is in `gateway_lives`, process by process, and of those before version 0007 in `gateway_reports`, by name.
 Elsewhere: how an existing store gets here (migrations; a test holds the two together), its versions (versions).
 """
 
@@ -253,6 +254,19 @@ leases = Table(
     Column("owner", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("until", Instant, nullable=False),
+    Column("looked_at", Instant),
+)
+
+gateway_lives = Table(
+    "gateway_lives",
+    METADATA,
+    Column("gateway", Text, primary_key=True),
+    Column("instance", Text, primary_key=True),
+    Column("workload", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("home", Text, nullable=False),
+    Column("stopped", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
 )
 
 gateway_reports = Table(

@@ -22,12 +22,13 @@ from sqlalchemy.exc import ArgumentError, IntegrityError
 
 from midshift.domain import upgrade as machine
 from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.gateways import GatewayProcess, GatewayReport, Told
 from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Event, Kind, Upgrade
 from midshift.domain.variant import Variant
 from midshift.errors import Fenced, MidshiftError, StoreError, UsageError
-from midshift.ports import Definition, GatewayReport, Lease, LoggedEvent, RouteChange, Standing
+from midshift.ports import Definition, Lease, LoggedEvent, RouteChange, Standing
 from midshift.store import definitions, documents, followed, leases, measurements, migrate, routing, tallies, upgrades
 from midshift.store.database import Database
 from midshift.store.sqlite import SqliteDatabase
@@ -226,15 +227,20 @@ class SqlStore:
         """The same lease for longer."""
         with self._deciding() as connection:
             leases.check(connection, lease.epoch)
-            leases.set_until(connection, now + ttl)
-            return replace(lease, until=now + ttl)
+            leases.set_until(connection, now + ttl, now)
+            return replace(lease, until=now + ttl, looked_at=now)
 
     def release(self, lease: Lease, now: datetime) -> None:
         """Give a lease back."""
         with self._deciding() as connection:
             held = leases.read(connection)
             if held is not None and held.epoch == lease.epoch:
-                leases.set_until(connection, min(now, held.until))
+                leases.set_until(connection, min(now, held.until), min(now, held.until))
+
+    def lease(self) -> Lease | None:
+        """The last lease."""
+        with self._reading() as connection:
+            return leases.read(connection, hold=False)
 
     def extend_routes(self, until: datetime, lease_epoch: int) -> None:
         """Let gateways serve candidates until then."""
@@ -279,14 +285,22 @@ class SqlStore:
         with self._reading() as connection:
             return measurements.read_histograms(connection, upgrade_id, metrics, slices)
 
-    def report(self, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
+    def enter(self, process: GatewayProcess, dead: Collection[str], at: datetime) -> None:
+        """Forget what the dead one of that name said."""
+        self._writer.run(lambda connection: tallies.enter(self._database.plain(connection), process, dead, at))
+
+    def report(self, process: GatewayProcess, told: Mapping[str, Told], at: datetime) -> None:
         """Take note of what a gateway serves."""
-        self._writer.run(lambda connection: tallies.report(self._database.plain(connection), gateway, epochs, at))
+        self._writer.run(lambda connection: tallies.report(self._database.plain(connection), process, told, at))
+
+    def leave(self, process: GatewayProcess, at: datetime) -> None:
+        """It ends."""
+        self._writer.run(lambda connection: tallies.leave(self._database.plain(connection), process, at))
 
     def reports(self) -> Sequence[GatewayReport]:
-        """What each gateway said last."""
+        """What each process said last."""
         with self._reading() as connection:
-            return measurements.reports(connection)
+            return followed.reports(self._database.plain(connection))
 
     # Parts
 

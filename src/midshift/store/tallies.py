@@ -6,11 +6,12 @@ Elsewhere: reading it (measurements), who is the one writer (writer).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from midshift.domain.cells import Cell
 from midshift.domain.exposure import HistogramKey, Sum, SumKey
+from midshift.domain.gateways import FORGOTTEN_AFTER, GatewayProcess, Told
 from midshift.domain.histogram import SPAN, Histogram
 from midshift.domain.sums import CellRow, Row, cell_rows, rows
 from midshift.errors import UsageError
@@ -45,9 +46,15 @@ _LAST_BATCH = "SELECT max(sequence) FROM sum_batches WHERE gateway = ?"
 _TAKE_FEEDBACK = "INSERT INTO feedback (request, workload, given_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _FORGET_FEEDBACK = "DELETE FROM feedback WHERE given_at < ?"
 _REPORT = """
-INSERT INTO gateway_reports (gateway, workload, epoch, at) VALUES (?, ?, ?, ?)
-ON CONFLICT (gateway, workload) DO UPDATE SET epoch = excluded.epoch, at = excluded.at
+INSERT INTO gateway_lives (gateway, instance, workload, epoch, home, stopped, at) VALUES (?, ?, ?, ?, ?, 0, ?)
+ON CONFLICT (gateway, instance, workload)
+DO UPDATE SET epoch = excluded.epoch, home = excluded.home, stopped = 0, at = excluded.at
 """
+_LEAVE = "UPDATE gateway_lives SET stopped = 1, at = ? WHERE gateway = ? AND instance = ?"
+_OVER = "SELECT gateway, instance FROM gateway_lives GROUP BY gateway, instance HAVING max(at) < ?"
+_FORGET_LIFE = "DELETE FROM gateway_lives WHERE gateway = ? AND instance = ?"
+_FORGET_BATCHES_OF = "DELETE FROM sum_batches WHERE gateway = ?"
+_FORGET_REPORTS = "DELETE FROM gateway_reports WHERE gateway = ? OR at < ?"
 
 
 def merge(
@@ -88,9 +95,26 @@ def last_sequence(connection: Plain, gateway: str) -> int | None:
     return newest
 
 
-def report(connection: Plain, gateway: str, epochs: Mapping[str, int], at: datetime) -> None:
+def enter(connection: Plain, process: GatewayProcess, dead: Collection[str], at: datetime) -> None:
+    """Forget the dead of that name, and whoever has been over for a day, with the numbers of their batches."""
+    since = stored(at - FORGOTTEN_AFTER)
+    over = [GatewayProcess(*found) for found in connection.execute(_OVER, (since,)).fetchall()]
+    over += [GatewayProcess(process.name, instance) for instance in sorted(dead)]
+    connection.executemany(_FORGET_LIFE, [(one.name, one.instance) for one in over])
+    connection.executemany(_FORGET_BATCHES_OF, [(one.key,) for one in over if one.instance])
+    connection.execute(_FORGET_REPORTS, (process.name, since))
+
+
+def report(connection: Plain, process: GatewayProcess, told: Mapping[str, Told], at: datetime) -> None:
     """Put down what a gateway serves, in the place of what it said before."""
-    connection.executemany(_REPORT, [(gateway, name, epochs[name], stored(at)) for name in sorted(epochs)])
+    who = process.name, process.instance
+    lines = [(*who, name, told[name].epoch, told[name].home, stored(at)) for name in sorted(told)]
+    connection.executemany(_REPORT, lines)
+
+
+def leave(connection: Plain, process: GatewayProcess, at: datetime) -> None:
+    """Put down that a gateway has ended."""
+    connection.execute(_LEAVE, (stored(at), process.name, process.instance))
 
 
 def _is_new(connection: Plain, gateway: str, sequence: int) -> bool:

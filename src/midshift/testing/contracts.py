@@ -19,6 +19,7 @@ from threading import Thread
 from typing import TypeAlias
 
 from midshift.domain.exposure import Credit, Exposure, Fate, HistogramKey, Sum, SumKey, feedback_sums
+from midshift.domain.gateways import GatewayProcess, GatewayReport, Told
 from midshift.domain.histogram import Histogram
 from midshift.domain.plan import Plan
 from midshift.domain.routing import Arm, Other, Route
@@ -369,7 +370,7 @@ def _a_lease_is_kept_by_renewing_and_passed_on_by_releasing(make_store: MakeStor
     with closing(make_store()) as store:
         first = _taken(store, "a", START)
         renewed = store.renew(first, START + TTL / 2, TTL)
-        assert renewed == replace(first, until=START + TTL / 2 + TTL)
+        assert renewed == replace(first, until=START + TTL / 2 + TTL, looked_at=START + TTL / 2)
         assert store.take_lease("b", START + TTL, TTL) is None
         restarted = _taken(store, "a", START + TTL)
         assert restarted.epoch > first.epoch
@@ -534,12 +535,57 @@ def _sums_of_many_threads_add_up(make_store: MakeStore) -> None:
 def _the_last_report_of_each_gateway_counts(make_store: MakeStore) -> None:
     """A change has arrived when every gateway that is alive says so."""
     with closing(make_store()) as store:
-        store.report("g1", {"support": 3, "billing": 1}, START)
-        store.report("g2", {"support": 3}, START)
-        store.report("g1", {"support": 4}, LATER)
-        store.report("g3", {}, START)
-        found = [(report.gateway, report.workload, report.epoch, report.at) for report in store.reports()]
-        assert found == [("g1", "billing", 1, START), ("g1", "support", 4, LATER), ("g2", "support", 3, START)]
+        one, two, three = (GatewayProcess(f"g{number}", "a") for number in (1, 2, 3))
+        store.report(one, {"support": Told(3), "billing": Told(1)}, START)
+        store.report(two, {"support": Told(3)}, START)
+        store.report(one, {"support": Told(4, "forced")}, LATER)
+        store.report(three, {}, START)
+        assert list(store.reports()) == [
+            GatewayReport("g1", "billing", 1, START, "", "a"),
+            GatewayReport("g1", "support", 4, LATER, "forced", "a"),
+            GatewayReport("g2", "support", 3, START, "", "a"),
+        ]
+        store.leave(two, LATER)
+        assert [report.is_stopped for report in store.reports()] == [False, False, True]
+        assert store.reports()[-1].at == LATER
+
+
+def _two_processes_of_one_name_are_two(make_store: MakeStore) -> None:
+    """Neither may speak for the other, or take its batches for its own."""
+    one, two = GatewayProcess("g1", "a"), GatewayProcess("g1", "b")
+    with closing(make_store()) as store:
+        for process in (one, two):
+            store.report(process, {"support": Told(3)}, START)
+            assert store.last_sequence(process.key) is None
+            assert store.merge_sums(process.key, 1, {_key(): Sum(1, 2.0, 4.0)})
+        assert [report.process for report in store.reports()] == [one, two]
+        assert store.sums("up-1") == {_key(): Sum(2, 4.0, 8.0)}
+
+
+def _the_dead_of_a_name_are_forgotten_when_it_starts_again(make_store: MakeStore) -> None:
+    """A restart is no second gateway, and numbers that nobody sends again need no room."""
+    dead, other, long_ago = GatewayProcess("g1", "a"), GatewayProcess("g1", "b"), GatewayProcess("g2", "c")
+    with closing(make_store()) as store:
+        for process, at in ((dead, START), (other, START), (long_ago, START - 2 * DAY)):
+            store.report(process, {"support": Told(3)}, at)
+            store.merge_sums(process.key, 1, {_key(): Sum(1, 2.0, 4.0)})
+        store.enter(GatewayProcess("g1", "d"), ["a"], START)
+        assert [report.process for report in store.reports()] == [other]
+        assert [store.last_sequence(process.key) for process in (dead, other, long_ago)] == [None, 1, None]
+
+
+def _a_lease_says_when_its_holder_looked(make_store: MakeStore) -> None:
+    """Whoever looks must see that nobody decides, while the old lease still lies there."""
+    with closing(make_store()) as store:
+        assert store.lease() is None
+        lease = _taken(store, "controller-1", START)
+        assert store.lease() == lease
+        renewed = store.renew(lease, LATER, TTL)
+        assert (renewed.looked_at, store.lease()) == (LATER, renewed)
+        store.release(renewed, LATER)
+        last = store.lease()
+        assert last is not None
+        assert (last.owner, last.until, last.looked_at) == ("controller-1", LATER, LATER)
 
 
 def _a_closed_store_refuses(make_store: MakeStore) -> None:
@@ -582,6 +628,9 @@ STORE_CHECKS: tuple[Check, ...] = (
     _requests_added_up_and_sums_by_name_are_one,
     _sums_of_many_threads_add_up,
     _the_last_report_of_each_gateway_counts,
+    _two_processes_of_one_name_are_two,
+    _the_dead_of_a_name_are_forgotten_when_it_starts_again,
+    _a_lease_says_when_its_holder_looked,
     _a_closed_store_refuses,
 )
 """Every promise, in the order in which a new store is best made to keep them."""

@@ -50,6 +50,27 @@ def read_fields(body: bytes) -> Fields:
         raise Unreadable(f"the request body is not a JSON object: {error}") from None
 
 
+def read_values(body: bytes) -> dict[str, Any]:
+    """The fields of a request as plain values.
+
+    Raises:
+        Unreadable: if it is not a JSON object, or if a value within it cannot be read; `param` is the field.
+    """
+    return {name: value_of(raw, name) for name, raw in read_fields(body).items()}
+
+
+def value_of(raw: Raw, name: str) -> Any:
+    """The plain value of the field `name`, where what cannot be read must not pass for null.
+
+    Raises:
+        Unreadable: if it cannot be read: `Raw` holds a byte that is no UTF-8, or a number beyond all bounds, as it is.
+    """
+    try:
+        return msgspec.json.decode(raw)
+    except WRONG as error:
+        raise Unreadable(f"{name!r} holds what cannot be read as JSON in UTF-8: {error}", name) from None
+
+
 def required_text(fields: Fields, name: str, expected: str) -> str:
     """A text that a request must have.
 
@@ -99,7 +120,7 @@ def text_of(raw: Raw) -> str | None:
 
 
 def plain(raw: Raw) -> Any:
-    """The plain value; None for what cannot be read."""
+    """The plain value; None for what cannot be read (`value_of` tells that from null)."""
     try:
         return msgspec.json.decode(raw)
     except WRONG:

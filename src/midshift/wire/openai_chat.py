@@ -3,13 +3,16 @@
 An answer is read only for its usage, how it ended and its text. What a server did not report is None, never 0.
 
 Facts about the format: usage comes in a stream only when `stream_options.include_usage` asks, in a chunk of its own
-without choices, and some servers put it on the last chunk that has one.
+without choices, and some servers put it on the last chunk that has one. Content is a text, or a list of parts at
+servers that show their thinking in it (Mistral's reasoning models). Errors have more shapes than OpenAI's own: see
+`read_problem`.
 Elsewhere: what is read of a request, and how it is rewritten (openai_chat_request), answers of the usual shape (usual).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,17 +20,16 @@ from msgspec import Raw
 
 from midshift.domain.rendering import Changes
 from midshift.domain.usage import UNKNOWN, Usage
-from midshift.wire import sse, usual
+from midshift.wire import kept, sse, usual
 from midshift.wire import usage as usage_of
 from midshift.wire.json_object import WRONG
 from midshift.wire.openai_chat_request import PATH, ChatRequest
-from midshift.wire.protocol import Answer, Problem
+from midshift.wire.protocol import Answer, End, Problem
 
 BINDS_STATE = False
 DONE = b"[DONE]"
 
-_TAIL = 64 * 1024
-_USUALLY_ENOUGH = 4 * 1024  # holds the last events of most streams: to cut a whole tail costs as much as 20 chunks
+_USUALLY_ENOUGH = 2 * 1024  # holds the last events of most streams: to cut a whole tail costs as much as 20 chunks
 _NULL = Raw(b"null")
 _KINDS = {429: "rate_limit_error", 502: "upstream_error", 504: "upstream_error"}
 
@@ -57,31 +59,26 @@ class _Completion(msgspec.Struct):
 
 
 _completion = msgspec.json.Decoder(_Completion)
-_mapping = msgspec.json.Decoder(dict[str, Any])
 
 
 class StreamTail:
     """The last of a stream, kept to find its usage and how it ended when it is over."""
 
-    __slots__ = ("_chunks", "_size")
+    __slots__ = ("_kept", "feed")
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> None:
-        """Take more of the stream; what lies further back than 64 KB is let go."""
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        if self._size > 2 * _TAIL:
-            kept = b"".join(self._chunks)[-_TAIL:]
-            self._chunks, self._size = [kept], len(kept)
+        self._kept = kept.Kept(is_error)
+        self.feed = self._kept.feed
 
     def answer(self) -> Answer:
-        """Usage, finish reason and model, from the last events that state them; no text."""
-        tail = b"".join(self._chunks)
-        found = _last_said(_cut(tail[-_USUALLY_ENOUGH:])[1:]) if len(tail) > _USUALLY_ENOUGH else None
-        return found if found is not None and _says_all(found) else _last_said(_cut(tail))
+        """Usage, finish reason, model and end, from the last events that state them; no text.
+
+        Some servers send no `[DONE]`: an answer that says why it finished is whole.
+        """
+        tail = self._kept.last()
+        found = _last_said(kept.blocks(tail[-_USUALLY_ENOUGH:])[1:]) if len(tail) > _USUALLY_ENOUGH else None
+        found = found if found is not None and _says_all(found) else _last_said(kept.blocks(tail))
+        return replace(found, end=End.ERROR) if self._kept.has_error() else found
 
 
 def read_request(body: bytes, path: str = PATH, query: str = "") -> ChatRequest:
@@ -169,19 +166,29 @@ def error_event(problem: Problem) -> bytes:
 
 
 def read_problem(status: int, body: bytes) -> Problem:
-    """See `Wire`."""
-    try:
-        found = _mapping.decode(body).get("error")
-    except WRONG:
-        found = None
-    error = found if isinstance(found, dict) else {}
-    message, code, param = error.get("message"), error.get("code") or error.get("type"), error.get("param")
+    """See `Wire`.
+
+    Beside OpenAI's `{"error": {"message"}}`: the same fields without `error` around them (Mistral, vLLM), `{"detail"}`
+    as FastAPI writes it (a text, or a list of what is wrong where), `{"error": "text"}` (Hugging Face), and a list with
+    the error in it (Gemini's endpoint of this format).
+    """
+    error = _error_in(body)
+    codes = [code for name in ("code", "type", "status") if isinstance(code := error.get(name), str) and code]
+    param = error.get("param")
     return Problem(
         status,
-        message if isinstance(message, str) and message else f"The provider answered with status {status}.",
-        code if isinstance(code, str) else "upstream_error",
+        _words(error) or f"The provider answered with status {status}.",
+        codes[0] if codes else "upstream_error",
         param if isinstance(param, str) else None,
     )
+
+
+def text_of(content: object) -> str | None:
+    """The text of a message or of a delta: all of its content, or of the parts that are text; None for none."""
+    if isinstance(content, list):
+        texts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+        return "".join(text for text in texts if isinstance(text, str)) or None
+    return content if isinstance(content, str) else None
 
 
 def models_body(names: Iterable[str]) -> bytes:
@@ -210,8 +217,47 @@ def _read_odd_answer(body: bytes) -> Answer | None:
     if completion is None or completion.choices is None:
         return None
     message = completion.choices[0].message if completion.choices else None
-    text = message.content if message is not None and isinstance(message.content, str) else None
+    text = text_of(message.content) if message is not None else None
     return Answer(_usage(completion), _finish_reason(completion), text, _model_of(completion))
+
+
+def _error_in(body: bytes) -> dict[str, Any]:
+    """The object that describes an error; nothing where there is none."""
+    try:
+        found = msgspec.json.decode(body)
+    except WRONG:
+        return {}
+    found = found[0] if isinstance(found, list) and found else found
+    if not isinstance(found, dict):
+        return {}
+    error = found.get("error")
+    return error if isinstance(error, dict) else found
+
+
+def _words(error: dict[str, Any], depth: int = 2) -> str | None:
+    """What an error says, by whatever name its server gives it; Mistral puts a `detail` into the `message`."""
+    said = (_said(error.get(name), depth) for name in ("message", "detail", "error"))
+    return next((words for words in said if words), None)
+
+
+def _said(value: object, depth: int) -> str | None:
+    match value:
+        case str():
+            return value
+        case list():
+            return "; ".join(words for item in value if isinstance(item, dict) and (words := _at_fault(item)))
+        case dict() if depth:
+            return _words(value, depth - 1)
+        case _:
+            return None
+
+
+def _at_fault(item: dict[str, Any]) -> str | None:
+    """One of FastAPI's list: what is wrong, after its place."""
+    words, place = item.get("msg"), item.get("loc")
+    if not isinstance(words, str):
+        return None
+    return f"{'.'.join(map(str, place))}: {words}" if isinstance(place, list) and place else words
 
 
 def _usage(completion: _Completion) -> Usage:
@@ -229,23 +275,29 @@ def _model_of(completion: _Completion) -> str | None:
 
 def _deltas(chunk: _Completion) -> Iterator[str]:
     for choice in chunk.choices or ():
-        if choice.index == 0 and choice.delta is not None and isinstance(choice.delta.content, str):
-            yield choice.delta.content
+        if choice.index == 0 and choice.delta is not None and (text := text_of(choice.delta.content)):
+            yield text
 
 
 def _last_said(blocks: Sequence[bytes]) -> Answer:
-    """Usage, finish reason and model, from the last blocks that state them."""
-    found = Answer()
+    """Usage, finish reason, model and end, from the last blocks that state them."""
+    found, is_done, is_readable = Answer(), False, True
     for block in reversed(blocks):
         event = sse.parse(block)
-        said = _said_by(event.data) if event is not None and event.data != DONE else None
+        if event is None:
+            continue
+        is_done = is_done or event.data == DONE
+        said = _said_by(event.data) if event.data != DONE else None
         if said is None:
+            is_readable = is_readable and event.data == DONE
             continue
         usage = found.usage if found.usage is not UNKNOWN and found.usage != UNKNOWN else said.usage
-        found = Answer(usage, found.finish_reason or said.finish_reason, model=found.model or said.model)
+        finish = found.finish_reason or said.finish_reason or None  # some servers send "" until they know
+        found = Answer(usage, finish, model=found.model or said.model)
         if _says_all(found):
             break
-    return found
+    is_whole = is_readable and (is_done or found.finish_reason is not None)
+    return found if is_whole else replace(found, end=End.NONE)
 
 
 def _said_by(data: bytes) -> Answer | None:
@@ -262,9 +314,3 @@ def _said_by(data: bytes) -> Answer | None:
 
 def _says_all(found: Answer) -> bool:
     return found.finish_reason is not None and found.usage != UNKNOWN  # every chunk names the model
-
-
-def _cut(tail: bytes) -> list[bytes]:
-    """The blocks of a tail, the last one as far as it has come; the first one may be the end of a block."""
-    blocks = sse.Blocks()
-    return [*blocks.feed(tail), blocks.rest]

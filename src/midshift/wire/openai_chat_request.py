@@ -19,6 +19,7 @@ from msgspec import Raw
 from midshift.domain.clamping import EFFORT, Bounds
 from midshift.domain.rendering import Changes
 from midshift.domain.variant import Json
+from midshift.wire import prompt_texts
 from midshift.wire.json_object import WRONG, plain, written
 from midshift.wire.protocol import Sent, Unreadable
 
@@ -86,15 +87,19 @@ class ChatRequest:
     @cached_property
     def system(self) -> str | None:
         """The text of the leading system messages; None where there is none, or one that cannot be read."""
-        texts = [_text_of(message) for message in self.messages[: self._leading]]
-        return "\n".join(text for text in texts if text is not None) if texts and None not in texts else None
+        return prompt_texts.joined(self._prompt)
+
+    @property
+    def prompt_is_text(self) -> bool:
+        """See `Readable`."""
+        return self._prompt is not None
 
     @property  # not kept: it may be as large as the request
     def opening(self) -> str | None:
         """What the user said first: the same in every turn of a conversation."""
         for message in self.messages[self._leading :]:
             if _role(message) == "user":
-                return _text_of(message) or bytes(message).decode("utf-8", "surrogatepass")
+                return _text_of(message) or bytes(message).decode("utf-8", "backslashreplace")
         return None
 
     @cached_property
@@ -140,6 +145,10 @@ class ChatRequest:
             options = {**_plain_mapping(self._raw("stream_options")), "include_usage": True}
             _set(changed, "stream_options", _encoder.encode(options))
         return written(changed, self._fields, self.body)
+
+    @cached_property
+    def _prompt(self) -> list[str] | None:
+        return prompt_texts.together(map(_prompt_of, self.messages[: self._leading]))
 
     @cached_property
     def _leading(self) -> int:
@@ -208,12 +217,19 @@ def _text_of(message: Raw) -> str | None:
     return content if isinstance(content, str) else None
 
 
+def _prompt_of(message: Raw) -> list[str] | None:
+    try:
+        return prompt_texts.texts_of(_message.decode(message).content)
+    except WRONG:
+        return None
+
+
 def _system_message(text: str, like: Raw | None) -> dict[str, Any]:
     """A system message with this text, in the form of the one that it takes the place of.
 
     Role, name and the last part's cache marker stay: an app that asked for prompt caching keeps it.
     """
-    message = _plain_mapping(bytes(like)) if like is not None else {"role": "system"}
+    message = (_plain_mapping(bytes(like)) if like is not None else {}) or {"role": "system"}
     match message.get("content"):
         case [*_, dict(part)]:
             return {**message, "content": [{**part, "text": text}]}

@@ -25,7 +25,7 @@ from midshift.wire import usage as usage_of
 from midshift.wire.json_object import WRONG
 from midshift.wire.openai_chat import DONE, error_body, model_body, models_body, read_problem
 from midshift.wire.openai_responses_request import COUNT_PATH, PATH, ResponsesRequest
-from midshift.wire.protocol import Answer, Problem
+from midshift.wire.protocol import Answer, End, Problem
 
 __all__ = [
     "BINDS_STATE",
@@ -50,8 +50,9 @@ BINDS_STATE = True  # ids of responses, encrypted reasoning
 
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 _ERRORS = ("error", "response.failed")
+_MARKS = (*(name.encode() for name in _LAST), b"error")
+_A_NAME = 64  # bytes: the line that names an event is not longer
 _STATE = tokens.texts_of("id", "encrypted_content")
-_MARKS = tuple(name.encode() for name in _LAST)
 _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 _encoder = msgspec.json.Encoder()
@@ -89,22 +90,22 @@ class ResponsesTail:
 
     def __init__(self) -> None:
         self._blocks = sse.Blocks()
-        self._last = b""
+        self._last: _Event | None = None
 
     def feed(self, chunk: bytes) -> None:
         """Take more of the stream."""
         for block in self._blocks.feed(chunk):
-            # An answer that talks of these words is kept too, until the event that really ends it comes.
-            if any(mark in block for mark in _MARKS):
-                self._last = block
+            # Each for itself, since most events hold none of them; what an answer says may, so the event decides.
+            if b".delta\n" not in block[:_A_NAME] and any(mark in block for mark in _MARKS):
+                self._last = self._last or _last(block)
 
     def answer(self) -> Answer:
-        """Usage, model and finish reason of the last event; no text."""
-        for block in (self._blocks.rest, self._last):
-            event = _decoded(sse.parse(block))
-            if event is not None and event.type in _LAST and event.response is not None:
-                return replace(_answer(event.response), text=None)
-        return Answer()
+        """Usage, model, finish reason and end, of the event that ends the stream; no text."""
+        event = self._last or _last(self._blocks.rest)
+        if event is None:
+            return Answer(end=End.NONE)
+        answer = replace(_answer(event.response), text=None) if event.response is not None else Answer()
+        return replace(answer, end=End.ERROR) if _is_failure(event) else answer
 
 
 def read_request(body: bytes, path: str = PATH, query: str = "") -> ResponsesRequest:
@@ -242,6 +243,14 @@ def _decoded(event: sse.Event | None) -> _Event | None:
         return None
     found.type = found.type if isinstance(found.type, str) else event.type
     return found
+
+
+def _last(block: bytes) -> _Event | None:
+    """The event in a block, if it ends the stream."""
+    event = _decoded(sse.parse(block))
+    if event is None or _is_failure(event):
+        return event
+    return event if event.type in _LAST and event.response is not None else None
 
 
 def _is_failure(event: _Event) -> bool:

@@ -23,7 +23,7 @@ from msgspec import Raw
 from midshift.domain.clamping import EFFORT
 from midshift.domain.rendering import Changes
 from midshift.wire import json_object as json
-from midshift.wire import tokens
+from midshift.wire import prompt_texts, tokens
 from midshift.wire.json_object import NULL, TRUE, WRONG, Fields
 from midshift.wire.protocol import Sent, Unreadable
 
@@ -32,6 +32,8 @@ COUNT_PATH = "/responses/input_tokens"
 MADE_HERE = "_midshift_"
 
 _EFFORT = "reasoning.effort"
+_UNREADABLE = "unreadable"
+_EMPTY = Raw(b'""')
 _SYSTEM_ROLES = ("system", "developer")
 _INSTEAD_OF_INPUT = ("previous_response_id", "prompt", "conversation")
 _RUN_BY_THE_APP = ("function", "custom", "local_shell", "apply_patch")
@@ -100,9 +102,12 @@ class ResponsesRequest:
         """The instructions and the leading system items; None if there are none, or if one cannot be read."""
         if self._has("prompt"):
             return None
-        leading = [_text_of(_head(item)) for item in (self._items or [])[: self._leading]]
-        texts = [*([self._instructions] if self._has("instructions") else []), *leading]
-        return "\n".join(text for text in texts if text is not None) if texts and None not in texts else None
+        return prompt_texts.joined(self._prompt)
+
+    @property
+    def prompt_is_text(self) -> bool:
+        """See `Readable`."""
+        return self._prompt is not None
 
     @property
     def prompt_is_elsewhere(self) -> bool:
@@ -169,10 +174,19 @@ class ResponsesRequest:
     def _with_system(self, changed: Fields, items: list[Raw] | None, text: str) -> list[Raw] | None:
         """Put the prompt where the app has its own, in `changed` or in the items that are returned."""
         leading, rest = (items or [])[: self._leading], (items or [])[self._leading :]
-        if self._instructions or not leading:
+        if not leading or self._fields.get("instructions", NULL) not in (NULL, _EMPTY):
             json.put(changed, "instructions", text)
             return rest if leading else items
         return [_system_item(text, leading[-1]), *rest]
+
+    @cached_property
+    def _prompt(self) -> list[str] | None:
+        heads = list(map(_head, (self._items or [])[: self._leading + 1]))
+        if heads[self._leading :] and heads[-1].kind == _UNREADABLE:  # it may be one of them
+            return None
+        leading = [prompt_texts.texts_of(head.content) for head in heads[: self._leading]]
+        instructions = None if self._instructions is None else [self._instructions]
+        return prompt_texts.together([instructions, *leading] if self._has("instructions") else leading)
 
     @cached_property
     def _leading(self) -> int:
@@ -243,7 +257,7 @@ def _head(item: Raw) -> _Item:
     try:
         return _item.decode(item)
     except WRONG:
-        return _Item("unreadable")
+        return _Item(_UNREADABLE)
 
 
 def _is_system(item: _Item) -> bool:
@@ -262,7 +276,7 @@ def _openings(items: Iterable[Raw]) -> Iterator[str]:
     for item in items:
         head = _head(item)
         if head.kind == "message" and head.role == "user":
-            yield _text_of(head) or bytes(item).decode("utf-8", "surrogatepass")
+            yield _text_of(head) or bytes(item).decode("utf-8", "backslashreplace")
 
 
 def _are_run_by_the_app(tools: object) -> bool:

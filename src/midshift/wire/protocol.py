@@ -38,17 +38,29 @@ class Unreadable(ValueError):
         self.param = param
 
 
+class End(StrEnum):
+    """How a stream ended: with the mark of its wire, with an error in the midst of it, or not at all."""
+
+    __hash__ = str.__hash__
+
+    WHOLE = "whole"
+    ERROR = "error"
+    NONE = "none"
+
+
 @light
 class Answer:
     """What an answer says about itself; `text` is None where it has none (a tool call, a refusal to parse).
 
-    `model` is the model that the provider says has answered, which need not be the name that was asked.
+    `model` is the model that the provider says has answered, which need not be the name that was asked. `end` is of a
+    `Tail`: what is read as a whole is one, or is None.
     """
 
     usage: Usage = UNKNOWN
     finish_reason: str | None = None
     text: str | None = None
     model: str | None = None
+    end: End = End.WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,11 @@ class WireRequest(Readable, Protocol):
 
 
 class Tail(Protocol):
-    """Collects from a stream, fed as it passes, what it used and how it ended."""
+    """Collects from a stream, fed as it passes, what it used and how it ended.
+
+    Its `end` is `WHOLE` where `read_stream` finds an answer in the same bytes. One difference is left: an event in the
+    midst of a stream that is nothing of its wire and names no error, for which every event would have to be read.
+    """
 
     def feed(self, chunk: bytes) -> None:
         """Take more of the stream."""

@@ -6,7 +6,7 @@ that it would have been part of is None as well, because a sum with an unreadabl
 What differs between vendors, and is levelled here:
 - input: OpenAI's and Gemini's total holds cached tokens; Anthropic's and Bedrock's `input_tokens` leaves them out.
 - output: OpenAI's and Anthropic's total holds reasoning; Gemini's `candidatesTokenCount` leaves thoughts out, and some
-  servers of OpenAI's format leave reasoning out, which their `total_tokens` gives away.
+  servers of OpenAI's format leave reasoning out, which their `total_tokens` gives away: see `chat_output`.
 - silence: Gemini's JSON is made by protobuf, which leaves out zeros, so an absent count there is 0. Bedrock sends
   `totalTokens`: where input and output already add up to it, absent cache counts are 0. Elsewhere absent is None.
 Elsewhere: what a usage costs (`domain.cost`); finding the object in an answer or a stream (the codecs beside this).
@@ -42,13 +42,10 @@ def openai_chat(usage: object, service_tier: object = None) -> Usage:
     tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     into, out = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     cached = _at(into, "cached_tokens")
-    reasoning = _count(_at(out, "reasoning_tokens"))
-    if reasoning and tokens_in is not None and tokens_out is not None:
-        is_beside = _count(usage.get("total_tokens")) == tokens_in + tokens_out + reasoning
-        tokens_out += reasoning if is_beside else 0
+    reasoning, total = _count(_at(out, "reasoning_tokens")), _count(usage.get("total_tokens"))
     return Usage(
         tokens_in=tokens_in,
-        tokens_out=tokens_out,
+        tokens_out=chat_output(tokens_in, tokens_out, reasoning, total),
         cached_in=_count(cached if cached is not None else usage.get("prompt_cache_hit_tokens")),
         cache_write_in=_count(_at(into, "cache_write_tokens")),
         cache_write_long_in=_long_writes(into),
@@ -59,6 +56,19 @@ def openai_chat(usage: object, service_tier: object = None) -> Usage:
         service_tier=_name(service_tier),
         cost_usd=_billed(usage),
     )
+
+
+def chat_output(tokens_in: int | None, tokens_out: int | None, reasoning: int | None, total: int | None) -> int | None:
+    """The output of a chat completion, with its reasoning; None where the total says that more was used.
+
+    `total` is documented as input and output together. Where it is more by just the reasoning, that was left out of the
+    output (xAI). Where it is more by anything else, tokens are missing from one of the two and nothing says from which:
+    thoughts that Gemini's endpoint of this format does not name are output, what its tools read is input. A guess would
+    make one of two variants cheaper than it is, so the output is unknown. A total that is less says nothing of it.
+    """
+    if tokens_in is None or tokens_out is None or total is None or total <= tokens_in + tokens_out:
+        return tokens_out
+    return tokens_out + reasoning if reasoning and total == tokens_in + tokens_out + reasoning else None
 
 
 def openai_responses(usage: object, service_tier: object = None) -> Usage:

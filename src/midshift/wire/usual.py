@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire.protocol import Answer
+from midshift.wire.usage import chat_output
 
 _Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] | None
 
@@ -83,8 +84,9 @@ def read_completion(body: bytes) -> Answer:
 def _meant(usage: _Usage, service_tier: str | None) -> Usage:
     into, out = usage.prompt_tokens_details or _NOTHING_IN, usage.completion_tokens_details or _NOTHING_OUT
     tokens_in, tokens_out, reasoning = usage.prompt_tokens, usage.completion_tokens, out.reasoning_tokens
-    if reasoning and tokens_in is not None and tokens_out is not None:
-        tokens_out += reasoning if usage.total_tokens == tokens_in + tokens_out + reasoning else 0
+    total = usage.total_tokens
+    if tokens_in is not None and tokens_out is not None and total is not None and total > tokens_in + tokens_out:
+        tokens_out = chat_output(tokens_in, tokens_out, reasoning, total)
     cached = into.cached_tokens
     return Usage(
         tokens_in=tokens_in,

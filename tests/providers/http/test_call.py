@@ -18,9 +18,11 @@ from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import Call, CallFailed, Failure, Head
 from midshift.providers.http.settings import Timeouts
 from midshift.providers.http.watching import Watch
-from tests.providers.http.test_connection import OTHERS, Keeper, Wire, cut, in_chunks
+from tests.providers.http.test_connection import OTHERS, Answer, Keeper, Wire, cut, in_chunks
+from tests.providers.http.test_outbox import a_busy_outbox
 
 LIMIT = 1 << 30
+REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 SHORT_S = 0.02
@@ -32,6 +34,7 @@ class Line(Wire):
 
     is_read: bool = True
     keeper: Keeper = field(default_factory=Keeper)
+    written: list[bytes] = field(default_factory=list)
 
     def pause_reading(self) -> None:
         self.is_read = False
@@ -40,7 +43,7 @@ class Line(Wire):
         self.is_read = True
 
     def write(self, data: bytes) -> None:
-        """The request is of no interest."""
+        self.written.append(data)
 
 
 @dataclass
@@ -81,8 +84,8 @@ class Exchange:
 
 
 @asynccontextmanager
-async def an_exchange(timeouts: Timeouts | None = None) -> AsyncIterator[Exchange]:
-    """On a loop, as a pool makes it."""
+async def an_exchange(timeouts: Timeouts | None = None, request: bytes = REQUEST) -> AsyncIterator[Exchange]:
+    """On a loop, as a pool makes it; without a `request`, nothing is written yet."""
     limits = timeouts or Timeouts()
     loop, watch, line = asyncio.get_running_loop(), Watch(), Line()
     connection = Connection(line.keeper)
@@ -90,7 +93,8 @@ async def an_exchange(timeouts: Timeouts | None = None) -> AsyncIterator[Exchang
     connection.connection_made(made)
     call = OpenCall(loop, connection, watch, limits, limits.first_byte_s, loop.time() + limits.total_s, True)
     try:
-        call.write(b"GET / HTTP/1.1\r\n\r\n")
+        if request:
+            call.write(request)
         yield Exchange(line, connection, call)
     finally:
         watch.close()
@@ -380,3 +384,84 @@ async def test_a_whole_answer_beyond_what_may_wait_is_read_without_a_pause() -> 
         exchange.push(b"1\r\na\r\n")
 
         assert (Failure.TOO_LARGE, True) == (await reading, exchange.line.is_aborted)
+
+
+async def a_turn() -> None:
+    """Everything that is ready now has run."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_a_request_that_is_sent_soon_is_sent_at_the_end_of_the_turn_and_once() -> None:
+    """What is ready beside it runs first, and then all of it goes out together."""
+    outbox = a_busy_outbox()
+    async with an_exchange(request=b"") as exchange:
+        exchange.call.write_soon(REQUEST, outbox)
+        assert ([], False) == (exchange.line.written, exchange.call.is_written)
+
+        await a_turn()
+        outbox.flush()
+        assert ([REQUEST], True) == (exchange.line.written, exchange.call.is_written)
+
+
+async def test_an_answer_to_a_request_that_was_sent_soon_is_read_and_the_connection_kept() -> None:
+    """It is a call like any other."""
+    async with an_exchange(request=b"") as exchange:
+        exchange.call.write_soon(REQUEST, a_busy_outbox())
+        await a_turn()
+        exchange.push(OK + b"content-length: 2\r\n\r\nab")
+
+        assert b"ab" == await exchange.call.read(LIMIT)
+        assert [True] == exchange.line.keeper.kept
+
+
+async def test_requests_are_sent_in_the_order_in_which_they_were_made() -> None:
+    """Whoever asks first is served first."""
+    outbox, sent = a_busy_outbox(), list[bytes]()
+    async with an_exchange(request=b"") as one, an_exchange(request=b"") as other:
+        one.line.written = other.line.written = sent
+        other.call.write_soon(b"first", outbox)
+        one.call.write_soon(b"second", outbox)
+        await a_turn()
+
+    assert [b"first", b"second"] == sent
+
+
+@pytest.mark.parametrize("how", ["closed by us", "closing", "lost", "the next call's"])
+async def test_nothing_is_sent_on_a_connection_that_was_given_up_meanwhile(how: str) -> None:
+    """Nobody would read the answer, and it would be paid for; or somebody else would read it."""
+    outbox = a_busy_outbox()
+    async with an_exchange(request=b"") as exchange:
+        exchange.call.write_soon(REQUEST, outbox)
+        match how:
+            case "closed by us":
+                exchange.call.close()
+            case "closing":
+                exchange.line.abort()
+            case "lost":
+                exchange.end()
+            case _:
+                exchange.connection.call = Answer()
+        outbox.flush()
+
+        assert ([], False) == (exchange.line.written, exchange.call.is_written)
+
+
+async def test_a_connection_that_is_lost_takes_no_request() -> None:
+    """The caller hears of it at once, while nothing was sent."""
+    async with an_exchange(request=b"") as exchange:
+        exchange.end()
+        with pytest.raises(CallFailed, match="broken"):
+            exchange.call.write_soon(REQUEST, a_busy_outbox())
+
+
+async def test_an_answer_before_the_request_was_sent_does_not_keep_its_connection() -> None:
+    """A server that answers what nobody has asked yet: the request, sent later, would get the next answer."""
+    outbox = a_busy_outbox()
+    async with an_exchange(request=b"") as exchange:
+        exchange.call.write_soon(REQUEST, outbox)
+        exchange.push(OK + b"content-length: 2\r\n\r\nab")
+        outbox.flush()
+
+        assert b"ab" == await exchange.call.read(LIMIT)
+        assert ([False], []) == (exchange.line.keeper.kept, exchange.line.written)

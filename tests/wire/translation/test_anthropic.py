@@ -353,6 +353,18 @@ def test_an_error_in_a_stream_is_carried(stream: bytes, failed: Failed) -> None:
     assert [replace(failed, code=failed.code or "api_error")] == read(written([failed]))
 
 
+@pytest.mark.parametrize("error", [event("error", error={"type": "api_error", "message": "No."}), b"data: {\n\n"])
+def test_nothing_follows_an_error_in_a_stream(error: bytes) -> None:
+    """An app that is told of an error and then of an end takes the answer for whole."""
+    said = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "Hel"})
+    ended = event("message_delta", delta={"stop_reason": "end_turn"}, usage={}) + event("message_stop")
+
+    first, last = read(said + error + said + ended)
+
+    assert TextDelta("Hel") == first
+    assert isinstance(last, Failed)
+
+
 def test_a_stream_that_broke_off_has_no_end() -> None:
     """The other wire must not say that it is whole."""
     events: list[Event] = [Began("msg", "m"), TextDelta("Hel")]
@@ -502,6 +514,15 @@ def test_what_this_wire_has_no_words_for_is_refused(conversation: Conversation, 
         anthropic.write_request(conversation)
 
     assert param == caught.value.param
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+def test_a_last_turn_that_is_blank_does_not_become_a_turn_to_be_continued(blank: str) -> None:
+    """The API takes no blank text, and without it the last turn would be the assistant's own."""
+    turns = (*HI.turns, Turn(Role.ASSISTANT, (Text("Hello."),)), Turn(Role.USER, (Text(blank),)))
+
+    with pytest.raises(Uncarried, match="'messages'.*blank"):
+        anthropic.write_request(replace(HI, turns=turns))
 
 
 def test_results_of_parallel_calls_are_one_message_with_the_results_first() -> None:

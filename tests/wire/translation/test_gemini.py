@@ -371,6 +371,53 @@ def test_a_stop_that_other_wires_do_not_know_is_an_end_for_an_unknown_reason(rea
     assert last.stop is None
 
 
+@pytest.mark.parametrize(
+    ("reason", "stop"),
+    [
+        ("LANGUAGE", Stop.REFUSED),
+        ("MODEL_ARMOR", Stop.REFUSED),
+        ("ESCALATION", Stop.REFUSED),
+        ("CONTINUATION", Stop.LENGTH),
+    ],
+)
+def test_filters_and_limits_of_google_are_those_of_other_wires(reason: str, stop: Stop) -> None:
+    """An answer that a filter took away would be an empty one for no reason."""
+    answer = chunk([], reason).removeprefix(b"data: ")
+    reply, recorded = gemini.read_reply(answer), wire.read_answer(answer)
+
+    assert reply is not None and recorded is not None
+    assert stop is reply.stop
+    assert {Stop.REFUSED: "content_filter", Stop.LENGTH: "length"}[stop] == recorded.finish_reason
+
+
+def test_an_end_for_an_unknown_reason_is_not_called_a_good_one() -> None:
+    """Half an answer that says `STOP` is a whole one to an app; one without any reason is still going on to it."""
+    last = written([Began("r", "m"), TextDelta("Half"), Ended(None)]).split(b"data: ")[-1]
+
+    assert "OTHER" == json.loads(last)["candidates"][0]["finishReason"]
+    assert "finishReason" not in json.loads(gemini.write_reply(Reply("r", "m", (Text("Half"),), None)))["candidates"][0]
+
+
+def test_a_part_that_only_carries_a_signature_is_no_text() -> None:
+    """Anthropic takes no block without text: the app's next turn would be refused."""
+    parts = [{"text": "Hi."}, {"text": "", "thoughtSignature": "c2ln"}, {"text": "", "thought": True}]
+
+    reply = gemini.read_reply(chunk(parts, "STOP").removeprefix(b"data: "))
+
+    assert reply is not None
+    assert ((Text("Hi."),), None) == (reply.parts, reply.thinking)
+
+
+def test_nothing_follows_an_error_in_a_stream() -> None:
+    """An app that is told of an error and then of an end takes the answer for whole."""
+    stream = (
+        chunk([{"text": "Hel"}], "STOP") + b'data: {"error": {"message": "No."}}\n\n' + chunk([{"text": "lo"}], "STOP")
+    )
+
+    assert [Began("r1", "m"), TextDelta("Hel"), Failed("No.")] == read(stream)
+    assert Failed("The stream holds an event that cannot be read.", "internal") == read(b"data: {\n\n" + stream)[-1]
+
+
 def test_a_prompt_that_was_blocked_is_refused() -> None:
     """There is no candidate then."""
     body = b'{"promptFeedback": {"blockReason": "SAFETY"}, "responseId": "r"}'
@@ -409,6 +456,12 @@ AN_ANSWER = {"name": "f", "response": {"result": "x"}}
         (config(candidateCount=2), "generationConfig.candidateCount"),
         (config(responseModalities=["IMAGE"]), "generationConfig.responseModalities"),
         (config(response_mime_type="text/x.enum"), "generationConfig.responseMimeType"),
+        (config(responseSchema={"type": "STRING"}), "generationConfig.responseSchema"),
+        (config(responseJsonSchema={}, responseMimeType="text/plain"), "generationConfig.responseJsonSchema"),
+        (
+            {"systemInstruction": {"parts": [{"text": "Hi."}, {"inlineData": {"mimeType": "image/png", "data": ""}}]}},
+            "systemInstruction.parts.1",
+        ),
         (config(mediaResolution="HIGH"), "generationConfig.mediaResolution"),
         (config(responseLogprobs=True), "generationConfig.responseLogprobs"),
         ({"safetySettings": [{"category": "X", "threshold": "BLOCK_LOW_AND_ABOVE"}]}, "safetySettings.0"),
@@ -449,6 +502,9 @@ def test_what_only_this_wire_knows_is_refused_by_its_place(fields: dict[str, obj
         {"labels": {"team": "a"}, "cachedContent": None, "tools": []},
         {"safetySettings": [{"category": "X", "threshold": "OFF"}]},
         config(candidateCount=1, responseModalities=["TEXT"], responseMimeType="text/plain"),
+        config(candidateCount=None, stopSequences=None, thinkingConfig={"thinkingLevel": "THINKING_LEVEL_UNSPECIFIED"}),
+        of_user({"text": "Hi.", "inlineData": None}),
+        {"systemInstruction": {"parts": []}, "tools": [{"functionDeclarations": [], "googleSearch": None}]},
         config(thinkingConfig={"includeThoughts": True, "thinking_budget": -1}),
         of_user({"text": "Hi.", "thoughtSignature": "eA=="}, {"text": ""}, {"text": "Hm.", "thought": True}, {}),
     ],
@@ -507,13 +563,75 @@ def test_schemas_of_googles_kind_become_json_schema() -> None:
 
     found = gemini.read_request(body, PATH)
 
-    string = {"type": ["string", "null"], "enum": ["A", "B"]}
+    string = {"type": ["string", "null"], "enum": ["A", "B", None]}
     assert {
         "type": "object",
         "properties": {"type": string, "enum": string},
         "anyOf": [{"type": "array"}],
     } == found.tools[0].parameters
     assert JsonFormat(string) == found.format
+
+
+def schema_of(schema: dict[str, Any]) -> Any:
+    """A schema of Google's kind, as it is read."""
+    tools = gemini.read_request(
+        asked(tools=[{"functionDeclarations": [{"name": "f", "parameters": schema}]}]), PATH
+    ).tools
+    return tools[0].parameters
+
+
+EITHER = [{"type": "STRING"}, {"type": "NUMBER"}]
+BOTH = [{"type": "string"}, {"type": "number"}]
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"any_of": EITHER}, {"anyOf": BOTH}),
+        ({"type": "ARRAY", "min_items": 2, "max_items": "3"}, {"type": "array", "minItems": 2, "maxItems": 3}),
+        ({"type": "STRING", "min_length": "1", "maxLength": "9"}, {"type": "string", "minLength": 1, "maxLength": 9}),
+        ({"type": "STRING", "minLength": "many"}, {"type": "string", "minLength": "many"}),
+        (
+            {"type": "OBJECT", "min_properties": 1, "max_properties": 2, "additional_properties": {"any_of": EITHER}},
+            {"type": "object", "minProperties": 1, "maxProperties": 2, "additionalProperties": {"anyOf": BOTH}},
+        ),
+        (
+            {"defs": {"any_of": {"type": "STRING"}}, "type": "ARRAY", "items": {"ref": "#/defs/any_of"}},
+            {"$defs": {"any_of": {"type": "string"}}, "type": "array", "items": {"$ref": "#/$defs/any_of"}},
+        ),
+        (
+            {"type": "OBJECT", "properties": {"any_of": {"type": "STRING"}, "min_items": {"type": "INTEGER"}}},
+            {"type": "object", "properties": {"any_of": {"type": "string"}, "min_items": {"type": "integer"}}},
+        ),
+        (
+            {"type": "STRING", "default": {"any_of": "1"}, "property_ordering": []},
+            {"type": "string", "default": {"any_of": "1"}},
+        ),
+        ({"type": "TYPE_UNSPECIFIED", "description": "D"}, {"description": "D"}),
+    ],
+)
+def test_a_schema_keeps_its_constraints_in_either_spelling(schema: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Google's own clients write `any_of`, which is no word of JSON Schema: whatever it holds would be allowed."""
+    assert expected == schema_of(schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "STRING"}, {"type": ["string", "null"]}),
+        ({"type": "STRING", "enum": ["A"]}, {"type": ["string", "null"], "enum": ["A", None]}),
+        ({"enum": ["A", None]}, {"enum": ["A", None]}),
+        ({"anyOf": EITHER}, {"anyOf": [*BOTH, {"type": "null"}]}),
+        ({"anyOf": [{"type": "NULL"}]}, {"anyOf": [{"type": "null"}]}),
+        ({"type": "STRING", "any_of": EITHER}, {"type": ["string", "null"], "anyOf": [*BOTH, {"type": "null"}]}),
+        ({"ref": "#/defs/A"}, {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}),
+        ({"type": "NULL"}, {"type": "null"}),
+    ],
+)
+def test_what_may_be_null_may_be_null_by_every_word(schema: dict[str, Any], expected: dict[str, Any]) -> None:
+    """`nullable` is no word of JSON Schema, and one word that refuses null refuses it."""
+    assert expected == schema_of({**schema, "nullable": True})
+    assert "nullable" not in schema_of({**schema, "nullable": False})
 
 
 def test_calls_without_an_id_belong_to_their_responses_by_name_and_order() -> None:
@@ -538,6 +656,9 @@ def test_calls_without_an_id_belong_to_their_responses_by_name_and_order() -> No
         of_user({"functionCall": {"args": {}}}),
         {"tools": [{"functionDeclarations": [{}]}]},
         config(maxOutputTokens="many"),
+        config(stopSequences="END"),
+        config(responseMimeType="application/json", responseSchema="STRING"),
+        {"contents": ["Hi."]},
         config(topK=1.5),
         config(temperature=True),
     ],
@@ -557,6 +678,7 @@ def with_parts(*parts: Part) -> Conversation:
     ("conversation", "param"),
     [
         (replace(HI, effort="max"), "effort"),
+        (replace(HI, effort="high", thinking_tokens=2048), "thinking.budget_tokens"),
         (replace(HI, parallel_tools=False, tools=(Tool("f"),)), "parallel_tool_calls"),
         (with_parts(ToolResult("a", (Text("x"),))), "messages.0"),
         (with_parts(ToolResult("a", (Media("image", "image/png", data=""),), name="f")), "messages.0"),

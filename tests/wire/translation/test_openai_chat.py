@@ -150,6 +150,14 @@ def test_media_come_through() -> None:
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"detail": "high"}}]}]},
             "messages.0.content.0.image_url.detail",
         ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "iVBORw0="}}]}]},
+            "messages.0.content.0.image_url.url",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": "JVBERi0="}}]}]},
+            "messages.0.content.0.file.file_data",
+        ),
     ],
 )
 def test_what_cannot_be_carried_is_said_by_its_place(fields: dict[str, object], param: str) -> None:
@@ -282,7 +290,68 @@ def test_calls_are_put_together_as_servers_cut_them(deltas: list[dict[str, objec
     """Each of these is a server's habit that has garbled somebody's tool calls."""
     found = in_pieces(chunks(*deltas), [], openai_chat.reader())
 
-    assert [Began("i", "m"), *events, Ended(Stop.END)] == found
+    assert [Began("i", "m"), *events] == found[:-1]
+
+
+def an_answer(finish: str | None = "stop", **message: object) -> bytes:
+    """A whole answer as servers send it."""
+    choice = {"message": {"role": "assistant", "content": None, **message}, "finish_reason": finish}
+    return json.dumps({"id": "i", "model": "m", "choices": [choice]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("finish", "stop"),
+    [("stop", Stop.TOOL_CALLS), ("tool_calls", Stop.TOOL_CALLS), ("length", Stop.LENGTH), (None, None)],
+)
+def test_an_answer_that_ended_well_with_calls_waits_for_them(finish: str | None, stop: Stop | None) -> None:
+    """OpenAI says `stop` where the app names the function; an agent that is told `end_turn` runs no tool."""
+    whole = openai_chat.read_reply(an_answer(finish, tool_calls=[{"id": "a", "type": "function", "function": F}]))
+    streamed = in_pieces(chunks(call({"index": 0, "id": "a"}, **F), finish=finish), [], openai_chat.reader())
+
+    assert whole == Reply("i", "m", (ToolCall("a", "f", "{}"),), stop)
+    assert Ended(stop) == streamed[-1]
+
+
+THOUGHT = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}, {"type": "reference", "reference_ids": [1]}]}
+]
+LISTED = [
+    *THOUGHT,
+    {"type": "text", "text": "It is "},
+    {"type": "reference", "reference_ids": [1]},
+    "?",
+    {"type": "text"},
+]
+
+
+def test_content_that_is_a_list_is_read_by_its_parts() -> None:
+    """Mistral's reasoning models answer so; an empty message that ended well would be a lost answer."""
+    last: list[dict[str, object]] = [{"type": "text", "text": "42."}]
+    whole = openai_chat.read_reply(an_answer(content=[*LISTED, *last]))
+    streamed = in_pieces(chunks({"content": LISTED}, {"content": last}), [], openai_chat.reader())
+
+    assert Reply("i", "m", (Text("It is 42."),), Stop.END, thinking="hm") == whole
+    assert [ThinkingDelta("hm"), TextDelta("It is "), TextDelta("42."), Ended(Stop.END)] == streamed[1:]
+
+
+def test_a_list_without_words_says_nothing() -> None:
+    """A thought alone is no answer, and nor are values of another kind."""
+    assert Reply("i", "m", (), Stop.END) == openai_chat.read_reply(an_answer(content=["?", {"type": "thinking"}, 7]))
+
+
+def test_a_stream_begins_with_the_chunk_that_has_its_id() -> None:
+    """Azure sends what its filters found first, with an empty id and model; an app would know its answers by those."""
+    filters = {"id": "", "model": "", "object": "", "choices": [], "prompt_filter_results": []}
+    stream = b"data: %b\n\n" % json.dumps(filters).encode() + chunks({"content": "a"})
+
+    assert [Began("i", "m"), TextDelta("a"), Ended(Stop.END)] == in_pieces(stream, [], openai_chat.reader())
+
+
+def test_a_stream_without_an_id_begins_with_its_first_choice() -> None:
+    """Some servers give none at all, and what they say may not wait for it."""
+    stream = b'data: {"model": "m", "choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}\n\n'
+
+    assert [Began("", "m"), TextDelta("a")] == openai_chat.reader().feed(stream)
 
 
 @pytest.mark.parametrize(
@@ -297,8 +366,12 @@ def test_calls_are_put_together_as_servers_cut_them(deltas: list[dict[str, objec
             + chunks({"content": "b"}),
             [TextDelta("a"), Failed("no", "overloaded")],
         ),
+        (
+            chunks({"content": "a"}, done=False) + b'data: {"error": "no"}\n\n',
+            [TextDelta("a"), Failed("no", "upstream_error")],
+        ),
     ],
-    ids=["broken off", "no [DONE]", "a refusal", "an error"],
+    ids=["broken off", "no [DONE]", "a refusal", "an error", "an error in plain words"],
 )
 def test_only_a_whole_stream_ends(stream: bytes, events: list[Event]) -> None:
     """Half an answer that looks whole is the worst of both."""

@@ -127,6 +127,72 @@ def test_a_tool_of_which_nothing_is_said_is_not_strict() -> None:
     assert written(Conversation("m", (), tools=(Tool("f"),)))["tools"][0]["strict"] is False
 
 
+CLOSED = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}, "required": ["a"]} | {
+    "additionalProperties": False
+}
+OPEN = {name: value for name, value in CLOSED.items() if name != "additionalProperties"}
+NESTED = {**CLOSED, "properties": {"a": {"type": "array", "items": {"anyOf": [CLOSED, {"type": "null"}]}}}}
+
+
+def nested(inner: dict[str, Any], levels: int) -> dict[str, Any]:
+    """A closed schema around another one, several times."""
+    return nested({**CLOSED, "properties": {"a": inner}}, levels - 1) if levels else inner
+
+
+@pytest.mark.parametrize(
+    ("schema", "said", "strict"),
+    [
+        (CLOSED, {}, True),
+        (CLOSED, {"strict": None}, True),
+        (CLOSED, {"strict": False}, False),
+        (OPEN, {"strict": True}, True),
+        (NESTED, {}, True),
+        ({**CLOSED, "properties": {}, "required": []}, {}, True),
+        (OPEN, {}, None),
+        ({**CLOSED, "required": []}, {}, None),
+        ({**CLOSED, "required": 7}, {}, None),
+        ({**CLOSED, "properties": {"a": OPEN}}, {}, None),
+        ({**CLOSED, "properties": {"a": {"type": ["object", "null"]}}}, {}, None),
+        ({**CLOSED, "properties": {"a": {"type": "array", "items": {"anyOf": [OPEN]}}}}, {}, None),
+        ({**CLOSED, "properties": {"a": {"type": "string", "minLength": 1}}}, {}, None),
+        ({**CLOSED, "properties": {"a": True}}, {}, None),
+        ({"type": "array", "items": CLOSED}, {}, None),
+        (nested(CLOSED, 4), {}, True),
+        (nested(CLOSED, 40), {}, None),
+        ({}, {}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_tool_that_says_nothing_is_strict_where_its_schema_is(
+    schema: dict[str, Any] | None, said: dict[str, object], strict: bool | None
+) -> None:
+    """Responses hold it to its schema then, and fall back where they cannot; other wires do only what is said."""
+    tool = {"type": "function", "name": "f", "parameters": schema, **said}
+
+    assert strict is read(tools=[tool]).tools[0].strict
+
+
+@pytest.mark.parametrize(
+    ("part", "media"),
+    [
+        (
+            {"file_data": None, "file_url": "https://a.example/a.pdf", "filename": "a.pdf"},
+            Media("document", url="https://a.example/a.pdf", name="a.pdf"),
+        ),
+        (
+            {"file_data": "JVBERi0=", "filename": "a.pdf"},
+            Media("document", "application/pdf", "JVBERi0=", name="a.pdf"),
+        ),
+        ({"file_data": "data:text/plain;base64,eA=="}, Media("document", "text/plain", "eA==")),
+    ],
+)
+def test_a_file_is_its_data_or_its_address(part: dict[str, object], media: Media) -> None:
+    """Bare base64 has no type but by its name; written as an address, another vendor would look for it on the web."""
+    found = read(input=[{"role": "user", "content": [{"type": "input_file", **part}]}])
+
+    assert (media,) == found.turns[0].parts
+
+
 @pytest.mark.parametrize("store", [None, True])
 def test_an_answer_that_may_be_asked_for_later_is_not_carried(store: object) -> None:
     """It would be answered once, and the next turn, which names it, would find nothing."""
@@ -157,6 +223,14 @@ def test_an_answer_that_may_be_asked_for_later_is_not_carried(store: object) -> 
         (
             {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f-1"}]}]},
             "input.0.content.0.file_id",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_data": "JVBERi0="}]}]},
+            "input.0.content.0.file_data",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file", "file_data": "?", "filename": "a.pdf"}]}]},
+            "input.0.content.0.file_data",
         ),
     ],
 )

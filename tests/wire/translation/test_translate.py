@@ -30,6 +30,12 @@ def a_response(**fields: object) -> bytes:
     return json.dumps({"model": "m", "input": HI, **fields}).encode()
 
 
+def chat_answer(*calls: dict[str, Any]) -> bytes:
+    """An answer that only calls."""
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    return json.dumps({"id": "i", "model": "m", "choices": [{"message": message}]}).encode()
+
+
 def sent(spoken: WireName, wanted: WireName, body: bytes, changes: Changes, **how: bool) -> Any:
     """What goes to the provider, as plain values."""
     request = translated_request(spoken, wanted, body, "/v1/x", "", changes, **how)
@@ -94,7 +100,7 @@ def test_an_answer_says_the_same_on_both_wires(spoken: WireName, wanted: WireNam
     """Words, calls, usage by kind, why it stopped."""
     body = TRANSLATIONS[spoken].write_reply(reply)
 
-    assert reply == TRANSLATIONS[wanted].read_reply(translated_reply(spoken, wanted, 200, body))
+    assert reply == TRANSLATIONS[wanted].read_reply(translated_reply(spoken, wanted, 200, body) or b"")
 
 
 @pytest.mark.parametrize(("spoken", "wanted"), OPENAI)
@@ -134,21 +140,53 @@ def test_an_error_keeps_its_message_and_its_code() -> None:
     """The app's client raises it as its own class."""
     came = json.dumps({"error": {"message": "Slow down.", "type": "x", "code": "rate_limit_exceeded"}}).encode()
 
-    found = json.loads(translated_reply(CHAT, RESPONSES, 429, came))["error"]
+    found = json.loads(translated_reply(CHAT, RESPONSES, 429, came) or b"")["error"]
 
     assert ("Slow down.", "rate_limit_exceeded", "rate_limit_error") == (found["message"], found["code"], found["type"])
 
 
-def test_what_is_no_answer_goes_on_as_it_is() -> None:
-    """A page of a proxy helps its reader more than an empty answer."""
-    assert b"<html>" == translated_reply(CHAT, RESPONSES, 200, b"<html>")
+NO_ANSWERS = {
+    "a page of a proxy": b"<html>",
+    "a list": b"[]",
+    "a call without a function": chat_answer({"id": "a", "type": "function"}),
+    "a call whose arguments are a number": chat_answer({"id": "a", "function": {"name": "f", "arguments": 5}}),
+    "calls that are none": b'{"choices": [{"message": {"tool_calls": [3]}}]}',
+    "a byte that is no UTF-8": b'{"choices": [{"message": {"content": "caf\xe9"}}]}',
+    "a number beyond all bounds": b'{"choices": [{"message": {"content": "Hi."}}], "x": 1e999}',
+}
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS.values(), ids=NO_ANSWERS)
+@pytest.mark.parametrize("wanted", [RESPONSES, WireName.ANTHROPIC, WireName.GEMINI])
+def test_what_is_no_answer_is_none(wanted: WireName, body: bytes) -> None:
+    """As it is, the client of another wire would read it as an answer that says nothing."""
+    assert translated_reply(CHAT, wanted, 200, body) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        ({"function": {"name": "f", "arguments": "{}"}}, ("call_i_0", "f", {})),
+        ({"id": "", "function": {"name": "f", "arguments": "{}"}}, ("call_i_0", "f", {})),
+        ({"id": "a", "function": {"name": "f", "arguments": {"b": 1}}}, ("a", "f", {"b": 1})),
+        ({"id": "a", "function": {"name": "f", "arguments": None}}, ("a", "f", {})),
+        ({"id": "a", "function": {"name": "f"}}, ("a", "f", {})),
+    ],
+)
+def test_calls_as_some_servers_write_them_are_calls(call: dict[str, Any], part: tuple[str, str, Any]) -> None:
+    """No id, an object in place of its JSON: what is meant is not in doubt, and an app would get no call at all."""
+    out = translated_reply(CHAT, WireName.ANTHROPIC, 200, chat_answer(call))
+
+    assert out is not None
+    (found,) = json.loads(out)["content"]
+    assert part == (found["id"], found["name"], found["input"])
 
 
 def test_both_wires_end_a_cut_answer_alike() -> None:
     """An answer cut short by its limit must not look whole on the other wire."""
     body = openai_chat.write_reply(Reply("i", "m", (Text("a"),), Stop.LENGTH))
 
-    found = openai_responses.read_reply(translated_reply(CHAT, RESPONSES, 200, body))
+    found = openai_responses.read_reply(translated_reply(CHAT, RESPONSES, 200, body) or b"")
 
     assert found is not None
     assert Stop.LENGTH is found.stop

@@ -23,7 +23,7 @@ State = Annotated[
     typer.Option("--state", metavar="DIR", help="What commands, controller and gateways share on a host."),
 ]
 Who = Annotated[str, typer.Option("--who", metavar="NAME", envvar="MIDSHIFT_WHO", help="The person who says so.")]
-Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the log.")]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the log (midshift upgrade log).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 MaxUsd = Annotated[

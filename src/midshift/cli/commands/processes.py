@@ -34,7 +34,7 @@ def serve_controller(
 
 @serve_app.command("gateway")
 def serve_gateway(
-    name: Annotated[str, typer.Option(metavar="NAME", help="Its name, its own among all running gateways.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Its name; a second gateway of that name is refused.")],
     config: Config = CONFIG,
     env: Env = None,
     store: Store = None,

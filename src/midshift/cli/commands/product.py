@@ -90,10 +90,10 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """What serves, at which gateways, and where upgrades stand."""
-    from midshift.cli import project, upgrade
+    from midshift.cli import project, standing
 
     target = project.Target(config, env, store)
-    raise typer.Exit(upgrade.status(target, workload, state, watch=False, as_json=as_json, with_routes=True))
+    raise typer.Exit(standing.status(target, workload, state, watch=False, as_json=as_json, with_routes=True))
 
 
 @app.command()
@@ -112,7 +112,12 @@ def rollback(
         typer.Option(metavar="URL", help="With the store dead: flip this gateway by its admin port (repeatable)."),
     ] = None,
 ) -> None:
-    """Put the incumbent back everywhere, at once, and end the upgrade. Asks nobody."""
+    """Put the incumbent back everywhere, at once, and end the upgrade. Asks nobody.
+
+    Exit codes: 0 no user can get the candidate any more; 4 it is written, but a gateway does not follow or is not
+    heard (with --admin-port: one is not home); 3 it is written, and no gateway is heard; 2 nothing was written, for
+    it was not understood.
+    """
     from midshift.cli import flip, project, rollback
 
     if admin_port:

@@ -37,7 +37,7 @@ def suite_build(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a suite of recorded requests: some of each slice, no two alike, answers as drafts to confirm."""
+    """Make a suite of recorded requests: some of each slice, in it no two alike, answers as drafts to confirm."""
     from midshift.cli import project
     from midshift.cli import suite_building as command
 

@@ -109,10 +109,27 @@ def upgrade_status(
     as_json: AsJson = False,
 ) -> None:
     """Where upgrades stand: stages, steps, and what every gate says. Changes nothing."""
-    from midshift.cli import project, upgrade
+    from midshift.cli import project, standing
 
     target = project.Target(config, env, store)
-    raise typer.Exit(upgrade.status(target, workload, state, watch=watch, as_json=as_json))
+    raise typer.Exit(standing.status(target, workload, state, watch=watch, as_json=as_json))
+
+
+@upgrade_app.command("log")
+def upgrade_log(
+    workload: Workload,
+    upgrade: Annotated[
+        str | None, typer.Option("--upgrade", metavar="ID", help="Which of its upgrades; default: the newest.")
+    ] = None,
+    config: Config = CONFIG,
+    env: Env = None,
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """What happened to an upgrade: when, who said so, what, and why."""
+    from midshift.cli import project, upgrade_log
+
+    raise typer.Exit(upgrade_log.log(project.Target(config, env, store), workload, upgrade, as_json))
 
 
 @upgrade_app.command("drift")
@@ -153,7 +170,13 @@ def upgrade_shadow(
 def upgrade_waive(
     workload: Workload,
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="A slice's name, drift:KIND[:METRIC], coverage, or shadow.")
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="A slice's name; drift:KIND[:METRIC]; 'budget:cost per call' or 'budget:p99 latency'; coverage; "
+            "shadow (its clock, coverage and unknown budgets, and nothing that was shown); pins:canary (a model that "
+            "may change); of an eval that failed and was forced: '*' (all cases together), G7, G8.",
+        ),
     ],
     who: Who,
     why: Why,
@@ -162,7 +185,7 @@ def upgrade_waive(
     store: Store = None,
     state: State = STATE,
 ) -> None:
-    """Open a gate by name and reason: it stays in the log, with both."""
+    """Open a gate by name and reason: both stay in the log (midshift upgrade log)."""
     from midshift.cli import project, upgrade
 
     raise typer.Exit(upgrade.waive(project.Target(config, env, store), workload, what, who, why, state))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import CallFailed, Failure, Head
+from midshift.providers.http.outbox import Outbox
 from midshift.providers.http.settings import Timeouts
 from midshift.providers.http.watching import Watch
 
@@ -94,6 +95,16 @@ class OpenCall:
             raise CallFailed(Failure.BROKEN)
         self._connection.transport.write(request)
         self.is_written = True
+
+    def write_soon(self, request: bytes, outbox: Outbox) -> None:
+        """Send a whole request at the end of this turn, unless nobody waits for its answer by then.
+
+        Raises:
+            CallFailed: if the connection is closed.
+        """
+        if self._connection.transport is None:
+            raise CallFailed(Failure.BROKEN)
+        outbox.put(self._write_now, request)
 
     async def write_large(self, head: bytes, body: bytes) -> None:
         """Send a request whose body is large, as fast as the server takes it.
@@ -252,6 +263,12 @@ class OpenCall:
         self._buffered = 0
         self._resume_reading()
         return taken
+
+    def _write_now(self, request: bytes) -> None:
+        transport = self._connection.transport
+        if self._connection.call is self and transport is not None and not transport.is_closing():
+            transport.write(request)
+            self.is_written = True
 
     async def _pushed(self) -> None:
         self._waiter = self._loop.create_future()

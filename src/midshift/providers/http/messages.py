@@ -112,7 +112,9 @@ class Transport(Protocol):
     """Whatever brings a request to one provider."""
 
     async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
-        """Send a request; returns when it is on the wire. `timeouts` stand in for the upstream's own.
+        """Send a request; it is on the wire when this turn of the loop ends.
+
+        `timeouts` stand in for the upstream's own.
 
         Raises:
             CallFailed: if it is not.

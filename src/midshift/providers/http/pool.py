@@ -1,11 +1,12 @@
 """The way to one provider: pooled HTTP/1.1 on httptools, behind two small protocols.
 
-Contract. A call is on the wire when `send` returns; it ends in a whole answer, in `CallFailed`, or by `close`, which
-closes the connection if the answer is not whole: nobody pays for what nobody reads. A pooled connection that the
-server has closed is exchanged for another as long as no byte of the request was sent; after that a request is never
-sent again, since nobody can tell whether it was served. Calls beyond the limit of connections wait in one line, first
-come, first served, for `connect_s` at most; calls beyond the line are told BUSY at once. Both sides are slowed down by
-the other: a slow reader stops the server, a slow server stops the writer.
+Contract. A call is on the wire when `send` returns, or at the end of that turn of the loop; it ends in a whole answer,
+in `CallFailed`, or by `close`, which closes the connection if the answer is not whole: nobody pays for what nobody
+reads. A pooled connection that the server has closed is exchanged for another as long as no byte of the request was
+sent; after that a request is never sent again, since nobody can tell whether it was served. Calls beyond the limit of
+connections wait in one line, first come, first served, for `connect_s` at most; calls beyond the line are told BUSY at
+once. Whenever a call is given up, its place is free again. Both sides are slowed down by the other: a slow reader stops
+the server, a slow server stops the writer.
 Elsewhere: which request to which provider (gateway), limits and addresses (settings), bytes (connection, call),
 sockets (dial), when limits of time are looked at (watching).
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -23,6 +25,7 @@ from midshift.providers.http import dial
 from midshift.providers.http.call import LARGE, OpenCall
 from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import Call, CallFailed, Failure, Request
+from midshift.providers.http.outbox import Outbox
 from midshift.providers.http.proxies import proxy_for
 from midshift.providers.http.settings import Timeouts, Upstream
 from midshift.providers.http.tls import Contexts
@@ -77,6 +80,7 @@ class Pool:
         self._taken = 0  # places: connections that are open, being opened, or promised to somebody in line
         self._line: deque[asyncio.Future[Connection | None]] = deque()
         self._watch = Watch()
+        self._outbox = Outbox()
         self._is_closed = False
         self._opened = 0
         self._reused = 0
@@ -95,7 +99,7 @@ class Pool:
         call = OpenCall(loop, connection, self._watch, limits, first_byte_s, now + limits.total_s, has_body)
         try:
             if len(request.body) <= LARGE:
-                call.write(head + request.body)
+                call.write_soon(head + request.body, self._outbox)
             else:
                 await call.write_large(head, request.body)
         except BaseException:
@@ -197,8 +201,10 @@ class Pool:
                 raise ConnectionAbortedError("the pool is closed")
             await dial.connect(self._way, connection)
         except BaseException:
-            if not connection.was_made:
-                self._free_place()  # otherwise it is freed when the connection is lost
+            if connection.was_made:
+                self.lost(connection)  # nobody else may say so: uvloop lets go of a new one without a word
+            else:
+                self._free_place()
             connection.abort()
             raise
         return connection
@@ -227,7 +233,8 @@ class Pool:
     def _leave_line(self, turn: asyncio.Future[Connection | None]) -> None:
         """Give up a turn; if it had come already, it is the next one's."""
         if turn.cancelled():
-            self._line.remove(turn)
+            with suppress(ValueError):  # it was passed by in this very turn of the loop
+                self._line.remove(turn)
         elif (given := turn.result()) is None:
             self._free_place()
         elif given in self._all:

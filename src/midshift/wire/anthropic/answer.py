@@ -10,17 +10,20 @@ Elsewhere: what the numbers mean (wire.usage).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from midshift.domain.usage import UNKNOWN
-from midshift.wire import sse, usage
+from midshift.wire import kept, sse, usage
 from midshift.wire.anthropic import usual
 from midshift.wire.json_object import WRONG, inside
-from midshift.wire.protocol import Answer
+from midshift.wire.protocol import Answer, End
 
-_HEAD = _TAIL = 64 * 1024
+_USUALLY_ENOUGH = 4 * 1024  # at either end: to cut the whole costs as much as to forward it
+_ERRORS = (kept.ERROR, b"event: error", b"event:error")
+_START = b"message_start"
 
 
 # Leaves are `Any`: one odd value must not make the whole answer unreadable.
@@ -59,30 +62,19 @@ _event = msgspec.json.Decoder(StreamEvent)
 class StreamTail:
     """The first and the last of a stream, kept to find its usage and how it ended when it is over."""
 
-    __slots__ = ("_chunks", "_head", "_headed", "_size")
+    __slots__ = ("_kept", "feed")
 
     def __init__(self) -> None:
-        self._head: list[bytes] = []
-        self._headed = 0
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> None:
-        """Take more of the stream; what lies between its first and its last 64 KB is let go."""
-        if self._headed < _HEAD:
-            self._head.append(chunk)
-            self._headed += len(chunk)
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        if self._size > 2 * _TAIL:
-            kept = b"".join(self._chunks)[-_TAIL:]
-            self._chunks, self._size = [kept], len(kept)
+        self._kept = kept.Kept(is_error, _ERRORS)
+        self.feed = self._kept.feed
 
     def answer(self) -> Answer:
-        """Usage, stop reason and model, from the first and the last event that state them; no text."""
-        start = next((event.message for event in events(b"".join(self._head)) if event.message is not None), None)
-        ends = [event for event in events(b"".join(self._chunks)) if event.type == "message_delta"]
-        return _answer(start, ends[-1] if ends else None, None)
+        """Usage, stop reason, model and end, from the first and the last events that state them; no text."""
+        start, (delta, is_stopped) = _started(self._kept.first()), _ended(self._kept.last())
+        answer = _answer(start, delta, None)
+        if self._kept.has_error():
+            return replace(answer, end=End.ERROR)
+        return answer if is_stopped and start is not None else replace(answer, end=End.NONE)
 
 
 def tail() -> StreamTail:
@@ -100,11 +92,13 @@ def read_message(body: bytes) -> Message | None:
 
 
 def read_event(event: sse.Event) -> StreamEvent | None:
-    """What an event says; None if it cannot be read."""
+    """What an event says; None if it cannot be read. Where its data name no type, its own line does."""
     try:
-        return _event.decode(event.data)
+        found = _event.decode(event.data)
     except WRONG:
         return None
+    found.type = found.type or event.type or ("error" if found.error is not None else "")
+    return found
 
 
 def read_answer(body: bytes) -> Answer | None:
@@ -123,7 +117,7 @@ def read_stream(body: bytes) -> Answer | None:
             case None | StreamEvent(type="error"):
                 return None
             case StreamEvent(type="message_start"):
-                start = event.message
+                start = start or event.message
             case StreamEvent(type="message_delta"):
                 end = event
             case StreamEvent(type="message_stop"):
@@ -136,7 +130,7 @@ def read_stream(body: bytes) -> Answer | None:
 def is_error(event: sse.Event) -> bool:
     """Whether an event of a stream is the API's error, or nothing of this wire, instead of a part of an answer."""
     found = read_event(event)
-    return found is None or found.type == "error" or event.type == "error"
+    return found is None or found.type == "error"
 
 
 def is_ping(event: sse.Event) -> bool:
@@ -156,11 +150,40 @@ def events(stream: bytes) -> Iterator[StreamEvent]:
 
 
 def _all_events(stream: bytes) -> Iterator[StreamEvent | None]:
-    blocks = sse.Blocks()
-    for block in [*blocks.feed(stream), blocks.rest]:
+    for block in kept.blocks(stream):
         event = sse.parse(block)
         if event is not None:
             yield read_event(event)
+
+
+def _started(first: bytes) -> Message | None:
+    """What the first `message_start` says."""
+    for part in (first[:_USUALLY_ENOUGH], first):
+        for event in kept.events(part, _START):
+            found = read_event(event)
+            if found is not None and found.type == "message_start" and found.message is not None:
+                return found.message
+    return None
+
+
+def _ended(last: bytes) -> tuple[StreamEvent | None, bool]:
+    """The last `message_delta`, and whether `message_stop` came and nothing that cannot be read followed it."""
+    if len(last) > _USUALLY_ENOUGH:
+        delta, is_stopped = _last_of(kept.blocks(last[-_USUALLY_ENOUGH:])[1:])
+        if delta is not None:
+            return delta, is_stopped
+    return _last_of(kept.blocks(last))
+
+
+def _last_of(blocks: list[bytes]) -> tuple[StreamEvent | None, bool]:
+    is_stopped, is_readable = False, True
+    for event in filter(None, map(sse.parse, reversed(blocks))):
+        found = read_event(event)
+        is_readable = is_readable and found is not None
+        is_stopped = is_stopped or (found is not None and found.type == "message_stop")
+        if found is not None and found.type == "message_delta":
+            return found, is_stopped and is_readable
+    return None, is_stopped and is_readable
 
 
 def _answer(start: Message | None, end: StreamEvent | None, text: str | None) -> Answer:

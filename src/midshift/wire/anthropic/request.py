@@ -18,6 +18,7 @@ from msgspec import Raw
 from midshift.domain.clamping import EFFORT
 from midshift.domain.rendering import Changes
 from midshift.wire import json_object as json
+from midshift.wire import prompt_texts
 from midshift.wire.anthropic import state
 from midshift.wire.anthropic.effort import clamp_effort, set_effort
 from midshift.wire.json_object import NULL, TRUE, Fields, items_of, listed, object_of, plain, text_of
@@ -65,11 +66,22 @@ class MessagesRequest:
 
     @cached_property
     def system(self) -> str | None:
-        """The top-level system prompt, its blocks on lines of their own; None where there is none to be read.
+        """The top-level system prompt, its blocks on lines of their own; None where there is none that can be read.
 
         Messages with the role `system` further on are part of the conversation, and no variant's business.
         """
-        return _text(self._fields.get("system", NULL))
+        return prompt_texts.joined(self._prompt)
+
+    @property
+    def prompt_is_text(self) -> bool:
+        """See `Readable`."""
+        return self._prompt is not None
+
+    @cached_property
+    def _prompt(self) -> list[str] | None:
+        raw = self._fields.get("system", NULL)
+        found = plain(raw)
+        return None if found is None and raw != NULL else prompt_texts.texts_of(found)
 
     @cached_property
     def opening(self) -> str | None:
@@ -77,7 +89,7 @@ class MessagesRequest:
         for message in self.messages:
             found = object_of(message) or {}
             if text_of(found.get("role", NULL)) == "user":
-                return _text(found.get("content", NULL)) or bytes(message).decode("utf-8", "surrogatepass")
+                return _text(found.get("content", NULL)) or bytes(message).decode("utf-8", "backslashreplace")
         return None
 
     @cached_property

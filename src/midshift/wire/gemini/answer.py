@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from midshift.domain.usage import UNKNOWN, Usage
-from midshift.wire import sse, tokens, usage
+from midshift.wire import kept, sse, tokens, usage
 from midshift.wire.gemini.parts import decoded, first_candidate, parts_of
-from midshift.wire.protocol import Answer
+from midshift.wire.protocol import Answer, End
 
-_TAIL = 64 * 1024
+_DONE = b"[DONE]"  # no end of this wire, but compatible servers send it
 _STATE = tokens.texts_of("thoughtSignature", "thought_signature")
 _FINISH = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
+    "CONTINUATION": "length",
     "SAFETY": "content_filter",
     "RECITATION": "content_filter",
     "BLOCKLIST": "content_filter",
     "PROHIBITED_CONTENT": "content_filter",
     "SPII": "content_filter",
+    "LANGUAGE": "content_filter",
+    "ESCALATION": "content_filter",
+    "MODEL_ARMOR": "content_filter",
 }
 """Finish reasons in the words of chat completions, which midshift's records use; others stay, in lower case."""
 
@@ -27,26 +32,24 @@ _FINISH = {
 class StreamTail:
     """The last of a stream, kept to find its usage and how it ended when it is over."""
 
-    __slots__ = ("_chunks", "_size")
+    __slots__ = ("_kept", "feed")
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> None:
-        """Take more of the stream; what lies further back than 64 KB is let go."""
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        if self._size > 2 * _TAIL:
-            kept = b"".join(self._chunks)[-_TAIL:]
-            self._chunks, self._size = [kept], len(kept)
+        self._kept = kept.Kept(is_error)
+        self.feed = self._kept.feed
 
     def answer(self) -> Answer:
-        """Usage, finish reason and model, from the last chunks that state them; no text."""
-        found = _Collected()
-        for chunk in _chunks(b"".join(self._chunks)):
-            found.add(chunk)
-        return found.answer(with_text=False)
+        """Usage, finish reason, model and end, from the last chunks that state them; no text."""
+        found, is_readable = _Collected(), True
+        for chunk in _chunks(self._kept.last()):
+            if chunk is None:
+                is_readable = False
+            else:
+                found.add(chunk)
+        answer = found.answer(with_text=False)
+        if self._kept.has_error():
+            return replace(answer, end=End.ERROR)
+        return answer if is_readable and found.finish is not None else replace(answer, end=End.NONE)
 
 
 class _Collected:
@@ -102,7 +105,7 @@ def read_stream(body: bytes) -> Answer | None:
     """A whole stream with its text put together; None if an error came of it, or if it broke off."""
     collected = _Collected()
     for chunk in _chunks(body):
-        if "error" in chunk:
+        if chunk is None or "error" in chunk:
             return None
         collected.add(chunk)
     return collected.answer() if collected.finish is not None else None
@@ -111,7 +114,7 @@ def read_stream(body: bytes) -> Answer | None:
 def is_error(event: sse.Event) -> bool:
     """Whether an event of a stream is an error instead of a chunk."""
     found = decoded(event.data)
-    return found is None or "error" in found
+    return event.data != _DONE and (found is None or "error" in found)
 
 
 def is_ping(event: sse.Event) -> bool:
@@ -129,10 +132,9 @@ def is_usage_only(block: bytes) -> bool:
     return False
 
 
-def _chunks(stream: bytes) -> Iterator[Mapping[str, Any]]:
-    blocks = sse.Blocks()
-    for block in [*blocks.feed(stream), blocks.rest]:
+def _chunks(stream: bytes) -> Iterator[Mapping[str, Any] | None]:
+    """The chunks of a stream; None for an event that is none."""
+    for block in kept.blocks(stream):
         event = sse.parse(block)
-        found = decoded(event.data) if event is not None else None
-        if found is not None:
-            yield found
+        if event is not None and event.data != _DONE:
+            yield decoded(event.data)

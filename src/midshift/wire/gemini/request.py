@@ -12,7 +12,7 @@ from msgspec import Raw
 from midshift.domain.clamping import EFFORT, Bounds
 from midshift.domain.rendering import Changes
 from midshift.wire import json_object as fields
-from midshift.wire import tokens
+from midshift.wire import prompt_texts, tokens
 from midshift.wire.gemini.parts import parts_of
 from midshift.wire.gemini.state import bound_parts, without_signatures
 from midshift.wire.json_object import NULL, Fields
@@ -71,12 +71,27 @@ class GeminiRequest:
 
     @cached_property
     def system(self) -> str | None:
-        """The text of the system instruction; None where there is none."""
-        found = fields.plain(self._fields.get(self._system_name, NULL))
-        if isinstance(found, str):
-            return found
-        texts = [part["text"] for part in parts_of(found) if isinstance(part.get("text"), str)]
-        return "\n".join(texts) if texts else None
+        """The text of the system instruction; None where there is none, or one that is not all text."""
+        return prompt_texts.joined(self._prompt)
+
+    @property
+    def prompt_is_text(self) -> bool:
+        """See `Readable`."""
+        return self._prompt is not None
+
+    @cached_property
+    def _prompt(self) -> list[str] | None:
+        raw = self._fields.get(self._system_name, NULL)
+        match fields.plain(raw):
+            case None:
+                return [] if raw == NULL else None
+            case str(text):
+                return [text]
+            case {**instruction}:
+                found = instruction.get("parts")
+                return prompt_texts.texts_of([found] if isinstance(found, dict) else found)
+            case _:
+                return None
 
     @cached_property
     def metadata(self) -> Mapping[str, str]:

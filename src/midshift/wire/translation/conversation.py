@@ -17,10 +17,11 @@ from midshift.wire.protocol import Sent
 
 
 class Uncarried(ValueError):
-    """A field that the other wire has no words for; `param` is its place in the request."""
+    """A field that the other wire has no words for; `param` is its place in the request, None where it is not known."""
 
-    def __init__(self, param: str, why: str) -> None:
-        super().__init__(f"{param!r} cannot be carried to the model that answers here: {why}")
+    def __init__(self, param: str | None, why: str) -> None:
+        what = "this request" if param is None else repr(param)
+        super().__init__(f"{what} cannot be carried to the model that answers here: {why}")
         self.param = param
 
 

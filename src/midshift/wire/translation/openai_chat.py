@@ -1,13 +1,11 @@
-"""Chat completions, to and from the neutral form: requests and whole answers.
+"""Chat completions, to and from the neutral form: requests.
 
 Left out, because they cannot change what an answer says: `metadata`, `store`, the prompt cache's fields,
 `service_tier`, `stream_options`. Refused by name, unless they say what holds without them: `n`, `logprobs`,
 `logit_bias`, audio, `prediction`, `web_search_options`, custom tools, the old `functions`, a `name` of a speaker, an
 image's `detail`, a system message after the leading ones, and every field that is not known here.
 
-A refusal is read as text and as `Stop.REFUSED`. Thinking is `reasoning_content`, which OpenAI's own models do not
-send and many servers of this format do; clients that do not know it skip it.
-Elsewhere: streams (openai_chat_stream).
+Elsewhere: whole answers (openai_chat_replies), streams (openai_chat_stream).
 """
 
 from __future__ import annotations
@@ -17,9 +15,8 @@ from typing import Any
 
 import msgspec
 
-from midshift.domain.usage import Usage
+from midshift.wire import json_object as json
 from midshift.wire import openai_chat_request as wire
-from midshift.wire import usage as usage_of
 from midshift.wire.protocol import Sent, Unreadable
 from midshift.wire.translation import openai_parts as parts
 from midshift.wire.translation.conversation import (
@@ -29,9 +26,7 @@ from midshift.wire.translation.conversation import (
     Media,
     Named,
     Part,
-    Reply,
     Role,
-    Stop,
     Text,
     Tool,
     ToolCall,
@@ -39,8 +34,10 @@ from midshift.wire.translation.conversation import (
     Turn,
     Uncarried,
 )
+from midshift.wire.translation.openai_chat_replies import read_reply as read_reply
+from midshift.wire.translation.openai_chat_replies import write_reply as write_reply
+from midshift.wire.translation.openai_chat_replies import written_call
 from midshift.wire.translation.openai_chat_stream import ChatReader, ChatWriter
-from midshift.wire.translation.openai_chat_words import FINISH, STOPS, thinking_in, usage_fields
 
 _CARRIED = frozenset(
     "model messages tools tool_choice parallel_tool_calls response_format max_completion_tokens max_tokens temperature"
@@ -64,7 +61,7 @@ _encoder = msgspec.json.Encoder()
 def read_request(body: bytes, path: str = wire.PATH, query: str = "") -> Conversation:
     """See `Translation`."""
     request = wire.ChatRequest(body)
-    found = parts.decoded(body) or {}
+    found = json.read_values(body)
     for name, harmless in _HARMLESS.items():
         parts.only(found, name, harmless)
     parts.known(found, _CARRIED | _LEFT_OUT | _HARMLESS.keys())
@@ -75,18 +72,18 @@ def read_request(body: bytes, path: str = wire.PATH, query: str = "") -> Convers
         system=system,
         tools=tuple(_tool(tool, f"tools.{at}.") for at, tool in enumerate(parts.listed(found.get("tools"), "tools"))),
         tool_choice=_choice(found.get("tool_choice")),
-        parallel_tools=found.get("parallel_tool_calls"),
-        format=_format(parts.mapping(found.get("response_format"))),
-        max_tokens=_first(found, "max_completion_tokens", "max_tokens"),
-        temperature=found.get("temperature"),
-        top_p=found.get("top_p"),
-        top_k=found.get("top_k"),
+        parallel_tools=parts.flag_in(found, "parallel_tool_calls"),
+        format=_format(parts.object_in(found, "response_format") or {}),
+        max_tokens=parts.whole_in(found, _said_first(found, "max_completion_tokens", "max_tokens")),
+        temperature=parts.number_in(found, "temperature"),
+        top_p=parts.number_in(found, "top_p"),
+        top_k=parts.whole_in(found, "top_k"),
         stop=_stops(found.get("stop")),
-        seed=found.get("seed"),
-        frequency_penalty=found.get("frequency_penalty"),
-        presence_penalty=found.get("presence_penalty"),
-        effort=found.get("reasoning_effort"),
-        user=_first(found, "user", "safety_identifier"),
+        seed=parts.whole_in(found, "seed"),
+        frequency_penalty=parts.number_in(found, "frequency_penalty"),
+        presence_penalty=parts.number_in(found, "presence_penalty"),
+        effort=parts.text_in(found, "reasoning_effort"),
+        user=parts.text_in(found, _said_first(found, "user", "safety_identifier")),
         stream=request.stream,
     )
 
@@ -120,45 +117,6 @@ def write_request(conversation: Conversation) -> Sent:
     return Sent(wire.PATH, _encoder.encode(said))
 
 
-def read_reply(body: bytes) -> Reply | None:
-    """See `Translation`. Of several choices, the first."""
-    found = parts.decoded(body) or {}
-    choices = parts.objects(found.get("choices"))
-    if not choices or found.get("error") is not None:
-        return None
-    message = parts.mapping(choices[0].get("message"))
-    said, refusal = parts.text(message.get("content")), parts.text(message.get("refusal"))
-    texts = [Text(text) for text in (said, refusal) if text]
-    try:
-        calls = tuple(_calls(message, "message."))
-    except (Uncarried, Unreadable):
-        return None
-    stop = STOPS.get(str(choices[0].get("finish_reason")))
-    return Reply(
-        id=parts.text(found.get("id")) or "",
-        model=parts.text(found.get("model")) or "",
-        parts=(*texts, *calls),
-        stop=Stop.REFUSED if refusal else stop,
-        usage=usage_of.openai_chat(found.get("usage"), found.get("service_tier")),
-        thinking=thinking_in(message),
-    )
-
-
-def write_reply(reply: Reply) -> bytes:
-    """See `Translation`. `created` is not known and is 0."""
-    calls = [_written_call(part) for part in reply.parts if isinstance(part, ToolCall)]
-    said = "".join(part.text for part in reply.parts if isinstance(part, Text))
-    message: dict[str, Any] = {"role": "assistant", "content": said or (None if calls else ""), "refusal": None}
-    if reply.thinking is not None:
-        message["reasoning_content"] = reply.thinking
-    if calls:
-        message["tool_calls"] = calls
-    finish = None if reply.stop is None else FINISH[reply.stop]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
-    head = {"id": reply.id, "object": "chat.completion", "created": 0, "model": reply.model, "choices": [choice]}
-    return _encoder.encode({**head, **_usage(reply.usage)})
-
-
 def reader() -> ChatReader:
     """See `Translation`."""
     return ChatReader()
@@ -167,11 +125,6 @@ def reader() -> ChatReader:
 def writer(include_usage: bool = True, created: int = 0) -> ChatWriter:
     """See `Translation`."""
     return ChatWriter(include_usage, created)
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    fields = usage_fields(usage)
-    return parts.tier_of(usage) | ({} if fields is None else {"usage": fields})
 
 
 def _split(messages: list[Any]) -> tuple[str | None, list[Mapping[str, Any]]]:
@@ -258,7 +211,7 @@ def _part(part: Mapping[str, Any], place: str) -> Part:
         case {"type": "file", "file": dict(file)}:
             parts.known(file, ("file_data", "filename"), f"{place}.file.")
             name = parts.text(file.get("filename"))
-            return parts.media_at(parts.DOCUMENT, file.get("file_data"), f"{place}.file.file_data", name)
+            return parts.file_of(file.get("file_data"), f"{place}.file.file_data", name)
         case _:
             raise Uncarried(f"{place}.type", f"no other wire has parts of type {part.get('type')!r}")
 
@@ -280,7 +233,13 @@ def _tool(tool: Mapping[str, Any], place: str) -> Tool:
     name = parts.text(function.get("name"))
     if name is None:
         raise Unreadable(f"'{place}function.name' must be a name", f"{place}function.name")
-    return Tool(name, function.get("description"), function.get("parameters"), function.get("strict"))
+    inside = f"{place}function."
+    return Tool(
+        name,
+        parts.text_in(function, "description", inside),
+        parts.object_in(function, "parameters", inside),
+        parts.flag_in(function, "strict", inside),
+    )
 
 
 def _choice(choice: object) -> Choice | Named | None:
@@ -302,9 +261,10 @@ def _format(format_: Mapping[str, Any]) -> JsonFormat | None:
         case "json_object":
             return JsonFormat()
         case "json_schema":
-            schema = parts.mapping(format_.get("json_schema"))
-            parts.known(schema, ("name", "schema", "strict"), "response_format.json_schema.")
-            return JsonFormat(parts.mapping(schema.get("schema")), schema.get("name"), schema.get("strict"))
+            schema, place = parts.mapping(format_.get("json_schema")), "response_format.json_schema."
+            parts.known(schema, ("name", "schema", "strict"), place)
+            name, strict = parts.text_in(schema, "name", place), parts.flag_in(schema, "strict", place)
+            return JsonFormat(parts.object_in(schema, "schema", place) or {}, name, strict)
         case other:
             raise Uncarried("response_format.type", f"no other wire has the format {other!r}")
 
@@ -321,8 +281,8 @@ def _stops(stop: object) -> tuple[str, ...]:
             raise Unreadable("'stop' must be a text or a list of texts", "stop")
 
 
-def _first(found: Mapping[str, Any], *names: str) -> Any:
-    return next((found[name] for name in names if found.get(name) is not None), None)
+def _said_first(found: Mapping[str, Any], *names: str) -> str:
+    return next((name for name in names if found.get(name) is not None), names[0])
 
 
 def _messages(conversation: Conversation) -> Iterator[dict[str, Any]]:
@@ -340,7 +300,7 @@ def _messages(conversation: Conversation) -> Iterator[dict[str, Any]]:
 
 def _message(role: Role, spoken: list[Text | Media | ToolCall], place: str) -> dict[str, Any]:
     """Calls come after the words, whatever their order was: a message keeps them apart."""
-    calls = [_written_call(part) for part in spoken if isinstance(part, ToolCall)]
+    calls = [written_call(part) for part in spoken if isinstance(part, ToolCall)]
     said = [part for part in spoken if not isinstance(part, ToolCall)]
     if role is Role.ASSISTANT and any(isinstance(part, Media) for part in said):
         raise Uncarried(place, "an assistant says text here")
@@ -371,10 +331,6 @@ def _written_part(part: Text | Media, place: str) -> dict[str, Any]:
             return {"type": "file", "file": {"file_data": parts.media_url(part, place), **named}}
         case _:
             raise Uncarried(place, f"chat completions have no {part.kind} by URL")
-
-
-def _written_call(call: ToolCall) -> dict[str, Any]:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def _written_tool(tool: Tool) -> dict[str, Any]:

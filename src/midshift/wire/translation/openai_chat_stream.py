@@ -2,7 +2,8 @@
 
 Calls are told apart by `index`, and by a new `id` where a server repeats an index; the name comes with the first piece
 or later, and a server may send a whole call at once. What a call says before its name is known is held back. The
-stream is whole with `[DONE]`, or with a finish reason where a server leaves that out.
+stream is whole with `[DONE]`, or with a finish reason where a server leaves that out. It begins with the first chunk
+that has an id or a choice: Azure sends what its filters found before it, with an empty id and an empty model.
 Elsewhere: whole answers (openai_chat of this package), cutting into events (wire.sse).
 """
 
@@ -45,6 +46,11 @@ class _Calls:
         self._ids: dict[int, str] = {}
         self._current: dict[object, int] = {}
         self._held: dict[int, str] = {}
+
+    @property
+    def have_begun(self) -> bool:
+        """Whether any call has been told of."""
+        return self._count > len(self._held)
 
     def take(self, piece: Mapping[str, Any]) -> Iterator[Event]:
         """The events of one piece."""
@@ -111,7 +117,7 @@ class ChatReader:
         yield from self._chunk(chunk)
 
     def _chunk(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
-        if not self._has_begun:
+        if not self._has_begun and (chunk.get("id") or chunk.get("choices")):
             self._has_begun = True
             yield Began(parts.text(chunk.get("id")) or "", parts.text(chunk.get("model")) or "")
         if isinstance(chunk.get("usage"), dict):
@@ -126,7 +132,7 @@ class ChatReader:
             yield ThinkingDelta(thinking)
         refusal = parts.text(delta.get("refusal"))
         self._is_refused = self._is_refused or bool(refusal)
-        for text in (parts.text(delta.get("content")), refusal):
+        for text in (wire.text_of(delta.get("content")), refusal):
             if text:
                 yield TextDelta(text)
         for piece in parts.objects(delta.get("tool_calls")):
@@ -134,9 +140,14 @@ class ChatReader:
 
     def _ended(self) -> Iterator[Event]:
         if self._has_begun and not self._is_over:
-            stop = STOPS.get(self._finish or "")
-            yield Ended(Stop.REFUSED if self._is_refused else stop, self._usage)
+            yield Ended(self._stop(), self._usage)
         self._is_over = True
+
+    def _stop(self) -> Stop | None:
+        stop = STOPS.get(self._finish or "")
+        if self._is_refused:
+            return Stop.REFUSED
+        return Stop.TOOL_CALLS if stop is Stop.END and self._calls.have_begun else stop
 
 
 class ChatWriter:

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from midshift.domain.usage import Usage
+from midshift.wire.openai_chat import text_of
 from midshift.wire.translation.conversation import Stop
-from midshift.wire.translation.openai_parts import details
+from midshift.wire.translation.openai_parts import details, objects
 
 STOPS = MappingProxyType(
     {
@@ -32,9 +33,14 @@ FINISH = MappingProxyType(
 
 
 def thinking_in(message: Mapping[str, Any]) -> str | None:
-    """The reasoning that a message or a delta shows, by either name that servers give it; None for none."""
+    """The reasoning that a message or a delta shows: by either name that servers give it, or among the content's parts
+    (Mistral's `{"type": "thinking", "thinking": [{"type": "text", "text"}]}`); None for none.
+    """
     found = next((message[name] for name in ("reasoning_content", "reasoning") if message.get(name)), None)
-    return found if isinstance(found, str) else None
+    if found is not None:
+        return found if isinstance(found, str) else None
+    shown = [part.get("thinking") for part in objects(message.get("content")) if part.get("type") == "thinking"]
+    return "".join(text for part in shown if (text := text_of(part))) or None
 
 
 def usage_fields(usage: Usage) -> dict[str, Any] | None:

@@ -5,7 +5,9 @@ Elsewhere: each wire's own words (openai_chat, openai_responses of this package)
 
 from __future__ import annotations
 
+import mimetypes
 import re
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -24,6 +26,8 @@ LABELS = frozenset(
 TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 
 _DATA_URL = re.compile(r"data:([^;,]+);base64,(.*)", re.DOTALL)
+_WEB_URL = re.compile(r"https?://", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]*[=\s]*")
 _AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _AUDIO_FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
@@ -65,6 +69,74 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def text_in(fields: Mapping[str, Any], name: str, place: str = "") -> str | None:
+    """A text that a request may hold.
+
+    Raises:
+        Unreadable: if it is something else.
+    """
+    value = fields.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise _not_a("text", place + name)
+
+
+def flag_in(fields: Mapping[str, Any], name: str, place: str = "") -> bool | None:
+    """A truth value that a request may hold.
+
+    Raises:
+        Unreadable: if it is something else.
+    """
+    value = fields.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    raise _not_a("truth value", place + name)
+
+
+def object_in(fields: Mapping[str, Any], name: str, place: str = "") -> Mapping[str, Any] | None:
+    """An object that a request may hold.
+
+    Raises:
+        Unreadable: if it is something else.
+    """
+    value = fields.get(name)
+    if value is None or isinstance(value, dict):
+        return value
+    raise _not_a("JSON object", place + name)
+
+
+def number_in(fields: Mapping[str, Any], name: str) -> float | None:
+    """A number that a request may hold, as it is written there.
+
+    Raises:
+        Unreadable: if it is something else, or beyond all bounds.
+    """
+    value = fields.get(name)
+    if value is None or (_is_number(value) and abs(value) <= sys.float_info.max):
+        return value
+    raise _not_a("number", name)
+
+
+def whole_in(fields: Mapping[str, Any], name: str) -> int | None:
+    """A whole number that a request may hold.
+
+    Raises:
+        Unreadable: if it is something else.
+    """
+    value = number_in(fields, name)
+    if value is None or int(value) == value:
+        return value if value is None else int(value)
+    raise _not_a("whole number", name)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _not_a(kind: str, place: str) -> Unreadable:
+    return Unreadable(f"{place!r} must be a {kind}", place)
+
+
 def known(fields: Mapping[str, Any], names: Collection[str], place: str = "") -> None:
     """Make sure that an object has no field but these; one that is null says nothing.
 
@@ -91,12 +163,28 @@ def media_at(kind: str, url: object, place: str, name: str | None = None) -> Med
     """What a URL names: the data within it, or where they lie.
 
     Raises:
-        Uncarried: if it is no URL.
+        Uncarried: if it is no URL that another vendor could read: of the web, or with data in base64.
     """
-    if not isinstance(url, str):
-        raise Uncarried(place, "expected a URL")
-    found = _DATA_URL.fullmatch(url)
-    return Media(kind, found[1], found[2], name=name) if found else Media(kind, url=url, name=name)
+    found = _DATA_URL.fullmatch(url) if isinstance(url, str) else None
+    if found:
+        return Media(kind, found[1], found[2], name=name)
+    if not isinstance(url, str) or not _WEB_URL.match(url):
+        raise Uncarried(place, "expected a URL of http or https, or one with data: data:TYPE;base64,DATA")
+    return Media(kind, url=url, name=name)
+
+
+def file_of(data: object, place: str, name: str | None) -> Media:
+    """The field `file_data`: a URL with data, or the bare base64 of a file whose name says its type.
+
+    Raises:
+        Uncarried: if its type is not known, or if it is no base64.
+    """
+    if not isinstance(data, str) or data.startswith("data:"):
+        return media_at(DOCUMENT, data, place, name)
+    kind, _ = mimetypes.guess_type(name or "")
+    if kind is None or not _BASE64.fullmatch(data):
+        raise Uncarried(place, "expected data with its type: data:TYPE;base64,DATA")
+    return Media(DOCUMENT, kind, data, name=name)
 
 
 def media_url(media: Media, place: str) -> str:

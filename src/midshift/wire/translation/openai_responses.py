@@ -6,8 +6,8 @@ an answer says: labels, hints for caches, the class of service, `reasoning.summa
 else can read them), and what `include` asks for beside log probabilities. Everything else that is not carried is
 refused by name, the built-in tools among it.
 
-Responses make the schema of a function strict where nothing is said, chat completions do not (OpenAI's guide to
-function calling): what is written always says which. `include: [reasoning.encrypted_content]` is not asked for,
+Responses are strict about the schema of a function where nothing is said and the schema allows it, chat completions are
+not (strict_schemas): what is written always says which. `include: [reasoning.encrypted_content]` is not asked for,
 because no other wire could hand it back. The ids of what is written hold `MADE_HERE`, so that they are known again.
 Elsewhere: streams (openai_responses_stream), that mark (wire.openai_responses_request).
 """
@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from midshift.wire import json_object as json
 from midshift.wire import openai_responses as wire
 from midshift.wire.openai_responses_request import PATH, ResponsesRequest
 from midshift.wire.protocol import Sent, Unreadable
@@ -41,6 +42,7 @@ from midshift.wire.translation.conversation import (
     Uncarried,
 )
 from midshift.wire.translation.openai_responses_stream import ResponsesReader, ResponsesWriter
+from midshift.wire.translation.strict_schemas import is_strict
 
 _CARRIED = frozenset(
     "model input instructions tools tool_choice parallel_tool_calls text max_output_tokens temperature top_p"
@@ -70,11 +72,11 @@ _encoder = msgspec.json.Encoder()
 def read_request(body: bytes, path: str = PATH, query: str = "") -> Conversation:
     """See `Translation`."""
     request = ResponsesRequest(body)
-    found = parts.decoded(body) or {}
+    found = json.read_values(body)
     _refuse(found)
     system, said = items.without_system(_read_items(found.get("input")))
-    instructions = [found["instructions"]] if found.get("instructions") is not None else []
-    texts = [*instructions, *system]
+    instructions = parts.text_in(found, "instructions")
+    texts = [*([] if instructions is None else [instructions]), *system]
     reasoning, text = parts.mapping(found.get("reasoning")), parts.mapping(found.get("text"))
     return Conversation(
         model=request.model,
@@ -82,13 +84,13 @@ def read_request(body: bytes, path: str = PATH, query: str = "") -> Conversation
         system="\n".join(texts) if texts else None,
         tools=tuple(_tool(tool, f"tools.{at}.") for at, tool in enumerate(parts.listed(found.get("tools"), "tools"))),
         tool_choice=_choice(found.get("tool_choice")),
-        parallel_tools=found.get("parallel_tool_calls"),
-        format=_format(parts.mapping(text.get("format"))),
-        max_tokens=found.get("max_output_tokens"),
-        temperature=found.get("temperature"),
-        top_p=found.get("top_p"),
-        effort=reasoning.get("effort"),
-        user=found.get("user") if found.get("user") is not None else found.get("safety_identifier"),
+        parallel_tools=parts.flag_in(found, "parallel_tool_calls"),
+        format=_format(parts.object_in(text, "format", "text.") or {}),
+        max_tokens=parts.whole_in(found, "max_output_tokens"),
+        temperature=parts.number_in(found, "temperature"),
+        top_p=parts.number_in(found, "top_p"),
+        effort=parts.text_in(reasoning, "effort", "reasoning."),
+        user=parts.text_in(found, "user" if found.get("user") is not None else "safety_identifier"),
         stream=request.stream,
     )
 
@@ -171,7 +173,7 @@ def _refuse(found: Mapping[str, Any]) -> None:
     if isinstance(include, list) and _LOG_PROBABILITIES in include:
         raise Uncarried("include", "no other wire has log probabilities in this form")
     parts.known(found, _CARRIED | _LEFT_OUT | _HARMLESS.keys())
-    reasoning, text = parts.mapping(found.get("reasoning")), parts.mapping(found.get("text"))
+    reasoning, text = parts.object_in(found, "reasoning") or {}, parts.object_in(found, "text") or {}
     parts.only(reasoning, "context", ("auto",), "reasoning.")
     parts.only(reasoning, "mode", ("standard",), "reasoning.")
     parts.known(reasoning, ("effort", "summary", "generate_summary", "context", "mode"), "reasoning.")
@@ -196,7 +198,9 @@ def _tool(tool: Mapping[str, Any], place: str) -> Tool:
     name = parts.text(tool.get("name"))
     if name is None:
         raise Unreadable(f"'{place}name' must be a name", f"{place}name")
-    return Tool(name, tool.get("description"), tool.get("parameters"), tool.get("strict"))
+    description = parts.text_in(tool, "description", place)
+    schema, strict = parts.object_in(tool, "parameters", place), parts.flag_in(tool, "strict", place)
+    return Tool(name, description, schema, True if strict is None and is_strict(schema) else strict)
 
 
 def _choice(choice: object) -> Choice | Named | None:
@@ -219,7 +223,11 @@ def _format(format_: Mapping[str, Any]) -> JsonFormat | None:
             return JsonFormat()
         case "json_schema":
             parts.known(format_, ("type", "name", "schema", "strict"), "text.format.")
-            return JsonFormat(parts.mapping(format_.get("schema")), format_.get("name"), format_.get("strict"))
+            name, strict = (
+                parts.text_in(format_, "name", "text.format."),
+                parts.flag_in(format_, "strict", "text.format."),
+            )
+            return JsonFormat(parts.object_in(format_, "schema", "text.format.") or {}, name, strict)
         case other:
             raise Uncarried("text.format.type", f"no other wire has the format {other!r}")
 

@@ -286,8 +286,10 @@ def _part(part: Mapping[str, Any], place: str) -> Text | Media:
         case {"type": "input_file"}:
             parts.only(part, "file_id", (), f"{place}.")
             parts.only(part, "detail", ("auto",), f"{place}.")
-            url = part.get("file_data", part.get("file_url"))
-            return parts.media_at(parts.DOCUMENT, url, f"{place}.file_data", parts.text(part.get("filename")))
+            name, data = parts.text(part.get("filename")), part.get("file_data")
+            if data is not None:
+                return parts.file_of(data, f"{place}.file_data", name)
+            return parts.media_at(parts.DOCUMENT, part.get("file_url"), f"{place}.file_url", name)
         case {"type": "input_audio"}:
             return parts.sound_of(part, f"{place}.input_audio")
         case _:

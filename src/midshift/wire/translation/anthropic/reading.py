@@ -9,7 +9,7 @@ request that ends in an assistant turn, which this API continues and others answ
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import sys
 from typing import Any
 
 import msgspec
@@ -55,11 +55,13 @@ _CARRIED = frozenset(
 _LABELS = frozenset(("metadata", "cache_control", "service_tier", "speed", "diagnostics"))
 _EMPTY: tuple[object, ...] = (None, [], {})
 _OFF: tuple[object, ...] = (*_EMPTY, False, {"enabled": False})
+_KINDS = {str: "a text", bool: "a truth value", dict: "an object", list: "a list"}
 _CHOICES = {"auto": Choice.AUTO, "any": Choice.REQUIRED, "none": Choice.NONE}
 
 
 def read_request(body: bytes, path: str, query: str = "") -> Conversation:
     """See `Translation`."""
+    json.read_values(body)  # below here a value that cannot be read would pass for null
     fields = json.read_fields(body)
     _refuse_others(fields)
     model = json.required_text(fields, "model", "the name of a model")
@@ -79,7 +81,7 @@ def read_request(body: bytes, path: str, query: str = "") -> Conversation:
         temperature=_number(fields, "temperature", float),
         top_p=_number(fields, "top_p", float),
         top_k=_number(fields, "top_k", int),
-        stop=tuple(text for text in _list(fields, "stop_sequences") if isinstance(text, str)),
+        stop=_stops(fields),
         effort=effort,
         thinking_tokens=thinking_tokens,
         user=_user(fields),
@@ -190,12 +192,11 @@ def _tool(tool: Any, at: int) -> Tool:
             raise Uncarried(f"{place}.{name}", "only Anthropic's API knows this field")
     if tool.get("allowed_callers") not in (None, ["direct"]):
         raise Uncarried(f"{place}.allowed_callers", "other models call tools themselves, not from code")
-    description, schema, strict = tool.get("description"), tool.get("input_schema"), tool.get("strict")
     return Tool(
         tool["name"],
-        description if isinstance(description, str) else None,
-        schema if isinstance(schema, Mapping) else None,
-        strict if isinstance(strict, bool) else None,
+        _of_kind(tool.get("description"), str, f"{place}.description"),
+        _of_kind(tool.get("input_schema"), dict, f"{place}.input_schema"),
+        _of_kind(tool.get("strict"), bool, f"{place}.strict"),
     )
 
 
@@ -215,8 +216,8 @@ def _tool_choice(value: Any) -> tuple[Choice | Named | None, bool | None]:
 
 def _format(fields: Fields) -> JsonFormat | None:
     """`output_config.format`, or the field of the beta before it. The API holds answers to the schema: it is strict."""
-    config = plain(fields.get("output_config", NULL)) or {}
-    for name in config if isinstance(config, dict) else ():
+    config = _of_kind(plain(fields.get("output_config", NULL)), dict, "output_config") or {}
+    for name in config:
         if name not in ("effort", "format") and config[name] not in _EMPTY:
             raise Uncarried(f"output_config.{name}", "only Anthropic's API knows this field")
     match json.inside(config, "format") or plain(fields.get("output_format", NULL)):
@@ -230,8 +231,7 @@ def _format(fields: Fields) -> JsonFormat | None:
 
 def _effort(fields: Fields) -> tuple[str | None, int | None]:
     """The effort on the canonical scale, and the budget of thinking; adaptive thinking alone says neither."""
-    effort = json.value_at(fields, "output_config.effort")
-    level = effort if isinstance(effort, str) else None
+    level = _of_kind(json.value_at(fields, "output_config.effort"), str, "output_config.effort")
     match plain(fields.get("thinking", NULL)):
         case {"type": "disabled"}:
             return "none", None
@@ -275,11 +275,21 @@ def _word(block: Fields, name: str, place: str) -> str:
     return found
 
 
+def _stops(fields: Fields) -> tuple[str, ...]:
+    found = _list(fields, "stop_sequences")
+    if not all(isinstance(text, str) for text in found):
+        raise Unreadable("'stop_sequences' must be a list of texts", "stop_sequences")
+    return tuple(found)
+
+
 def _list(fields: Fields, name: str) -> list[Any]:
-    found = plain(fields.get(name, NULL))
-    if found is not None and not isinstance(found, list):
-        raise Unreadable(f"{name!r} must be a list", name)
-    return found or []
+    return _of_kind(plain(fields.get(name, NULL)), list, name) or []
+
+
+def _of_kind(value: Any, kind: type, place: str) -> Any:
+    if value is not None and not isinstance(value, kind):
+        raise Unreadable(f"{place!r} must be {_KINDS[kind]}", place)
+    return value
 
 
 def _number(fields: Fields, name: str, kind: type) -> Any:
@@ -288,4 +298,6 @@ def _number(fields: Fields, name: str, kind: type) -> Any:
         return None
     if isinstance(found, bool) or not isinstance(found, int if kind is int else int | float):
         raise Unreadable(f"{name!r} must be a number", name)
+    if abs(found) > sys.float_info.max:
+        raise Unreadable(f"{name!r} is beyond what a number can be", name)
     return kind(found)

@@ -56,7 +56,7 @@ _TYPES = (
 class Reader:
     """An `EventReader`."""
 
-    __slots__ = ("_blocks", "_calls", "_start", "_stop", "_usage", "_unsaid")
+    __slots__ = ("_blocks", "_calls", "_is_over", "_start", "_stop", "_usage", "_unsaid")
 
     def __init__(self) -> None:
         self._blocks = sse.Blocks()
@@ -65,6 +65,7 @@ class Reader:
         self._start: Message | None = None
         self._stop: Stop | None = None
         self._usage: object = None
+        self._is_over = False
 
     def feed(self, chunk: bytes) -> list[Event]:
         """See `EventReader`."""
@@ -76,11 +77,13 @@ class Reader:
 
     def _read(self, block: bytes) -> list[Event]:
         parsed = sse.parse(block)
-        if parsed is None:
+        if parsed is None or self._is_over:
             return []
         found = read_event(parsed)
-        if found is None:
-            return [_UNREADABLE]
+        self._is_over = found is None or found.type in ("error", "message_stop")
+        return [_UNREADABLE] if found is None else self._said(found)
+
+    def _said(self, found: StreamEvent) -> list[Event]:
         match found.type:
             case "message_start":
                 self._start = found.message or Message()

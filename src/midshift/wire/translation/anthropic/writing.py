@@ -4,7 +4,8 @@
 short in silence. A variant pins it (`set: {max_tokens: N}`), and that is applied after this; without it the API
 refuses the request and names the field.
 
-The API wants the results of tools at the head of the user turn that follows the calls, and no block without text.
+The API wants the results of tools at the head of the user turn that follows the calls, and no block without text. Where
+the last turn is blank, what is left would end in an assistant turn, which the API continues: that is refused here.
 Reasoning that an app asks for by its effort is adaptive thinking with that effort.
 """
 
@@ -39,17 +40,24 @@ from midshift.wire.translation.conversation import (
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+_CONTINUES = (
+    "Anthropic's API continues a last assistant turn instead of answering it, and takes no turn of the user after it "
+    "that is blank"
+)
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
 
 def write_request(conversation: Conversation) -> Sent:
     """See `Translation`."""
     _refuse_others(conversation)
+    messages = list(_messages(conversation.turns))
+    if messages and messages[-1]["role"] == Role.ASSISTANT:
+        raise Uncarried("messages", _CONTINUES)
     fields = {
         "model": conversation.model,
         "max_tokens": conversation.max_tokens,
         "system": conversation.system or None,
-        "messages": list(_messages(conversation.turns)),
+        "messages": messages,
         "tools": [_tool(tool) for tool in conversation.tools] or None,
         "tool_choice": _tool_choice(conversation),
         "temperature": conversation.temperature,
@@ -73,8 +81,6 @@ def _refuse_others(conversation: Conversation) -> None:
         raise Uncarried("presence_penalty", "Anthropic's API has no penalties")
     if conversation.temperature is not None and conversation.temperature > 1:
         raise Uncarried("temperature", "Anthropic's API takes 0 to 1")
-    if conversation.turns and conversation.turns[-1].role is Role.ASSISTANT:
-        raise Uncarried("messages", "Anthropic's API continues a last assistant turn instead of answering it")
 
 
 def _messages(turns: tuple[Turn, ...]) -> Iterator[dict[str, Any]]:

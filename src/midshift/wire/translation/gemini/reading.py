@@ -2,18 +2,20 @@
 
 Calls of functions need no id here, and elsewhere they do: one that has none is counted, and a response without an id
 belongs to the first unanswered call of its name. Thoughts are left out, since no other model can read them, and so are
-labels. All else that has no neutral form is `Uncarried`, with its place.
-Facts: the REST reference of `models.generateContent`, and the types of google-genai 3.x.
+labels. All else that has no neutral form is `Uncarried`, with its place, and what is not of its field's kind is
+`Unreadable`. A number may be written as a text, and null is absent, as everywhere in the JSON of protocol buffers.
+Facts: the REST reference of `models.generateContent`, the types of google-genai 3.x, the ProtoJSON guide.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from midshift.wire.gemini.parts import decoded, parts_of
+from midshift.wire import json_object as json
 from midshift.wire.gemini.request import GeminiRequest
 from midshift.wire.protocol import Unreadable
 from midshift.wire.translation.conversation import (
@@ -51,19 +53,21 @@ _BESIDE = ("thought", "thoughtSignature", "partMetadata")
 _UNFILTERED = ("OFF", "BLOCK_NONE", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 _DYNAMIC_BUDGET = -1
 _ALONE = "only Gemini's API knows this field"
+_JSON_TYPE = "application/json"
+_UNSPECIFIED = "THINKING_LEVEL_UNSPECIFIED"
 
 
 def read_request(body: bytes, path: str, query: str = "") -> Conversation:
     """See `Translation`."""
     request = GeminiRequest(body, path, query)
-    fields = _camel(decoded(body) or {})
+    fields = _camel(json.read_values(body))
     _refuse_others(fields, "", _TOP)
     _refuse_filters(fields.get("safetySettings"))
-    config = _object(fields.get("generationConfig"))
+    config = _object(fields.get("generationConfig"), "generationConfig")
     _refuse_others(config, "generationConfig.", _CONFIG)
     _refuse_kinds_of_answers(config)
     calling = _calling(fields.get("toolConfig"))
-    effort, thinking_tokens = _thinking(_object(config.get("thinkingConfig")))
+    effort, thinking_tokens = _thinking(_object(config.get("thinkingConfig"), "generationConfig.thinkingConfig"))
     return Conversation(
         model=request.model,
         turns=tuple(_turns(fields.get("contents"))),
@@ -75,7 +79,7 @@ def read_request(body: bytes, path: str, query: str = "") -> Conversation:
         temperature=_number(config, "temperature"),
         top_p=_number(config, "topP"),
         top_k=_whole(config, "topK"),
-        stop=tuple(text for text in config.get("stopSequences") or () if isinstance(text, str)),
+        stop=_texts_of(config.get("stopSequences"), "generationConfig.stopSequences"),
         seed=_whole(config, "seed"),
         frequency_penalty=_number(config, "frequencyPenalty"),
         presence_penalty=_number(config, "presencePenalty"),
@@ -92,32 +96,27 @@ def _refuse_others(found: Mapping[str, Any], place: str, carried: set[str]) -> N
 
 
 def _refuse_kinds_of_answers(config: Mapping[str, Any]) -> None:
-    if config.get("candidateCount", 1) != 1:
+    if _whole(config, "candidateCount") not in (None, 1):
         raise Uncarried("generationConfig.candidateCount", "one answer is asked for, everywhere else")
-    if [mode for mode in config.get("responseModalities") or () if mode != "TEXT"]:
+    modes = _texts_of(config.get("responseModalities"), "generationConfig.responseModalities")
+    if any(mode != "TEXT" for mode in modes):
         raise Uncarried("generationConfig.responseModalities", "only text is answered elsewhere")
 
 
 def _refuse_filters(settings: object) -> None:
-    for at, setting in enumerate(settings if isinstance(settings, list) else ()):
-        if _object(setting).get("threshold") not in _UNFILTERED:
-            raise Uncarried(f"safetySettings.{at}", "other vendors' filters are not set by a request")
+    for place, setting in _objects(settings, "safetySettings"):
+        if setting.get("threshold") not in _UNFILTERED:
+            raise Uncarried(place, "other vendors' filters are not set by a request")
 
 
 def _turns(contents: object) -> Iterator[Turn]:
-    if isinstance(contents, str):
-        yield Turn(Role.USER, (Text(contents),))
-        return
     calls = _Calls()
-    for at, content in enumerate(contents if isinstance(contents, list) else ()):
-        role = _object(content).get("role") or "user"
+    for at, content in _objects(contents, "contents"):
+        role = content.get("role") or "user"
         if role not in ("user", "model", "function"):
-            raise Unreadable(f"'contents.{at}.role' must be user or model", f"contents.{at}.role")
-        found = [
-            part
-            for number, raw in enumerate(parts_of(content))
-            if (part := _part(_camel(raw), f"contents.{at}.parts.{number}", calls)) is not None
-        ]
+            raise Unreadable(f"'{at}.role' must be user or model", f"{at}.role")
+        parts = _parts(content, at)
+        found = [part for place, raw in parts if (part := _part(_camel(raw), place, calls)) is not None]
         if found:
             yield Turn(Role.ASSISTANT if role == "model" else Role.USER, tuple(found))
 
@@ -151,7 +150,7 @@ def _part(part: Mapping[str, Any], place: str, calls: _Calls) -> Part | None:
     """A part; None for one that says nothing to another model."""
     if part.get("thought"):
         return None
-    kinds = [name for name in part if name not in _BESIDE]
+    kinds = [name for name, value in part.items() if name not in _BESIDE and value is not None]
     if kinds in ([], ["text"]) and not part.get("text"):
         return None
     match kinds[0], part[kinds[0]]:
@@ -161,7 +160,8 @@ def _part(part: Mapping[str, Any], place: str, calls: _Calls) -> Part | None:
             return Text(text)
         case "inlineData", dict(data):
             found = _camel(data)
-            return _media(found.get("mimeType"), data=found.get("data"), name=found.get("displayName"))
+            held = _text_of(found.get("data"), f"{place}.inlineData.data")
+            return _media(found, f"{place}.inlineData", data=held)
         case "fileData", dict(data):
             return _file(_camel(data), place)
         case "functionCall", dict(call):
@@ -177,12 +177,13 @@ def _file(found: Mapping[str, Any], place: str) -> Media:
     uri = str(found.get("fileUri", ""))
     if "/files/" in uri or not uri.startswith(("http://", "https://")):
         raise Uncarried(f"{place}.fileData", "only Google can read this file")
-    return _media(found.get("mimeType"), url=uri, name=found.get("displayName"))
+    return _media(found, f"{place}.fileData", url=uri)
 
 
-def _media(media_type: object, data: str | None = None, url: str | None = None, name: str | None = None) -> Media:
-    kind = str(media_type or "")
+def _media(found: Mapping[str, Any], place: str, data: str | None = None, url: str | None = None) -> Media:
+    kind = _text_of(found.get("mimeType"), f"{place}.mimeType") or ""
     what = "image" if kind.startswith("image/") else "audio" if kind.startswith("audio/") else "document"
+    name = _text_of(found.get("displayName"), f"{place}.displayName")
     return Media(what, kind or None, data=data, url=url, name=name)
 
 
@@ -213,32 +214,48 @@ def _name(found: Mapping[str, Any], place: str) -> str:
 def _system(instruction: object) -> str | None:
     if isinstance(instruction, str):
         return instruction
-    texts = [part["text"] for part in parts_of(instruction) if isinstance(part.get("text"), str)]
+    said = [(place, _part(_camel(raw), place, _Calls())) for place, raw in _parts(instruction, "systemInstruction")]
+    for place, part in said:
+        if part is not None and not isinstance(part, Text):
+            raise Uncarried(place, "a system prompt is text")
+    texts = [part.text for _, part in said if isinstance(part, Text)]
     return "\n".join(texts) if texts else None
 
 
 def _tools(tools: object, mode: object) -> Iterator[Tool]:
     strict = True if mode == _VALIDATED else None
-    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+    for at, tool in _objects(tools, "tools"):
         found = _camel(tool)
-        for name in found:
-            if name != "functionDeclarations":
-                raise Uncarried(f"tools.{at}.{name}", "Google runs this tool itself")
-        for number, raw in enumerate(found.get("functionDeclarations") or ()):
-            place, declared = f"tools.{at}.functionDeclarations.{number}", _camel(raw)
+        for name, value in found.items():
+            if name != "functionDeclarations" and value is not None:
+                raise Uncarried(f"{at}.{name}", "Google runs this tool itself")
+        for place, raw in _objects(found.get("functionDeclarations"), f"{at}.functionDeclarations"):
+            declared = _camel(raw)
             _refuse_others(declared, f"{place}.", _DECLARED)
-            schema = declared.get("parametersJsonSchema") or json_schema(declared.get("parameters"))
-            yield Tool(_name(declared, place), declared.get("description"), schema, strict)
+            description = _text_of(declared.get("description"), f"{place}.description")
+            schema = _schema(declared, "parametersJsonSchema", "parameters", f"{place}.")
+            yield Tool(_name(declared, place), description, schema, strict)
+
+
+def _schema(found: Mapping[str, Any], name: str, googles: str, place: str) -> Mapping[str, object] | None:
+    """A schema by its name as JSON Schema, or by that of Google's own kind."""
+    for schema, at in ((found.get(name), name), (json_schema(found.get(googles)), googles)):
+        if schema is not None and not isinstance(schema, Mapping):
+            raise Unreadable(f"'{place}{at}' must be a schema", f"{place}{at}")
+        if schema:
+            return schema
+    return None if found.get(googles) is None else {}
 
 
 def _calling(config: object) -> dict[str, Any]:
-    found = _camel(_object(config))
+    found = _camel(_object(config, "toolConfig"))
     _refuse_others(found, "toolConfig.", {"functionCallingConfig"})
-    return _camel(_object(found.get("functionCallingConfig")))
+    return _camel(_object(found.get("functionCallingConfig"), "toolConfig.functionCallingConfig"))
 
 
 def _choice(found: Mapping[str, Any]) -> Choice | Named | None:
-    mode, allowed = found.get("mode"), found.get("allowedFunctionNames") or []
+    mode = found.get("mode")
+    allowed = _texts_of(found.get("allowedFunctionNames"), "toolConfig.functionCallingConfig.allowedFunctionNames")
     if mode is None:
         return None
     if mode == "ANY" and len(allowed) == 1:
@@ -250,36 +267,52 @@ def _choice(found: Mapping[str, Any]) -> Choice | Named | None:
 
 def _format(config: Mapping[str, Any]) -> JsonFormat | None:
     kind = config.get("responseMimeType")
-    if kind not in (None, "text/plain", "application/json"):
+    if kind not in (None, "text/plain", _JSON_TYPE):
         raise Uncarried("generationConfig.responseMimeType", f"answers of the type {kind!r} are known to Gemini alone")
-    if kind != "application/json":
-        return None
-    return JsonFormat(config.get("responseJsonSchema") or json_schema(config.get("responseSchema")))
+    if kind == _JSON_TYPE:
+        return JsonFormat(_schema(config, "responseJsonSchema", "responseSchema", "generationConfig."))
+    for name in ("responseJsonSchema", "responseSchema"):
+        if config.get(name) is not None:
+            raise Uncarried(f"generationConfig.{name}", f"without the responseMimeType {_JSON_TYPE} it holds nothing")
+    return None
 
 
 def _thinking(config: Mapping[str, Any]) -> tuple[str | None, int | None]:
-    level, budget = config.get("thinkingLevel"), config.get("thinkingBudget")
-    if isinstance(level, str):
+    level = _text_of(config.get("thinkingLevel"), "generationConfig.thinkingConfig.thinkingLevel")
+    budget = _whole(config, "thinkingBudget", "generationConfig.thinkingConfig.")
+    if level is not None and level != _UNSPECIFIED:
         return level.lower(), None
     if budget is None or budget == _DYNAMIC_BUDGET:
         return None, None
     return ("none", None) if budget == 0 else (None, budget)
 
 
-def _whole(config: Mapping[str, Any], name: str) -> int | None:
+def _whole(config: Mapping[str, Any], name: str, inside: str = "generationConfig.") -> int | None:
+    """A whole number; Google's own clients write `topK` as one with a point."""
+    value = _number(config, name, inside)
+    if value is not None and int(value) != value:
+        raise Unreadable(f"'{inside}{name}' must be a whole number", f"{inside}{name}")
+    return None if value is None else int(value)
+
+
+def _number(config: Mapping[str, Any], name: str, inside: str = "generationConfig.") -> float | None:
     value = config.get(name)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)  # Google's own clients write topK as a float
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-        raise Unreadable(f"'generationConfig.{name}' must be a whole number", f"generationConfig.{name}")
+    if isinstance(value, str):
+        value = _number_in(value)
+        if value is None:
+            raise Unreadable(f"'{inside}{name}' must be a number", f"{inside}{name}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and abs(value) <= sys.float_info.max):
+        raise Unreadable(f"'{inside}{name}' must be a number", f"{inside}{name}")
     return value
 
 
-def _number(config: Mapping[str, Any], name: str) -> float | None:
-    value = config.get(name)
-    if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
-        raise Unreadable(f"'generationConfig.{name}' must be a number", f"generationConfig.{name}")
-    return value
+def _number_in(text: str) -> Any:
+    """The number that a text is in JSON; None for anything else."""
+    try:
+        return msgspec.json.decode(text)
+    except json.WRONG:
+        return None
 
 
 def _camel(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,8 +332,38 @@ def _camel_name(name: str) -> str:
     return first + "".join(word.capitalize() for word in more)
 
 
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _parts(content: object, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The parts of a content with their places; some clients send a single one without a list."""
+    parts = _object(content, place).get("parts")
+    return _objects([parts] if isinstance(parts, dict) else parts, f"{place}.parts")
+
+
+def _objects(value: object, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a list that may be absent, each with its place."""
+    if value is not None and not isinstance(value, list):
+        raise Unreadable(f"{place!r} must be a list", place)
+    for at, item in enumerate(value or ()):
+        if not isinstance(item, dict):
+            raise Unreadable(f"'{place}.{at}' must be an object", f"{place}.{at}")
+        yield f"{place}.{at}", item
+
+
+def _object(value: object, place: str) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise Unreadable(f"{place!r} must be an object", place)
+    return value or {}
+
+
+def _text_of(value: object, place: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise Unreadable(f"{place!r} must be a text", place)
+    return value
+
+
+def _texts_of(value: object, place: str) -> tuple[str, ...]:
+    if value is not None and not (isinstance(value, list) and all(isinstance(text, str) for text in value)):
+        raise Unreadable(f"{place!r} must be a list of texts", place)
+    return tuple(value or ())
 
 
 def _json(value: object) -> str:

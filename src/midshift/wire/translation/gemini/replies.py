@@ -16,12 +16,18 @@ from midshift.wire.translation.conversation import Reply, Stop, Text, ToolCall
 _STOPS = {
     "STOP": Stop.END,
     "MAX_TOKENS": Stop.LENGTH,
+    "CONTINUATION": Stop.LENGTH,
     "SAFETY": Stop.REFUSED,
     "RECITATION": Stop.REFUSED,
     "BLOCKLIST": Stop.REFUSED,
     "PROHIBITED_CONTENT": Stop.REFUSED,
     "SPII": Stop.REFUSED,
+    "LANGUAGE": Stop.REFUSED,
+    "ESCALATION": Stop.REFUSED,
+    "MODEL_ARMOR": Stop.REFUSED,
 }
+"""The types of google-genai 3.x say what each means. Not here, and so unknown elsewhere: `OTHER`, and what names a
+failure of the model or of the request (`MALFORMED_FUNCTION_CALL`), for which no other wire has a word."""
 _REASONS = {
     Stop.END: "STOP",
     Stop.STOP_SEQUENCE: "STOP",
@@ -43,6 +49,8 @@ def read_reply(body: bytes) -> Reply | None:
     thoughts: list[str] = []
     for part in parts:
         match part:
+            case {"text": ""}:
+                pass  # it only carries a signature, and other wires take no block without text
             case {"text": str(text)} if part.get("thought"):
                 thoughts.append(text)
             case {"text": str(text)}:

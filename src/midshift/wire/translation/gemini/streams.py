@@ -29,19 +29,21 @@ from midshift.wire.translation.conversation import (
 from midshift.wire.translation.gemini.replies import call_part, called, stop_of, usage_of, written
 
 _STATUS = {"rate_limit": 429, "exhausted": 429, "overloaded": 503, "unavailable": 503, "timeout": 504, "deadline": 504}
+_UNKNOWN_END = "OTHER"  # clients wait for a reason, and Google's own word for one that has no name is this
 _UNREADABLE = Failed("The stream holds an event that cannot be read.", "internal")
 
 
 class Reader:
     """An `EventReader`."""
 
-    __slots__ = ("_blocks", "_calls", "_has_begun", "_has_ended", "_id", "_stop", "_usage")
+    __slots__ = ("_blocks", "_calls", "_has_begun", "_has_ended", "_has_failed", "_id", "_stop", "_usage")
 
     def __init__(self) -> None:
         self._blocks = sse.Blocks()
         self._calls = 0
         self._has_begun = False
         self._has_ended = False
+        self._has_failed = False
         self._id = ""
         self._stop: Stop | None = None
         self._usage: Usage = UNKNOWN
@@ -53,17 +55,16 @@ class Reader:
     def end(self) -> list[Event]:
         """See `EventReader`. The end of the bytes is the end of the answer, if it has said why it stopped."""
         events = self._read(self._blocks.flush())
-        return [*events, Ended(self._stop, self._usage)] if self._has_ended else events
+        return [*events, Ended(self._stop, self._usage)] if self._has_ended and not self._has_failed else events
 
     def _read(self, block: bytes) -> list[Event]:
         parsed = sse.parse(block)
-        if parsed is None:
+        if parsed is None or self._has_failed:
             return []
         found = decoded(parsed.data)
-        if found is None:
-            return [_UNREADABLE]
-        if "error" in found:
-            return [_failed(found["error"])]
+        if found is None or "error" in found:
+            self._has_failed = True
+            return [_UNREADABLE if found is None else _failed(found["error"])]
         events: list[Event] = []
         if not self._has_begun:
             self._has_begun = True
@@ -119,12 +120,17 @@ class Writer:
                 return b""
             case Ended(stop, usage):
                 parts = [call_part(call.id, call.name, "".join(said)) for call, said in self._calls.values()]
-                return self._chunk(parts, stop or Stop.END, usage)
+                return self._chunk(parts, stop, usage, is_last=True)
             case Failed(message, code):
                 return error_event(Problem(_status(code), message, code or "internal"))
 
-    def _chunk(self, parts: list[dict[str, Any]], stop: Stop | None = None, usage: Usage = UNKNOWN) -> bytes:
-        return b"data: " + msgspec.json.encode(written(self._id, self._model, parts, stop, usage)) + b"\r\n\r\n"
+    def _chunk(
+        self, parts: list[dict[str, Any]], stop: Stop | None = None, usage: Usage = UNKNOWN, is_last: bool = False
+    ) -> bytes:
+        found = written(self._id, self._model, parts, stop, usage)
+        if is_last and stop is None:
+            found["candidates"][0]["finishReason"] = _UNKNOWN_END
+        return b"data: " + msgspec.json.encode(found) + b"\r\n\r\n"
 
 
 def reader() -> Reader:

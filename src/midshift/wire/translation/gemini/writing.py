@@ -74,11 +74,14 @@ def _config(conversation: Conversation) -> dict[str, Any]:
 
 
 def _thinking(conversation: Conversation) -> dict[str, Any] | None:
+    """A level or a budget: the API refuses both in one request."""
+    budget = conversation.thinking_tokens
     if conversation.effort == "none":
         return {"thinkingBudget": 0}
     if conversation.effort is None:
-        budget = conversation.thinking_tokens
         return None if budget is None else {"thinkingBudget": budget}
+    if budget is not None:
+        raise Uncarried("thinking.budget_tokens", "Gemini's API takes a budget of thinking or an effort, not both")
     if conversation.effort not in _EFFORTS:
         raise Uncarried("effort", f"Gemini's API knows no thinking level {conversation.effort!r}")
     return {"thinkingLevel": conversation.effort.upper()}
