@@ -53,10 +53,12 @@ def _nginx(folder: Path, port: int, provider_port: int, made: Path, key: Path) -
     own = folder / "nginx-tls"
     own.mkdir(exist_ok=True)
     path = own / "nginx.conf"
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")  # nginx makes a folder for each, whatever it serves
+    places = "; ".join(f"{kind}_temp_path {own}/{kind}" for kind in kinds)
     path.write_text(
         f"worker_processes 1; daemon off; pid {own}/pid; error_log {own}/error.log warn; worker_rlimit_nofile 65536;\n"
         "events { worker_connections 16384; }\nhttp { access_log off; keepalive_requests 100000000;\n"
-        f" client_body_temp_path {own}/body; proxy_temp_path {own}/proxy; client_body_buffer_size 64k;\n"
+        f" {places}; client_body_buffer_size 64k;\n"
         f" upstream up {{ server 127.0.0.1:{provider_port}; keepalive 512; keepalive_requests 100000000; }}\n"
         f" server {{ listen 127.0.0.1:{port} ssl backlog=4096; ssl_certificate {made}; ssl_certificate_key {key};\n"
         '  location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";'

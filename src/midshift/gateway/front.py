@@ -182,8 +182,11 @@ class Front(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """See `exchange.Connection`."""
-        self._send_what_waits()
-        self._send(data)
+        if self._has_unsent:
+            self._listener.outbox.flush()
+        transport = self._transport  # once a part of a stream: as `_send`, without a call
+        if transport is not None and self._phase is not _LINGERING and not transport.is_closing():
+            transport.write(data)
 
     def write_soon(self, data: bytes) -> None:
         """See `exchange.Connection`."""
@@ -285,7 +288,7 @@ class Front(asyncio.Protocol):
             self._listener.outbox.flush()
 
     def _send(self, data: bytes) -> None:
-        transport = self._transport  # once a part of a stream: `is_closing`, without a call
+        transport = self._transport
         self._has_unsent = False
         if transport is not None and self._phase is not _LINGERING and not transport.is_closing():
             transport.write(data)
