@@ -500,6 +500,14 @@ class FakeTransport(asyncio.Transport):
         """Until it is aborted."""
         return "abort" in self.done
 
+    def pause_reading(self) -> None:
+        """Note it."""
+        self.done.append("pause_reading")
+
+    def resume_reading(self) -> None:
+        """Note it."""
+        self.done.append("resume_reading")
+
     def get_write_buffer_size(self) -> int:
         """What the app has not taken; nothing unless a test says so."""
         return self.unsent

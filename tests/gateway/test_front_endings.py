@@ -131,6 +131,18 @@ async def test_any_number_of_requests_at_once_is_answered_in_order() -> None:
         assert 1 == found.partition(b"HTTP/1.1 404 ")[2].count(b"connection: close\r\n")
 
 
+async def test_a_flood_of_requests_waits_where_it_came_from() -> None:
+    """Each that waits here is memory, and the app can send them faster than anybody answers."""
+    front = Front(Listener(_thinking, Limits(), list[str]().append))
+    front.connection_made(transport := FakeTransport())
+    for _ in range(3):
+        front.data_received(a_request(start=HEALTH, tail=b"") * MOST_WAITING)
+        front.resume_reading()
+    assert "resume_reading" not in transport.done
+    for task in list(front._listener.tasks):
+        task.cancel()
+
+
 async def test_what_comes_behind_a_request_that_closes_is_left_unread() -> None:
     """Also where it had to be read twice."""
     async with a_stage() as stage:
@@ -176,7 +188,8 @@ async def test_a_large_request_behind_another_is_to_be_sent_again() -> None:
     """The answer before it says that the connection ends, and so it is known not to have been served."""
     large = json.dumps(a_question("x" * 1_000_000)).encode()
     async with a_stage() as stage:
-        found = await sent(stage, a_request(LENGTH) + a_request(f"content-length: {len(large)}", tail=large))
+        more = a_request(f"content-length: {len(large)}", tail=large) + a_request(start=HEALTH, tail=b"")
+        found = await sent(stage, a_request(LENGTH) + more)
 
         assert 1 == found.count(b"HTTP/1.1 200 OK\r\n")
         assert 1 == len(stage.old.seen)

@@ -152,6 +152,16 @@ async def test_of_two_requests_at_once_no_head_is_learnt() -> None:
     assert [b"ann", b"bob", b"ann"] == [dict(one.lines)[b"x-user"] for one in found]
 
 
+async def test_nothing_is_known_behind_a_request_that_closes() -> None:
+    """The parser leaves it unread."""
+    usual = a_request(b"2", b"{}")
+    closing = b"GET /p HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    found, _ = await read([usual, closing, usual])
+
+    assert ["POST", "GET"] == [one.method for one in found]
+
+
 async def test_a_head_is_told_about_once() -> None:
     """Whose key it shows is asked of every request, and costs a hash."""
     told = list[Head]()

@@ -100,7 +100,8 @@ def test_no_answer_of_a_provider_is_more_than_unreadable(wire: WireName, body: b
 
     assert (None, UNKNOWN) == (spoken.read_answer(body), tail.answer().usage)
     assert (500, []) == (spoken.read_problem(500, body).status, spoken.state_in(line))
-    assert (False, False) == (spoken.is_usage_only(line), spoken.is_ping(event))
+    assert not spoken.is_usage_only(line)
+    assert not spoken.is_ping(event) or not body  # an event without data is nothing of an answer
     assert isinstance(spoken.is_error(event), bool)
     assert spoken.read_stream(line) is None
 

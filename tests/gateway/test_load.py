@@ -94,10 +94,11 @@ async def test_a_body_that_does_not_come_holds_nothing() -> None:
         writer.close()
 
 
-async def test_an_answer_that_was_not_taken_keeps_its_place() -> None:
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+async def test_an_answer_that_was_not_taken_keeps_its_place(connection: str) -> None:
     """It is memory for as long as its app does not read, and nobody would say that there is too much of it."""
     async with a_stage(answering("x" * 8_000_000), limits=Limits(max_in_flight=1)) as stage:
-        async with stage.app.sent(a_question()) as (_, writer):
+        async with stage.app.sent(a_question(), lines=[("connection", connection)]) as (_, writer):
             cast("asyncio.ReadTransport", writer.transport).pause_reading()
             while not stage.exposures:  # noqa: ASYNC110 - a plain number
                 await asyncio.sleep(0)

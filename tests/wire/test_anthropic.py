@@ -605,6 +605,51 @@ def test_half_a_stream_is_no_answer(stream: bytes) -> None:
     assert anthropic.read_stream(stream) is None
 
 
+DONE = b"data: [DONE]\n\n"
+REASONLESS = event("message_delta", delta={"stop_reason": None}, usage={"output_tokens": 5})
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        STOP + DONE,
+        DONE + STOP,
+        DONE,
+        b"event: data\ndata:[DONE] \n\n",
+        DONE.replace(b"\n", b"\r\n"),
+        STOP + b"data: \n\n",
+    ],
+    ids=["behind the stop, as vLLM has it", "before it", "in its place", "with a type", "CRLF", "nothing at all"],
+)
+def test_the_word_that_ends_streams_of_openai_breaks_none_of_this_wire(end: bytes) -> None:
+    """Compatible servers write it; every answer of theirs would count as a failure, and their breaker would open."""
+    tail = anthropic.tail()
+    tail.feed(START + BLOCKS + DELTA + end)
+
+    assert Answer(USED, "end_turn", None, "claude-opus-5-5") == tail.answer()
+    assert Answer(USED, "end_turn", "Hello.", "claude-opus-5-5") == anthropic.read_stream(START + BLOCKS + DELTA + end)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        START + BLOCKS + DONE,
+        START + BLOCKS + REASONLESS + DONE,
+        START + DONE + DELTA,
+        START + STOP + DELTA,
+        DELTA + DONE,
+    ],
+    ids=["no delta", "a delta without a reason", "the word before it", "the stop before it", "no start"],
+)
+def test_the_word_alone_makes_no_stream_whole(stream: bytes) -> None:
+    """A proxy writes it behind whatever came."""
+    tail = anthropic.tail()
+    tail.feed(stream)
+
+    assert End.NONE is tail.answer().end
+    assert anthropic.read_stream(stream) is None
+
+
 def test_events_that_nobody_knows_yet_do_no_harm() -> None:
     """The API adds types of events, of blocks and of deltas within a version."""
     new = event("of_next_year", index=0) + event("content_block_delta", index=0, delta={"type": "new_delta"})
@@ -622,7 +667,9 @@ def test_events_that_nobody_knows_yet_do_no_harm() -> None:
         (event("error", error={"type": "overloaded_error", "message": "Overloaded"}), True, False),
         (b"event: error\ndata: {}\n\n", True, False),
         (b"data: <html>\n\n", True, False),
-        (b"data: [DONE]\n\n", True, False),
+        (b"data: [DONE]\n\n", False, True),
+        (b"data: \n\n", False, True),
+        (b"event: error\ndata: [DONE]\n\n", True, False),
     ],
 )
 def test_errors_and_pings_are_told_from_an_answer(block: bytes, is_error: bool, is_ping: bool) -> None:

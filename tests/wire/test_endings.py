@@ -86,6 +86,20 @@ ERRORS: dict[WireName, list[bytes]] = {
     GEMINI: [plain(error={"code": 503}).replace(b"\n\n", b"\r\n\r\n")],
 }
 
+DONE = b"data: [DONE]\n\n"
+SILENT = [DONE, b"data: [DONE] \n\n", b"data:[DONE]\r\n\r\n", b"data:\n\n", b"event: done\ndata: \n\n", b": ping\n\n"]
+NOISE: dict[WireName, list[bytes]] = {
+    CHAT: [
+        *SILENT,
+        plain(error="", choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], model="m"),
+        plain(error="", choices=[], model="m"),
+        plain(error={}, choices=[], model="m"),
+    ],
+    RESPONSES: [DONE, b": ping\n\n"],
+    ANTHROPIC: [*SILENT, b"event: data\ndata: [DONE]\n\n"],
+    GEMINI: [DONE, b": ping\n\n"],
+}
+
 
 def fed(wire: WireName, stream: bytes, places: list[int]) -> Answer:
     """What the collector of a stream says that was cut in these places."""
@@ -108,6 +122,8 @@ def test_a_stream_that_is_forwarded_ends_as_it_does_for_whoever_reads_all_of_it(
         parts.insert(data.draw(st.integers(0, len(parts))), data.draw(st.sampled_from(ERRORS[wire])))
     for _ in range(data.draw(st.integers(0, 2), "lost")):
         parts.pop(data.draw(st.integers(0, len(parts) - 1)))
+    for noise in data.draw(st.lists(st.sampled_from(NOISE[wire]), max_size=3), "noise"):
+        parts.insert(data.draw(st.integers(1, len(parts))), noise)
     if data.draw(st.booleans(), "is long"):
         parts.insert(1, FILLERS.get(wire, part)("word " * 400) * data.draw(st.sampled_from((30, 100))))
     stream = b"".join(parts)
@@ -142,7 +158,7 @@ def test_an_end_that_never_came_is_told_from_an_error(wire: WireName) -> None:
 
 
 @pytest.mark.parametrize("wire", WireName)
-@pytest.mark.parametrize("more", [b'data: {"half', b"data: <html>\n\n", b": ping\n\n", b"data: [DONE]\n\n", b"dat"])
+@pytest.mark.parametrize("more", [b'data: {"half', b"data: <html>\n\n", b": ping\n\n", b"dat", *SILENT])
 def test_what_stands_behind_the_end_is_read_alike(wire: WireName, more: bytes) -> None:
     """The beginning of an event that never came whole is where a stream is cut most often."""
     for stream in (b"".join(STREAMS[wire]) + more, b"".join(STREAMS[wire][:-1]) + more):

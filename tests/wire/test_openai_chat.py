@@ -408,6 +408,33 @@ def test_half_a_stream_is_no_answer(stream: bytes) -> None:
     assert openai_chat.read_stream(stream) is None
 
 
+EMPTY: list[object] = ["", {}, None, [], False]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        *(delta(finish="stop", error=empty) + DONE for empty in EMPTY),
+        delta(finish="stop") + b"data: [DONE] \n\n",
+        delta(finish="stop") + b"data:\n\n",
+        delta(finish="stop") + b"event: done\ndata: \n\n" + DONE,
+    ],
+)
+def test_an_end_that_clients_accept_is_whole(end: bytes) -> None:
+    """OpenAI's own client raises no error that is empty; where we are stricter, a healthy provider reads as broken."""
+    tail = StreamTail()
+    tail.feed(delta("Hi.") + end)
+
+    assert Answer(Usage(), "stop") == tail.answer()
+    assert Answer(Usage(), "stop", "Hi.") == openai_chat.read_stream(delta("Hi.") + end)
+
+
+def test_an_event_without_data_is_no_first_word() -> None:
+    """An error may still be first, and then another variant can answer."""
+    assert openai_chat.is_ping(sse.Event(b""))
+    assert not openai_chat.is_ping(sse.Event(b"[DONE]"))
+
+
 def test_a_tool_call_has_no_text() -> None:
     """No text is not the empty text."""
     stream = chunk(choices=[{"index": 0, "delta": {"tool_calls": []}, "finish_reason": "tool_calls"}]) + DONE
@@ -442,6 +469,11 @@ def test_a_block_of_usage_alone_is_told_from_all_others(block: bytes, is_only: b
         (b'{"error":{"message":"no"}}', True),
         (b"<html>", True),
         (b'{"error":null}', False),
+        (b'{"error":""}', False),
+        (b'{"error":{}}', False),
+        (b'{"error":"no"}', True),
+        (b"[DONE] ", False),
+        (b"", False),
     ],
 )
 def test_an_error_in_a_stream_is_told_from_a_chunk(data: bytes, is_error: bool) -> None:

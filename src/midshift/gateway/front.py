@@ -153,6 +153,8 @@ class Front(asyncio.Protocol):
 
     def head_came(self, head: Head, length: int | None) -> None:
         """See `inbound.Requests`."""
+        if self._phase is _Phase.DEAF:
+            return
         self._begin(_Phase.BODY)
         self._coming = exchange = Exchange(self, head, length)
         if self._serving is None:
@@ -195,7 +197,7 @@ class Front(asyncio.Protocol):
 
     async def drained(self) -> None:
         """See `exchange.Connection`."""
-        while self.is_write_paused and not self.is_closing():
+        while self.is_write_paused:  # also of a connection that closes when all is sent: losing it ends the pause
             waiter = self._loop.create_future()
             self._drained.append(waiter)
             await waiter
@@ -207,8 +209,8 @@ class Front(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """See `exchange.Connection`."""
-        if self._is_read_paused and self._transport is not None:
+        """See `exchange.Connection`. Not as long as many requests wait: one read may bring thousands of them."""
+        if self._is_read_paused and self._transport is not None and len(self._waiting) < MOST_WAITING:
             self._is_read_paused = False
             self._transport.resume_reading()
 
@@ -231,9 +233,10 @@ class Front(asyncio.Protocol):
             self._since_s = self._loop.time()
         if self.is_closing():
             return
+        following = self._waiting.popleft() if self._waiting else None
         self.resume_reading()
-        if self._waiting:
-            self._serve(self._waiting.popleft())
+        if following is not None:
+            self._serve(following)
         elif self._refusal is not None:
             self._refuse(*self._refusal)
 
@@ -344,6 +347,7 @@ class Front(asyncio.Protocol):
         self._send_what_waits()
         if self._transport is not None and not self.is_closing():
             self._begin(_Phase.LINGERING)
+            self._waiting.clear()
             self.resume_reading()
             with suppress(OSError):  # it is gone already, which `connection_lost` will say
                 self._transport.write_eof()

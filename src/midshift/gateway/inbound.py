@@ -158,6 +158,8 @@ class Inbound:
         head = Head(parser.get_method().decode("ascii"), self._url, lines, keeps_alive, is_old)
         length = next((int(value) for name, value in lines if name == b"content-length"), None)
         self._last = head, length
+        if not keeps_alive:  # what comes behind it is left unread
+            self._known, self._unlearnt = None, 0
         self._for.head_came(head, length)
 
     def on_body(self, body: bytes) -> None:

@@ -2,6 +2,8 @@
 
 Contract. To take a part costs an addition to a list; all else is done once for each 64 KB. What is kept last begins
 where an event begins, so an event that is longer than all of it is kept as a whole, up to 128 MB.
+It also tells the two events that hold nothing of an answer: the word `[DONE]`, and an event without data, which by
+the WHATWG HTML standard reaches no client. Both are read past the blanks that some servers write around them.
 Elsewhere: what the kept parts say (openai_chat, anthropic, gemini), what cuts events (sse).
 """
 
@@ -15,6 +17,8 @@ LENGTH = 64 * 1024
 LONGEST = 128 * 1024 * 1024
 ERROR = b'"error"'
 """Is in every error that comes as an event, and in little else: in a text that quotes it are backslashes."""
+
+DONE = b"[DONE]"
 
 _BETWEEN = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
@@ -84,6 +88,16 @@ def blocks(part: bytes) -> list[bytes]:
     """The blocks of a part of a stream, the last one as far as it has come."""
     cutting = sse.Blocks()
     return [*cutting.feed(part), cutting.rest]
+
+
+def is_done(event: sse.Event) -> bool:
+    """Whether an event is the word that ends a stream of OpenAI's, and of servers that are compatible with others."""
+    return event.data.strip() == DONE
+
+
+def is_blank(event: sse.Event) -> bool:
+    """Whether an event says nothing at all."""
+    return not event.data.strip()
 
 
 def _boundary(held: bytes, before: int) -> int:

@@ -5,7 +5,7 @@ An answer is read only for its usage, how it ended and its text. What a server d
 Facts about the format: usage comes in a stream only when `stream_options.include_usage` asks, in a chunk of its own
 without choices, and some servers put it on the last chunk that has one. Content is a text, or a list of parts at
 servers that show their thinking in it (Mistral's reasoning models). Errors have more shapes than OpenAI's own: see
-`read_problem`.
+`read_problem`. An `error` that is empty in any way is none, as OpenAI's Python client takes it.
 Elsewhere: what is read of a request, and how it is rewritten (openai_chat_request), answers of the usual shape (usual).
 """
 
@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from msgspec import Raw
 
 from midshift.domain.rendering import Changes
 from midshift.domain.usage import UNKNOWN, Usage
@@ -27,10 +26,9 @@ from midshift.wire.openai_chat_request import PATH, ChatRequest
 from midshift.wire.protocol import Answer, End, Problem
 
 BINDS_STATE = False
-DONE = b"[DONE]"
+DONE = kept.DONE
 
 _USUALLY_ENOUGH = 2 * 1024  # holds the last events of most streams: to cut a whole tail costs as much as 20 chunks
-_NULL = Raw(b"null")
 _KINDS = {429: "rate_limit_error", 502: "upstream_error", 504: "upstream_error"}
 
 _encoder = msgspec.json.Encoder()
@@ -55,7 +53,7 @@ class _Completion(msgspec.Struct):
     usage: Any = None
     service_tier: Any = None
     model: Any = None
-    error: Raw = _NULL
+    error: Any = None
 
 
 _completion = msgspec.json.Decoder(_Completion)
@@ -113,11 +111,11 @@ def read_stream(body: bytes) -> Answer | None:
         event = sse.parse(block)
         if event is None:
             continue
-        if event.data == DONE:
-            ended = True
+        ended = ended or kept.is_done(event)
+        if _is_no_chunk(event):
             continue
         chunk = _decoded(event.data)
-        if chunk is None or bytes(chunk.error) != b"null":
+        if chunk is None or chunk.error:
             return None
         usage = _usage(chunk) if chunk.usage is not None else usage
         finish = _finish_reason(chunk) or finish
@@ -128,15 +126,15 @@ def read_stream(body: bytes) -> Answer | None:
 
 def is_error(event: sse.Event) -> bool:
     """Whether an event of a stream is a server's error instead of a chunk."""
-    if event.data == DONE:
+    if _is_no_chunk(event):
         return False
     chunk = _decoded(event.data)
-    return chunk is None or bytes(chunk.error) != b"null"
+    return chunk is None or bool(chunk.error)
 
 
 def is_ping(event: sse.Event) -> bool:
-    """Never: servers of this wire keep a connection alive with comments."""
-    return False
+    """Whether an event says nothing. The wire has no ping of its own: servers keep connections alive with comments."""
+    return kept.is_blank(event)
 
 
 def state_in(part: bytes) -> list[str]:
@@ -203,6 +201,10 @@ def model_body(name: str) -> bytes:
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "midshift"}
+
+
+def _is_no_chunk(event: sse.Event) -> bool:
+    return kept.is_done(event) or kept.is_blank(event)
 
 
 def _decoded(body: bytes) -> _Completion | None:
@@ -286,10 +288,12 @@ def _last_said(blocks: Sequence[bytes]) -> Answer:
         event = sse.parse(block)
         if event is None:
             continue
-        is_done = is_done or event.data == DONE
-        said = _said_by(event.data) if event.data != DONE else None
+        is_done = is_done or kept.is_done(event)
+        if _is_no_chunk(event):
+            continue
+        said = _said_by(event.data)
         if said is None:
-            is_readable = is_readable and event.data == DONE
+            is_readable = False
             continue
         usage = found.usage if found.usage is not UNKNOWN and found.usage != UNKNOWN else said.usage
         finish = found.finish_reason or said.finish_reason or None  # some servers send "" until they know

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midshift.providers.http.connection import Connection
-from midshift.providers.http.messages import Failure, Head
+from midshift.providers.http.messages import CallFailed, Failure, Head
+from midshift.providers.http.settings import Timeouts
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HEADS = [
@@ -76,6 +77,7 @@ class Answer:
     head: Head | None = None
     body: bytes = b""
     end: Failure | str = "none"
+    is_unsent: bool = False
 
     def began(self, head: Head) -> None:
         assert self.head is None
@@ -116,6 +118,9 @@ class Keeper:
         self.failures.append(why)
 
     def left(self) -> None: ...
+
+    async def another(self, limits: Timeouts) -> Connection:
+        raise CallFailed(Failure.UNREACHABLE)
 
 
 class Line:

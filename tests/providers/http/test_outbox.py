@@ -6,6 +6,8 @@ import asyncio
 import socket
 from functools import partial
 
+import pytest
+
 from midshift.providers.http.outbox import Outbox
 
 
@@ -78,6 +80,22 @@ async def test_things_are_sent_before_the_loop_looks_at_its_sockets_a_second_tim
         loop.remove_reader(ours)
 
     assert [b"a"] == second
+
+
+async def test_one_that_cannot_be_sent_keeps_no_other_back(caplog: pytest.LogCaptureFixture) -> None:
+    """It would be the last that this gateway ever sends."""
+
+    def broken(_: bytes) -> None:
+        raise RuntimeError("the handle is closed")
+
+    outbox, sent = a_busy_outbox(), Sent()
+    outbox.put(broken, b"a")
+    outbox.put(sent.take, b"b")
+    await asyncio.sleep(0)
+    outbox.put(sent.take, b"c")
+
+    assert [b"b", b"c"] == sent.all
+    assert ["something could not be sent"] == [record.message for record in caplog.records]
 
 
 async def test_a_flush_sends_at_once_and_once() -> None:

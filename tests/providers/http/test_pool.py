@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -97,6 +99,40 @@ async def test_a_stale_connection_is_exchanged_and_the_request_is_served_once() 
 
         assert ANSWER == await ask(pool)
         assert (2, 2) == (provider.connections, len(provider.seen))
+
+
+def cut(provider: FakeProvider) -> None:
+    """End all connections in this very moment: to close them takes a turn of the loop."""
+    for writer in list(provider._open):
+        with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as raw:
+            raw.shutdown(socket.SHUT_RDWR)
+
+
+async def test_a_request_whose_connection_closes_before_it_is_sent_goes_on_another() -> None:
+    """All but the first of a turn wait for its end; a server that closes in that moment has seen nothing of them."""
+    async with a_pool(plain) as (pool, provider):
+        await asyncio.gather(*[ask(pool) for _ in range(3)])
+        async with asyncio.TaskGroup() as tasks:
+            sent = tasks.create_task(why(pool))
+            asking = [tasks.create_task(ask(pool)) for _ in range(2)]
+            asyncio.get_running_loop().call_soon(cut, provider)
+
+        assert [Failure.BROKEN, ANSWER, ANSWER] == [sent.result(), *[task.result() for task in asking]]
+        assert 1 == pool.counts().failures[Failure.BROKEN]
+        assert pool.counts().open == pool.counts().idle
+
+
+async def test_a_request_that_can_go_on_no_other_connection_says_why() -> None:
+    """A provider that has gone altogether, or a gateway that stops."""
+    async with a_pool(plain) as (pool, provider):
+        await asyncio.gather(*[ask(pool) for _ in range(2)])
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(why(pool)) for _ in range(2)]
+            asyncio.get_running_loop().call_soon(cut, provider)
+            asyncio.get_running_loop().call_soon(pool.close)
+
+        assert [Failure.BROKEN, Failure.UNREACHABLE] == [task.result() for task in asking]
+        assert (0, 0) == (pool.counts().open, pool.counts().waiting)
 
 
 async def test_a_request_that_was_sent_is_never_sent_again() -> None:

@@ -365,6 +365,21 @@ def test_nothing_follows_an_error_in_a_stream(error: bytes) -> None:
     assert isinstance(last, Failed)
 
 
+DONE = b"data: [DONE]\n\n"
+STOPPED = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 7})
+
+
+@pytest.mark.parametrize("end", [event("message_stop") + DONE, DONE, DONE + event("message_stop")])
+def test_the_word_that_ends_streams_of_openai_is_no_failure(end: bytes) -> None:
+    """Compatible servers write it behind `message_stop`, or in its place."""
+    assert [Ended(Stop.END, Usage(None, 7))] == read(STOPPED + end)
+
+
+def test_the_word_alone_ends_nothing() -> None:
+    """Without a reason to stop, the answer has broken off."""
+    assert [] == read(DONE)
+
+
 def test_a_stream_that_broke_off_has_no_end() -> None:
     """The other wire must not say that it is whole."""
     events: list[Event] = [Began("msg", "m"), TextDelta("Hel")]

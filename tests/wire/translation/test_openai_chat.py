@@ -370,8 +370,10 @@ def test_a_stream_without_an_id_begins_with_its_first_choice() -> None:
             chunks({"content": "a"}, done=False) + b'data: {"error": "no"}\n\n',
             [TextDelta("a"), Failed("no", "upstream_error")],
         ),
+        (chunks({"content": "a"}, done=False) + b'data: {"error": ""}\n\n', [TextDelta("a"), Ended(Stop.END)]),
+        (chunks({"content": "a"}, done=False) + b"data:\n\ndata: [DONE] \n\n", [TextDelta("a"), Ended(Stop.END)]),
     ],
-    ids=["broken off", "no [DONE]", "a refusal", "an error", "an error in plain words"],
+    ids=["broken off", "no [DONE]", "a refusal", "an error", "an error in plain words", "an empty error", "blanks"],
 )
 def test_only_a_whole_stream_ends(stream: bytes, events: list[Event]) -> None:
     """Half an answer that looks whole is the worst of both."""

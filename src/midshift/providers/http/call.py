@@ -39,10 +39,13 @@ class OpenCall:
         "_is_held",
         "_last_at",
         "_loop",
+        "_moving",
         "_over",
         "_reading_paused",
         "_take",
+        "_timeouts",
         "_total_at",
+        "_unsent",
         "_waiter",
         "_watch",
         "_why",
@@ -75,6 +78,9 @@ class OpenCall:
         self._is_held = False
         self._error: Exception | None = None
         self._reading_paused = False
+        self._unsent: bytes | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self._timeouts = timeouts
         self.is_written = False
         self.has_body = has_body
         self._total_at = total_at
@@ -99,12 +105,20 @@ class OpenCall:
     def write_soon(self, request: bytes, outbox: Outbox) -> None:
         """Send a whole request at the end of this turn, unless nobody waits for its answer by then.
 
+        Where the connection closes before that, it goes on another: the server has seen nothing of it.
+
         Raises:
             CallFailed: if the connection is closed.
         """
         if self._connection.transport is None:
             raise CallFailed(Failure.BROKEN)
+        self._unsent = request
         outbox.put(self._write_now, request)
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether nothing of it was sent, and it can go elsewhere."""
+        return self._unsent is not None
 
     async def write_large(self, head: bytes, body: bytes) -> None:
         """Send a request whose body is large, as fast as the server takes it.
@@ -182,6 +196,9 @@ class OpenCall:
 
     def close(self) -> None:
         """See `Call`."""
+        self._unsent = None
+        if self._moving is not None:
+            self._moving.cancel()
         if not self._over:
             self._connection.owner.left()
             self._break_off(Failure.BROKEN)
@@ -214,8 +231,12 @@ class OpenCall:
 
     def failed(self, why: Failure) -> None:
         """See `Receiver`."""
-        self._why = why
-        self.completed()
+        if why is Failure.BROKEN and self._unsent is not None:
+            self._moving = self._loop.create_task(self._move(self._unsent))
+            self._unsent = None
+        else:
+            self._why = why
+            self.completed()
 
     def resumed(self) -> None:
         """See `Receiver`."""
@@ -267,8 +288,24 @@ class OpenCall:
     def _write_now(self, request: bytes) -> None:
         transport = self._connection.transport
         if self._connection.call is self and transport is not None and not transport.is_closing():
+            self._unsent = None
             transport.write(request)
             self.is_written = True
+
+    async def _move(self, request: bytes) -> None:
+        """Send the request, of which nothing was sent yet, on another connection."""
+        owner = self._connection.owner
+        try:
+            connection = await owner.another(self._timeouts)
+            if self._over:  # its time was up meanwhile
+                owner.released(connection, is_reusable=True)
+                return
+            self._connection = connection
+            connection.call = self
+            self.write(request)
+        except CallFailed as failed:
+            if not self._over:
+                self.failed(failed.failure)
 
     async def _pushed(self) -> None:
         self._waiter = self._loop.create_future()

@@ -16,6 +16,7 @@ from typing import Protocol, cast
 import httptools
 
 from midshift.providers.http.messages import Failure, Head
+from midshift.providers.http.settings import Timeouts
 
 _LONGEST_BARREN = 256 * 1024
 
@@ -25,6 +26,11 @@ class Receiver(Protocol):
 
     has_body: bool
     is_written: bool
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether nothing was sent yet, and it can be sent on another connection."""
+        ...
 
     def began(self, head: Head) -> None:
         """The head has come."""
@@ -60,6 +66,14 @@ class Owner(Protocol):
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection that is closed."""
+        ...
+
+    async def another(self, limits: Timeouts) -> Connection:
+        """A connection for a call whose own closed before anything was sent.
+
+        Raises:
+            CallFailed: if there is none.
+        """
         ...
 
     def failed(self, why: Failure) -> None:
@@ -137,7 +151,8 @@ class Connection(asyncio.Protocol):
             if error is None and self._ends_with_connection():
                 call.completed()
             else:
-                self.owner.failed(Failure.BROKEN)
+                if not call.is_unsent:
+                    self.owner.failed(Failure.BROKEN)
                 call.failed(Failure.BROKEN)
         self.owner.lost(self)
         del self._parser  # each holds the other: the collector, which comes seldom, would have to find them

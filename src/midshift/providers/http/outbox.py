@@ -10,11 +10,14 @@ Elsewhere: what is sent like this (call, and the gateway's front).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
+LOG = logging.getLogger(__name__)
+
 Send: TypeAlias = Callable[[bytes], None]
-"""Takes what was put in, when its turn has come. It does nothing where nobody waits for it any more; never raises."""
+"""Takes what was put in, when its turn has come. It does nothing where nobody waits for it any more."""
 
 
 class Outbox:
@@ -39,7 +42,10 @@ class Outbox:
         """Send what waits, at once."""
         waiting, self._waiting = self._waiting, []
         for send, data in waiting:
-            send(data)
+            try:
+                send(data)
+            except Exception:  # one that fails must not keep the others here
+                LOG.exception("something could not be sent")
 
     def _turned(self) -> None:
         self.flush()

@@ -93,7 +93,7 @@ class Pool:
         head = self._writer.head(request)
         loop = asyncio.get_running_loop()
         now = loop.time()
-        connection = self._pooled(now) or await self._connected(limits)
+        connection = self._pooled(now) or await self._connected(limits)  # as `another`, without a coroutine
         first_byte_s = limits.first_byte_s if streamed else limits.total_s
         has_body = request.method != "HEAD"
         call = OpenCall(loop, connection, self._watch, limits, first_byte_s, now + limits.total_s, has_body)
@@ -149,6 +149,10 @@ class Pool:
             if connection in self._idle:
                 self._idle.remove(connection)
             self._free_place()
+
+    async def another(self, limits: Timeouts) -> Connection:
+        """See `Owner`."""
+        return self._pooled(asyncio.get_running_loop().time()) or await self._connected(limits)
 
     def failed(self, why: Failure) -> None:
         """See `Owner`."""

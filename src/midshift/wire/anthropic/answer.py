@@ -4,12 +4,14 @@ A stream is `message_start` (which holds the input's usage), blocks one after an
 `content_block_delta`, `content_block_stop`), `message_delta` (why it stopped; cumulative usage, which overwrites
 what `message_start` said) and `message_stop`, without which it has broken off. `ping` may stand anywhere, `error` ends
 a stream that began with status 200, and types that are not known here are no error: the API adds some within a version.
+Compatible servers write OpenAI's `[DONE]` too: vLLM behind `message_stop`, others in its place, where the stream is
+whole if `message_delta` has said why it stopped.
 Elsewhere: what the numbers mean (wire.usage).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +26,9 @@ from midshift.wire.protocol import Answer, End
 _USUALLY_ENOUGH = 4 * 1024  # at either end: to cut the whole costs as much as to forward it
 _ERRORS = (kept.ERROR, b"event: error", b"event:error")
 _START = b"message_start"
+
+DONE = kept.DONE.decode()
+"""The type of the event that `[DONE]` is read as."""
 
 
 # Leaves are `Any`: one odd value must not make the whole answer unreadable.
@@ -92,11 +97,14 @@ def read_message(body: bytes) -> Message | None:
 
 
 def read_event(event: sse.Event) -> StreamEvent | None:
-    """What an event says; None if it cannot be read. Where its data name no type, its own line does."""
+    """What an event says; None if it cannot be read. Where its data name no type, its own line does.
+
+    `[DONE]` has the type `DONE`, and an event without data is a ping.
+    """
     try:
         found = _event.decode(event.data)
     except WRONG:
-        return None
+        return _read_odd_event(event)
     found.type = found.type or event.type or ("error" if found.error is not None else "")
     return found
 
@@ -111,7 +119,7 @@ def read_answer(body: bytes) -> Answer | None:
 
 def read_stream(body: bytes) -> Answer | None:
     """A whole stream with its text put together; None if an error came of it, or if it broke off."""
-    start, end, texts, is_whole = None, None, list[str](), False
+    start, end, texts, types = None, None, list[str](), set[str | None]()
     for event in _all_events(body):
         match event:
             case None | StreamEvent(type="error"):
@@ -119,12 +127,11 @@ def read_stream(body: bytes) -> Answer | None:
             case StreamEvent(type="message_start"):
                 start = start or event.message
             case StreamEvent(type="message_delta"):
-                end = event
-            case StreamEvent(type="message_stop"):
-                is_whole = True
+                end, types = event, set()
             case _:
+                types.add(event.type)
                 texts.extend(_deltas(event))
-    return _answer(start, end, "".join(texts) or None) if is_whole and start is not None else None
+    return _answer(start, end, "".join(texts) or None) if start is not None and _is_end(types, end) else None
 
 
 def is_error(event: sse.Event) -> bool:
@@ -134,9 +141,9 @@ def is_error(event: sse.Event) -> bool:
 
 
 def is_ping(event: sse.Event) -> bool:
-    """Whether an event only keeps the connection alive: no answer has begun by it, and an error may still be first."""
+    """Whether an event is nothing of an answer: none has begun by it, and an error may still be first."""
     found = read_event(event)
-    return found is not None and found.type == "ping"
+    return found is not None and found.type in ("ping", DONE)
 
 
 def is_usage_only(block: bytes) -> bool:
@@ -167,7 +174,7 @@ def _started(first: bytes) -> Message | None:
 
 
 def _ended(last: bytes) -> tuple[StreamEvent | None, bool]:
-    """The last `message_delta`, and whether `message_stop` came and nothing that cannot be read followed it."""
+    """The last `message_delta`, and whether the end came behind it and nothing that cannot be read."""
     if len(last) > _USUALLY_ENOUGH:
         delta, is_stopped = _last_of(kept.blocks(last[-_USUALLY_ENOUGH:])[1:])
         if delta is not None:
@@ -176,22 +183,37 @@ def _ended(last: bytes) -> tuple[StreamEvent | None, bool]:
 
 
 def _last_of(blocks: list[bytes]) -> tuple[StreamEvent | None, bool]:
-    is_stopped, is_readable = False, True
+    types = set[str | None]()
     for event in filter(None, map(sse.parse, reversed(blocks))):
         found = read_event(event)
-        is_readable = is_readable and found is not None
-        is_stopped = is_stopped or (found is not None and found.type == "message_stop")
         if found is not None and found.type == "message_delta":
-            return found, is_stopped and is_readable
-    return None, is_stopped and is_readable
+            return found, _is_end(types, found)
+        types.add(None if found is None else found.type)
+    return None, _is_end(types, None)
+
+
+def _is_end(types: Set[str | None], delta: StreamEvent | None) -> bool:
+    """Whether events of these types, None for what cannot be read, end what the last `message_delta` has said."""
+    return None not in types and ("message_stop" in types or (DONE in types and _reason(delta) is not None))
+
+
+def _read_odd_event(event: sse.Event) -> StreamEvent | None:
+    if event.type == "error":  # whatever its data
+        return None
+    if kept.is_blank(event):
+        return StreamEvent(type="ping")
+    return StreamEvent(type=DONE) if kept.is_done(event) else None
 
 
 def _answer(start: Message | None, end: StreamEvent | None, text: str | None) -> Answer:
     first = start.usage if start is not None else None
     counted = usage.merged(first, end.usage if end is not None else None)
-    reason = inside(end.delta, "stop_reason") if end is not None else None
     model = _name(start.model) if start is not None else None
-    return Answer(usage.anthropic(counted) if counted else UNKNOWN, _name(reason), text, model)
+    return Answer(usage.anthropic(counted) if counted else UNKNOWN, _reason(end), text, model)
+
+
+def _reason(end: StreamEvent | None) -> str | None:
+    return _name(inside(end.delta, "stop_reason")) if end is not None else None
 
 
 def _read_odd_answer(body: bytes) -> Answer | None:

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from midshift.domain.usage import UNKNOWN
+from midshift.wire import kept, sse
 from midshift.wire import openai_chat as wire
-from midshift.wire import sse
 from midshift.wire import usage as usage_of
 from midshift.wire.protocol import Problem
 from midshift.wire.translation import openai_parts as parts
@@ -104,13 +104,13 @@ class ChatReader:
 
     def _read(self, block: bytes) -> Iterator[Event]:
         event = sse.parse(block)
-        if event is None or self._is_over:
+        if event is None or self._is_over or kept.is_blank(event):
             return
-        if event.data == wire.DONE:
+        if kept.is_done(event):
             yield from self._ended()
             return
         chunk = parts.decoded(event.data)
-        if chunk is None or chunk.get("error") is not None:
+        if chunk is None or chunk.get("error"):
             self._is_over = True
             yield _failed(event.data)
             return

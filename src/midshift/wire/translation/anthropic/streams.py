@@ -15,7 +15,7 @@ from msgspec import Raw
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire import sse
 from midshift.wire import usage as usages
-from midshift.wire.anthropic.answer import Message, StreamEvent, read_event
+from midshift.wire.anthropic.answer import DONE, Message, StreamEvent, read_event
 from midshift.wire.anthropic.problems import error
 from midshift.wire.json_object import inside, object_of
 from midshift.wire.translation.anthropic.replies import (
@@ -56,7 +56,7 @@ _TYPES = (
 class Reader:
     """An `EventReader`."""
 
-    __slots__ = ("_blocks", "_calls", "_is_over", "_start", "_stop", "_usage", "_unsaid")
+    __slots__ = ("_blocks", "_calls", "_has_reason", "_is_over", "_start", "_stop", "_usage", "_unsaid")
 
     def __init__(self) -> None:
         self._blocks = sse.Blocks()
@@ -65,7 +65,7 @@ class Reader:
         self._start: Message | None = None
         self._stop: Stop | None = None
         self._usage: object = None
-        self._is_over = False
+        self._has_reason = self._is_over = False
 
     def feed(self, chunk: bytes) -> list[Event]:
         """See `EventReader`."""
@@ -80,6 +80,8 @@ class Reader:
         if parsed is None or self._is_over:
             return []
         found = read_event(parsed)
+        if found is not None and found.type == DONE and self._has_reason:
+            found.type = "message_stop"  # which compatible servers leave out
         self._is_over = found is None or found.type in ("error", "message_stop")
         return [_UNREADABLE] if found is None else self._said(found)
 
@@ -95,7 +97,9 @@ class Reader:
             case "content_block_stop":
                 return self._closed(found.index)
             case "message_delta":
-                self._stop, self._usage = stop_of(inside(found.delta, "stop_reason")), found.usage
+                reason = inside(found.delta, "stop_reason")
+                self._stop, self._usage = stop_of(reason), found.usage
+                self._has_reason = isinstance(reason, str) and bool(reason)
                 return []
             case "message_stop":
                 return [Ended(self._stop, self._counted())]
