@@ -15,6 +15,7 @@ from midshift.store.sql import SqlStore
 from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
 
 CANARY = (Kind.EVAL_CLEARED, Kind.SHADOW_COMPLETED)
+WHOLE = (*CANARY, Kind.STEP_ADVANCED, Kind.STEP_ADVANCED, Kind.FULLY_ROLLED_OUT)
 
 
 @pytest.fixture
@@ -145,6 +146,73 @@ def test_two_gateways_of_one_name_both_have_to_follow(product: Path, capsys: pyt
     assert "1 of 2 gateways serve it" in capsys.readouterr().out
 
 
+def test_a_process_that_is_cut_off_is_named_although_another_of_its_name_follows(
+    product: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It serves the candidate under the name of the one that answers: two hosts, or one that was thought dead."""
+    reported(product, Told(4), seconds_ago=60.0)
+    reported(product, Told(5), instance="b")
+
+    assert 4 == run(product, "rollback", WORKLOAD, "--wait", "0")
+    out = capsys.readouterr().out
+    assert "1 of 1 gateways serve it" in out and "Silent: gateway-1 (a process silent for 6" in out
+
+
+def test_a_process_that_is_cut_off_is_named_although_another_of_its_name_stopped(product: Path) -> None:
+    """Its end is nobody else's."""
+    reported(product, Told(4), seconds_ago=60.0)
+    reported(product, Told(4), instance="b")
+    with store_of(product) as store:
+        store.leave(GatewayProcess("gateway-1", "b"), machine_now())
+
+    assert 4 == run(product, "rollback", WORKLOAD, "--wait", "0")
+
+
+@pytest.mark.parametrize(("is_whole", "code"), [(True, 4), (False, 0)])
+def test_one_that_is_cut_off_for_more_than_a_day_is_forgotten_only_below_100_percent(
+    tmp_path: Path, is_whole: bool, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 100 % nothing sends it home: the incumbent may be gone."""
+    epoch = stood_at(tmp_path, *(WHOLE if is_whole else CANARY))
+    reported(tmp_path, Told(epoch), seconds_ago=90_000.0)
+    with store_of(tmp_path) as store:
+        store.report(GatewayProcess("gateway-2", "b"), {WORKLOAD: Told(epoch + 1)}, machine_now())
+
+    assert code == run(tmp_path, "rollback", WORKLOAD, "--wait", "0")
+    assert is_whole is ("gateway-1 (a process silent for 25 h)" in capsys.readouterr().out)
+
+
+def test_one_that_is_cut_off_with_what_is_the_incumbent_by_now_is_no_danger(tmp_path: Path) -> None:
+    """Else each gateway that was killed in an earlier soak would be named at every rollback for weeks."""
+    epoch = stood_at(tmp_path, *WHOLE, Kind.SOAK_COMPLETED)
+    reported(tmp_path, Told(epoch - 1), seconds_ago=3600.0)
+    with store_of(tmp_path) as store:
+        store.report(GatewayProcess("gateway-1", "b"), {WORKLOAD: Told(epoch + 1)}, machine_now())
+
+    assert 0 == run(tmp_path, "rollback", WORKLOAD, "--wait", "0")
+
+
+def test_those_that_somebody_has_to_walk_up_to_are_all_named(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list that ends in an ellipsis leaves users with the candidate."""
+    names = [f"gateway-eu-west-{number:03d}" for number in range(100)]
+    with store_of(product) as store:
+        for name in names:
+            store.report(GatewayProcess(name, "a"), {WORKLOAD: Told(4)}, machine_now())
+
+    assert 4 == run(product, "rollback", WORKLOAD, "--wait", "0")
+    lines = capsys.readouterr().out.splitlines()
+    assert names == [line.strip() for line in lines if line.startswith("  ")]
+
+
+def test_without_a_word_the_text_says_no_more_than_the_code(product: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Code 3 is that nobody knows: that nobody gets the candidate may not stand beside it."""
+    reported(product, Told(4), seconds_ago=660.0)
+
+    assert NOBODY_SAID == run(product, "rollback", WORKLOAD, "--wait", "0")
+    out = capsys.readouterr().out
+    assert "Silent for longer: gateway-1." in out and "Nobody gets" not in out
+
+
 def test_what_users_get_after_a_rollback_is_no_evidence_of_the_upgrade_that_ended(product: Path) -> None:
     """Its sums are what it was ended on; the incumbent's later requests must not be added to them."""
     run(product, "rollback", WORKLOAD, "--wait", "0")
@@ -160,6 +228,17 @@ def reported(product: Path, told: Told, seconds_ago: float = 0.0, instance: str 
     with store_of(product) as store:
         at = machine_now() - timedelta(seconds=seconds_ago)
         store.report(GatewayProcess("gateway-1", instance), {WORKLOAD: told}, at)
+
+
+def stood_at(folder: Path, *kinds: Kind) -> int:
+    """A product whose upgrade has come that far, and the epoch of its row."""
+    a_product(folder)
+    run(folder, "apply", "--who", "ada")
+    walked(folder, *kinds)
+    with store_of(folder) as store:
+        route = store.route(WORKLOAD)
+        assert route is not None
+        return route.epoch
 
 
 def machine_now() -> datetime:

@@ -5,11 +5,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import takewhile
@@ -448,6 +449,20 @@ def test_a_second_gateway_of_a_name_is_refused_and_one_that_was_killed_starts_ag
         first.wait(30)
     with process(product, "gateway", "--name", "gateway-1", "--port", "0") as again:
         assert "listens on" in line_of(again)
+
+
+@pytest.mark.slow
+def test_a_gateway_starts_while_nobody_can_write_to_the_store(product: Path) -> None:
+    """Somebody else's long transaction, a full disk: reading is enough to answer users. It reports when it can."""
+    file = next(product.glob("*.db"))
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with process(product, "gateway", "--name", "gateway-1", "--port", "0") as running:
+            assert "listens on" in line_of(running)
+            other.execute("COMMIT")
+            with store_of(product) as store:
+                while not store.reports():
+                    assert running.poll() is None
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from midshift.domain.gateways import GatewayProcess, GatewayReport, Standing, doubled, present
+from midshift.domain.gateways import GatewayProcess, GatewayReport, Standing, doubled, hidden, present
 from midshift.domain.routing import Route
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,6 +79,22 @@ def test_a_restart_is_no_dead_gateway() -> None:
 
     assert [new] == present([said(40.0), new], "support", NOW)
     assert [said(40.0)] == present([said(80.0, instance="z"), said(40.0)], "support", NOW)
+
+
+def test_a_silent_process_is_not_shown_behind_one_of_its_name_and_is_still_known() -> None:
+    """Nobody proved it dead: cut off from the store, it serves on under the same name."""
+    cut_off, new = said(60.0), said(instance="b", epoch=4)
+    stopped = said(40.0, instance="c", is_stopped=True)
+
+    assert [cut_off] == hidden([cut_off, new], "support", NOW)
+    assert [cut_off] == hidden([cut_off, stopped], "support", NOW)
+    assert [] == hidden([cut_off], "support", NOW)  # shown
+    assert [] == hidden([cut_off, new], "billing", NOW)
+
+
+def test_a_process_that_is_silent_for_more_than_a_day_is_still_known() -> None:
+    """At 100 % it may serve the candidate for as long as it is cut off."""
+    assert [said(90_000.0)] == hidden([said(90_000.0)], "support", NOW)
 
 
 def test_what_was_not_heard_for_a_day_is_forgotten() -> None:

@@ -123,7 +123,7 @@ def test_the_database_itself_refuses_a_share_that_cannot_be(tmp_path: Path, chan
         connection.execute(f"UPDATE routes SET {change}")
 
 
-def test_a_gateway_of_the_version_before_is_heard_until_it_starts_anew(tmp_path: Path) -> None:
+def test_a_gateway_of_the_version_before_is_heard_although_another_has_its_name(tmp_path: Path) -> None:
     """While gateways are exchanged one by one, a rollback must see those that are not yet."""
     at = datetime(2026, 3, 2, tzinfo=UTC)
     with closing(SqlStore.open(f"sqlite:///{tmp_path / 'store.db'}")) as store:
@@ -131,8 +131,10 @@ def test_a_gateway_of_the_version_before_is_heard_until_it_starts_anew(tmp_path:
             earlier.execute("INSERT INTO gateway_reports VALUES ('g1', 'support', 3, ?)", (at.isoformat(),))
         assert [GatewayReport("g1", "support", 3, at)] == list(store.reports())
 
-        store.enter(GatewayProcess("g1", "a"), [], at)
-        assert [] == list(store.reports())
+        new = GatewayProcess("g1", "a")
+        store.report(new, {}, at)
+        store.enter(new, [], at)
+        assert [GatewayReport("g1", "support", 3, at)] == list(store.reports())
 
 
 def test_the_known_versions_are_those_of_the_migrations() -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event as Waiting
 
+from midshift.cli.in_force import spoken
 from midshift.cli.project import Target, named, say
 from midshift.cli.system import SystemClock
-from midshift.domain.gateways import SILENT_AFTER, Standing, present
+from midshift.domain.gateways import SILENT_AFTER, GatewayReport, Standing, hidden, present
 from midshift.domain.routing import Route
 from midshift.errors import MidshiftError, UsageError
 from midshift.reports.text import visible
@@ -27,6 +28,7 @@ NOBODY_SAID = 3
 """No gateway is heard: nobody knows what users get."""
 
 _POLL_S = 0.02
+_IN_A_LINE = 5
 _THERE = "There: the admin port (POST /-/force-incumbent), or touch its force file"
 
 
@@ -82,7 +84,7 @@ def _wait_for_gateways(store: SqlStore, route: Route, clock: SystemClock, starte
         say(line)
     if found.late or found.unheard:
         return NOT_ALL
-    return 0 if found.following or found.home or found.stopped else NOBODY_SAID
+    return 0 if found.is_answered else NOBODY_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class _Followers:
     """The gateways of a workload, by what a withdrawn candidate means there.
 
     `late` live and do not follow; `unheard` are silent, and may be cut off with the candidate in force; `gone` are
-    silent and can serve it to nobody.
+    silent and can serve it to nobody, by the row that they knew.
     """
 
     following: list[str]
@@ -100,12 +102,18 @@ class _Followers:
     gone: list[str]
     stopped: list[str]
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether any gateway says itself that nobody gets the candidate there."""
+        return bool(self.following or self.home or self.stopped)
+
 
 def _followers(store: SqlStore, route: Route, now: datetime) -> _Followers:
     known = {change.route.epoch: change.route for change in store.route_changes(route.workload)}
+    reports = store.reports()
     found = _Followers([], [], [], [], [], [])
-    for report in present(store.reports(), route.workload, now):
-        may_serve = report.may_serve_candidate(route.epoch, known.get(report.epoch), now)
+    for report in present(reports, route.workload, now):
+        may_serve = _may_serve(report, route, known.get(report.epoch), now)
         match report.standing(route.epoch, now):
             case Standing.SERVES:
                 found.following.append(report.gateway)
@@ -117,14 +125,30 @@ def _followers(store: SqlStore, route: Route, now: datetime) -> _Followers:
                 found.stopped.append(report.gateway)
             case _:
                 found.late.append(report.gateway)
+    for report in hidden(reports, route.workload, now):
+        if _may_serve(report, route, known.get(report.epoch), now):
+            found.unheard.append(_earlier(report, now))
     return found
+
+
+def _may_serve(report: GatewayReport, route: Route, known: Route | None, now: datetime) -> bool:
+    """Also not where the candidate that a silent one knew has become the incumbent since."""
+    is_silent = report.standing(route.epoch, now) is Standing.SILENT
+    if is_silent and known is not None and known.candidate == route.incumbent:
+        return False
+    return report.may_serve_candidate(route.epoch, known, now)
+
+
+def _earlier(report: GatewayReport, now: datetime) -> str:
+    """Its name may be heard as well: it has to be told from that one."""
+    return f"{report.gateway} (a process silent for {spoken((now - report.at).total_seconds())})"
 
 
 def _said(found: _Followers, spent_s: float) -> Iterator[str]:
     count = len(found.following) + len(found.home) + len(found.late)
     safe = count - len(found.late)
     if found.late:
-        yield f"{safe} of {count} gateways serve it after {spent_s:.1f} s; not yet: {_listed(found.late)}. {_THERE}"
+        yield f"{safe} of {count} gateways serve it after {spent_s:.1f} s; not yet:{_whole(found.late)}{_THERE}"
     elif count:
         yield f"{safe} of {count} gateways serve it, after {spent_s * 1000:.0f} ms"
     elif found.stopped:
@@ -134,9 +158,17 @@ def _said(found: _Followers, spent_s: float) -> Iterator[str]:
     if found.home:
         yield f"Home by themselves, with the incumbent for everybody: {_listed(found.home)}"
     if found.unheard:
-        yield f"Silent: {_listed(found.unheard)}. Dead, or cut off from the store with the candidate in force. {_THERE}"
+        yield f"Silent:{_whole(found.unheard)}Dead, or cut off from the store with the candidate in force. {_THERE}"
     if found.gone:
-        yield f"Silent for longer: {_listed(found.gone)}. Nobody gets the candidate there"
+        unsure = "Without the candidate by what they said last, which nobody confirms"
+        there = "Nobody gets the candidate there" if found.is_answered else unsure
+        yield f"Silent for longer: {_listed(found.gone)}. {there}"
+
+
+def _whole(names: Sequence[str]) -> str:
+    """All of them: somebody has to walk up to each."""
+    shown = [visible(name, len(name)) for name in names]
+    return f" {', '.join(shown)}. " if len(shown) <= _IN_A_LINE else "\n  " + "\n  ".join(shown) + "\n"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from midshift.cli.limits import SaidLimits, limits_of, raise_file_limit
-from midshift.cli.own_name import own_name
+from midshift.cli.own_name import Entering, own_name
 from midshift.cli.project import Target, applied, named, say, write_whole
 from midshift.cli.system import SystemClock
 from midshift.config import Definitions
@@ -364,7 +364,7 @@ def gateway(target: Target, options: GatewayOptions) -> int:
         stack.enter_context(Janitor(options.state, rules, clock.machine_now, begins_after_s=_CLEANS_AFTER_S))
         writer = stack.enter_context(SegmentWriter(options.state, options.name))
         mine = options.state / "gateways" / options.name  # a folder only once the writer has found the name to be one
-        stack.enter_context(own_name(settings.process, mine, store, clock, Waiting().wait))
+        dead = stack.enter_context(own_name(settings.process, mine, store, clock, Waiting().wait))
         sink = CapturingRecorder(writer, settings.workloads, settings.unit_key, clock.machine_now)
         vendors = {name: provider.vendor for name, provider in definitions.providers.items()}
         book = price_book.book(price_book.Where(target, options.state), vendors)
@@ -374,7 +374,7 @@ def gateway(target: Target, options: GatewayOptions) -> int:
             source=store,
             sink=sink,
             sums=store,
-            reports=store,
+            reports=Entering(store, dead),
             feedback=store,
             pricing=pricing(book, clock.machine_now),
             price_book=book.id,

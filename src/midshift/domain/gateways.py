@@ -8,7 +8,7 @@ Elsewhere: who asks (cli.status, cli.rollback), where it is kept (store).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,7 +23,10 @@ LONGEST_CUT_OFF = timedelta(minutes=10)
 """How long a gateway serves a candidate to less than everybody without hearing from the store."""
 
 FORGOTTEN_AFTER = timedelta(days=1)
-"""When one that is silent, or has stopped, is of interest to nobody."""
+"""When one that is silent, or has stopped, is no news any more. A rollback asks on (`hidden`)."""
+
+ERASED_AFTER = timedelta(days=30)
+"""When it is forgotten that there ever was one that fell silent."""
 
 UNROUTED = "unrouted"
 """At home for want of a row: it serves what was applied, which may be anything that ever served."""
@@ -112,9 +115,10 @@ class GatewayReport:
 
 
 def present(reports: Iterable[GatewayReport], workload: str, now: datetime) -> list[GatewayReport]:
-    """The reports that count for a workload: of every name all processes that live, or else the last one that did.
+    """The reports to show of a workload: of every name all processes that live, or else the last one that did.
 
     A restart is no dead gateway: the process before is left out once another of its name is heard.
+    Who wants to know what users may get has to ask the `hidden` ones too.
     """
     by_name: dict[str, list[GatewayReport]] = {}
     for report in reports:
@@ -125,6 +129,16 @@ def present(reports: Iterable[GatewayReport], workload: str, now: datetime) -> l
         heard = [one for one in by_name[name] if one.standing(0, now).is_heard]
         found += heard or [max(by_name[name], key=lambda one: one.at)]
     return found
+
+
+def hidden(reports: Sequence[GatewayReport], workload: str, now: datetime) -> list[GatewayReport]:
+    """The silent processes that `present` leaves out. They may be cut off, and serve on under a name that is heard."""
+    shown = {report.process for report in present(reports, workload, now)}
+    return [
+        report
+        for report in reports
+        if report.workload == workload and report.standing(0, now) is Standing.SILENT and report.process not in shown
+    ]
 
 
 def doubled(reports: Iterable[GatewayReport], now: datetime) -> list[str]:

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 from midshift.domain.cells import Cell
 from midshift.domain.exposure import HistogramKey, Sum, SumKey
-from midshift.domain.gateways import FORGOTTEN_AFTER, GatewayProcess, Told
+from midshift.domain.gateways import ERASED_AFTER, FORGOTTEN_AFTER, GatewayProcess, Told
 from midshift.domain.histogram import SPAN, Histogram
 from midshift.domain.sums import CellRow, Row, cell_rows, rows
 from midshift.errors import UsageError
-from midshift.store.plain import Plain, stored
+from midshift.store.plain import Plain, moment, stored
 
 REMEMBERED_BATCHES = 4096
 """How far behind its newest batch a gateway can still deliver one: more than an hour, at one a second."""
@@ -51,10 +51,14 @@ ON CONFLICT (gateway, instance, workload)
 DO UPDATE SET epoch = excluded.epoch, home = excluded.home, stopped = 0, at = excluded.at
 """
 _LEAVE = "UPDATE gateway_lives SET stopped = 1, at = ? WHERE gateway = ? AND instance = ?"
-_OVER = "SELECT gateway, instance FROM gateway_lives GROUP BY gateway, instance HAVING max(at) < ?"
+_NEWEST = "SELECT max(at) FROM gateway_lives WHERE NOT (gateway = ? AND instance = ?)"
+_OVER = """
+SELECT gateway, instance FROM gateway_lives GROUP BY gateway, instance
+HAVING max(at) < ? OR (min(stopped) = 1 AND max(at) < ?)
+"""
 _FORGET_LIFE = "DELETE FROM gateway_lives WHERE gateway = ? AND instance = ?"
 _FORGET_BATCHES_OF = "DELETE FROM sum_batches WHERE gateway = ?"
-_FORGET_REPORTS = "DELETE FROM gateway_reports WHERE gateway = ? OR at < ?"
+_FORGET_REPORTS = "DELETE FROM gateway_reports WHERE at < ?"
 
 
 def merge(
@@ -96,13 +100,24 @@ def last_sequence(connection: Plain, gateway: str) -> int | None:
 
 
 def enter(connection: Plain, process: GatewayProcess, dead: Collection[str], at: datetime) -> None:
-    """Forget the dead of that name, and whoever has been over for a day, with the numbers of their batches."""
-    since = stored(at - FORGOTTEN_AFTER)
-    over = [GatewayProcess(*found) for found in connection.execute(_OVER, (since,)).fetchall()]
-    over += [GatewayProcess(process.name, instance) for instance in sorted(dead)]
+    """Forget the dead of that name, and whoever is long over, with the numbers of their batches.
+
+    A process that lives would have the batch counted twice that it sends again, so silence alone forgets nobody for
+    weeks, and never by the starter's clock alone: what another process said last has to be as much later.
+    """
+    over = [*_long_over(connection, process, at), *(GatewayProcess(process.name, one) for one in sorted(dead))]
     connection.executemany(_FORGET_LIFE, [(one.name, one.instance) for one in over])
     connection.executemany(_FORGET_BATCHES_OF, [(one.key,) for one in over if one.instance])
-    connection.execute(_FORGET_REPORTS, (process.name, since))
+
+
+def _long_over(connection: Plain, process: GatewayProcess, at: datetime) -> list[GatewayProcess]:
+    newest = connection.execute(_NEWEST, (process.name, process.instance)).fetchone()[0]
+    if newest is None:
+        return []
+    now = min(at, moment(newest))
+    erased, stopped = stored(now - ERASED_AFTER), stored(now - FORGOTTEN_AFTER)
+    connection.execute(_FORGET_REPORTS, (erased,))
+    return [GatewayProcess(*found) for found in connection.execute(_OVER, (erased, stopped)).fetchall()]
 
 
 def report(connection: Plain, process: GatewayProcess, told: Mapping[str, Told], at: datetime) -> None:

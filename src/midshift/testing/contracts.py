@@ -566,12 +566,32 @@ def _the_dead_of_a_name_are_forgotten_when_it_starts_again(make_store: MakeStore
     """A restart is no second gateway, and numbers that nobody sends again need no room."""
     dead, other, long_ago = GatewayProcess("g1", "a"), GatewayProcess("g1", "b"), GatewayProcess("g2", "c")
     with closing(make_store()) as store:
-        for process, at in ((dead, START), (other, START), (long_ago, START - 2 * DAY)):
+        for process, at in ((dead, START), (other, START), (long_ago, START - 31 * DAY)):
             store.report(process, {"support": Told(3)}, at)
             store.merge_sums(process.key, 1, {_key(): Sum(1, 2.0, 4.0)})
         store.enter(GatewayProcess("g1", "d"), ["a"], START)
         assert [report.process for report in store.reports()] == [other]
         assert [store.last_sequence(process.key) for process in (dead, other, long_ago)] == [None, 1, None]
+
+
+def _who_may_live_is_not_forgotten_by_the_clock_of_another(make_store: MakeStore) -> None:
+    """What it sends again would count twice. One that said itself that it ended sends nothing any more."""
+    silent, stopped, new = GatewayProcess("g1", "a"), GatewayProcess("g2", "b"), GatewayProcess("g1", "c")
+    with closing(make_store()) as store:
+        for process in (silent, stopped):
+            store.report(process, {"support": Told(3)}, START)
+            store.merge_sums(process.key, 1, {_key(): Sum(1, 2.0, 4.0)})
+        store.leave(stopped, START)
+        store.report(new, {"support": Told(3)}, LATER)
+        store.enter(new, [], LATER)
+        assert not store.merge_sums(silent.key, 1, {_key(): Sum(1, 2.0, 4.0)})
+        assert [report.process for report in store.reports()] == [silent, new, stopped]
+
+        store.report(GatewayProcess("g3", "d"), {"support": Told(3)}, START + 2 * DAY)
+        store.enter(new, [], LATER)
+        assert not store.merge_sums(silent.key, 1, {_key(): Sum(1, 2.0, 4.0)})
+        assert store.last_sequence(stopped.key) is None
+        assert store.sums("up-1") == {_key(): Sum(2, 4.0, 8.0)}
 
 
 def _a_lease_says_when_its_holder_looked(make_store: MakeStore) -> None:
@@ -630,6 +650,7 @@ STORE_CHECKS: tuple[Check, ...] = (
     _the_last_report_of_each_gateway_counts,
     _two_processes_of_one_name_are_two,
     _the_dead_of_a_name_are_forgotten_when_it_starts_again,
+    _who_may_live_is_not_forgotten_by_the_clock_of_another,
     _a_lease_says_when_its_holder_looked,
     _a_closed_store_refuses,
 )
