@@ -390,7 +390,8 @@ async def test_the_counters_reconcile_under_load_and_failures() -> None:
         scripts = [answering(), failing(500), failing(429), cutting, streaming(), silent, answering()]
         await scripts[mood](exchange)
 
-    calm = {"timeouts": Timeouts(first_byte_s=0.5, total_s=0.5)}
+    # With fewer connections than requests, those that get one are answered in time: some pairs come about for sure.
+    calm = {"max_connections": 100, "timeouts": Timeouts(first_byte_s=0.5, total_s=0.5)}
     route = a_route(share=0.5, shadow_share=0.5)
     never = Breaker(window=10_000)
     async with a_stage(moody, moody, route=route, upstream=calm, breaker=never, candidate_patience_s=0.5) as stage:
