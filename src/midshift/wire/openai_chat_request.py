@@ -9,7 +9,7 @@ Elsewhere: answers, streams and errors (openai_chat).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +18,8 @@ from msgspec import Raw
 
 from midshift.domain.clamping import EFFORT, Bounds
 from midshift.domain.rendering import Changes
-from midshift.domain.variant import Json
 from midshift.wire import prompt_texts
-from midshift.wire.json_object import WRONG, plain, written
+from midshift.wire.json_object import WRONG, encoded, inside, plain, written
 from midshift.wire.protocol import Sent, Unreadable
 
 PATH = "/chat/completions"
@@ -122,10 +121,7 @@ class ChatRequest:
             return None
         if first not in self._plain:
             self._plain[first] = plain(self._fields[first])
-        found = self._plain[first]
-        for name in rest.split(".") if rest else ():
-            found = _inside(found, name)
-        return found
+        return inside(self._plain[first], rest)
 
     def rewritten(self, changes: Changes, ask_usage: bool = False, strip_state: bool = False) -> Sent:
         """See `WireRequest`."""
@@ -186,18 +182,6 @@ def _plain_mapping(raw: bytes | memoryview) -> dict[str, Any]:
         return {}
 
 
-def _inside(value: Any, name: str) -> Any:
-    if value is None:
-        return None
-    match value:
-        case dict():
-            return value.get(name)
-        case list() if name.isdecimal() and int(name) < len(value):
-            return value[int(name)]
-        case _:
-            return None
-
-
 def _role(message: Raw) -> str:
     try:
         return _head.decode(message).role
@@ -237,22 +221,6 @@ def _system_message(text: str, like: Raw | None) -> dict[str, Any]:
             return {**message, "content": text}
 
 
-def _encode(value: Json) -> bytes:
-    return _encoder.encode(_unfrozen(value))
-
-
-def _unfrozen(value: Json) -> Any:
-    match value:
-        case Mapping():
-            return {name: _unfrozen(item) for name, item in value.items()}
-        case str():
-            return value
-        case Sequence():
-            return [_unfrozen(item) for item in value]
-        case _:
-            return value
-
-
 def _change(fields: dict[str, Raw], changes: Changes) -> None:
     """Apply what a variant's parameters say."""
     for name in changes.drop:
@@ -260,13 +228,13 @@ def _change(fields: dict[str, Raw], changes: Changes) -> None:
     for name, bounds in changes.clamp.items():
         _clamp(fields, "reasoning_effort" if name == EFFORT else name, bounds)
     for name, value in changes.set.items():
-        _set(fields, name, _encode(value))
+        _set(fields, name, memoryview(encoded(value)))
 
 
-def _set(fields: dict[str, Raw], name: str, encoded: bytes | memoryview) -> None:
+def _set(fields: dict[str, Raw], name: str, value: bytes | memoryview) -> None:
     """Set a field, unless it is there already with this very value."""
-    if name not in fields or memoryview(fields[name]) != encoded:
-        fields[name] = Raw(encoded)
+    if name not in fields or memoryview(fields[name]) != value:
+        fields[name] = Raw(value)
 
 
 def _clamp(fields: dict[str, Raw], name: str, bounds: Bounds) -> None:
@@ -279,4 +247,4 @@ def _clamp(fields: dict[str, Raw], name: str, bounds: Bounds) -> None:
         return
     clamped = bounds.clamped(value)
     if clamped != value:
-        fields[name] = Raw(_encode(clamped))
+        fields[name] = encoded(clamped)
