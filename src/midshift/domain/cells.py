@@ -27,11 +27,14 @@ SUMS = ("latency_s", "ttft_s", "cost_usd", "tokens_in", "tokens_out")
 SQUARES = tuple([f"{name}2" for name in SUMS])
 """The sums of the same numbers squared."""
 
+NUMBERS = (*COUNTS, *SUMS, *SQUARES)
+"""All numbers of a cell, in the order in which they are kept."""
+
 
 class Cell:
     """What the requests of one workload, upgrade, step, arm, slice and block add up to. Plain numbers, all additive."""
 
-    __slots__ = (*COUNTS, *SUMS, *SQUARES)
+    __slots__ = NUMBERS
 
     def __init__(self) -> None:
         self.requests = self.errors = self.said = self.usage_unknown = self.cost_unknown = 0
@@ -111,7 +114,7 @@ class Cell:
             yield "usage_unknown", self.said, ones, ones
 
 
-numbers = attrgetter(*Cell.__slots__)
+numbers = attrgetter(*NUMBERS)
 """All numbers of a cell: counts, sums, squares."""
 
 
@@ -122,6 +125,6 @@ def cell_of(found: Iterable[float]) -> Cell:
         ValueError: if there are more of them, or fewer.
     """
     cell = Cell()
-    for name, value in zip(Cell.__slots__, found, strict=True):
-        setattr(cell, name, value)
+    for name, value in zip(NUMBERS, found, strict=True):
+        setattr(cell, name, int(value) if name in COUNTS else value)
     return cell

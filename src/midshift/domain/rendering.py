@@ -153,7 +153,7 @@ class Recipe:
         pinned, drop, bounds = _parameters(variant.parameters)
         settled = {*pinned, *drop, *(() if variant.effort is None else (EFFORT,))}
         clamp = {name: pair for name, pair in bounds.items() if name not in settled}
-        changes = Changes(pinned, drop - pinned.keys(), model=variant.model, effort=variant.effort, clamp=clamp)
+        changes = Changes(pinned, drop.difference(pinned), model=variant.model, effort=variant.effort, clamp=clamp)
         return cls(changes, variant.prompt)
 
     def render(self, request: Readable) -> Changes | None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
-from midshift.domain.cells import Cell
+from midshift.domain.cells import NUMBERS
 from midshift.domain.exposure import HistogramKey, Sum, SumKey
 from midshift.domain.gateways import ERASED_AFTER, FORGOTTEN_AFTER, GatewayProcess, Told
 from midshift.domain.histogram import SPAN, Histogram
@@ -35,7 +35,7 @@ def _adding(table: str, key: str, numbers: Iterable[str]) -> str:
     )
 
 
-_ADD_CELL = _adding("cells", "upgrade, step, arm, slice, block, workload", Cell.__slots__)
+_ADD_CELL = _adding("cells", "upgrade, step, arm, slice, block, workload", NUMBERS)
 _ADD = _adding("sums", "upgrade, step, arm, slice, metric, block, workload", ("n", "total", "squares"))
 _ADD_SPAN = _adding(
     "spans", "upgrade, step, arm, slice, metric, workload, span", (f"n{place}" for place in range(SPAN))

@@ -28,7 +28,8 @@ _TRAFFIC = {
     "PROVISIONED_THROUGHPUT": "provisioned",
 }
 """Vertex's `trafficType`; the flex and priority values are from the SDK's enum, not seen in an answer."""
-_EVERYWHERE = ("", "global", "not_available")
+_USUAL = ("standard", "", "global", "not_available")
+"""Of a speed and of a place: what costs nothing beside the tier."""
 
 
 def openai_chat(usage: object, service_tier: object = None) -> Usage:
@@ -115,7 +116,7 @@ def anthropic(usage: object, service_tier: object = None) -> Usage:
 def anthropic_tier(tier: object, speed: object, place: object) -> str | None:
     """What of a message decides its price beside its tokens, as one name; None where nothing does."""
     tier = _name(tier)
-    beside = [name for name in (_name(speed), _name(place)) if name and name not in ("standard", *_EVERYWHERE)]
+    beside = [name for name in (_name(speed), _name(place)) if name and name not in _USUAL]
     if not beside:
         return tier
     return "+".join(beside if tier in (None, "standard") else [tier, *beside])
