@@ -42,7 +42,7 @@ from midshift.testing import provider_server, traffic
 from tests.cli.chaos_apps import SHARES, Answer, Instance, Manner, Saw, Seen, asked, connected, now_s
 from tests.cli.chaos_provider import Witness, a_provider
 from tests.cli.chaos_rules import HANDED_OVER_S, NEW, OLD, Asked, faults
-from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
+from tests.cli.test_defining import WORKLOAD, a_product, run, store_of, walked
 
 Key: TypeAlias = tuple[Arm, int]
 CLOCK = SystemClock()

@@ -14,7 +14,7 @@ from midshift.domain.upgrade import Kind, Upgrade
 from midshift.store.capturing import without_texts
 from midshift.store.recorder import SegmentWriter
 from midshift.testing import ManualClock
-from tests.cli.test_project import WORKLOAD, a_product, run, walked
+from tests.cli.test_defining import WORKLOAD, a_product, run, walked
 
 KEY = b"a key for tests, only for tests"
 SENTENCE = "Yes, of course. Is there anything else?"

@@ -28,7 +28,7 @@ from midshift.providers.prices import pinned
 from midshift.reports.comparison import document
 from midshift.testing import ManualClock, provider_server
 from midshift.testing.replay import ChatRequest, Completion, Failure, Reply, Usage
-from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product, edit
+from tests.cli.test_defining import NEW_FILE, WORKLOAD, a_product, edit
 
 CASES = 60
 PRICES = """\

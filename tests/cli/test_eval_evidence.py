@@ -23,8 +23,8 @@ from midshift.providers.paid.buyer import TurnedAway
 from midshift.stats.looks import Look
 from midshift.testing import ManualClock, provider_server
 from midshift.testing.replay import ChatRequest, Completion, Failure, Reply, Usage
+from tests.cli.test_defining import WORKLOAD, edit, run
 from tests.cli.test_eval import _upgrade, evaluated, found, product, provider
-from tests.cli.test_project import WORKLOAD, edit, run
 
 __all__ = ("product", "provider")  # fixtures
 

@@ -15,7 +15,7 @@ import pytest
 from midshift.testing import provider_server, simulated
 from midshift.testing.replay import ChatRequest, Reply
 from midshift.testing.scripted import ScriptedProvider, Voice
-from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product
+from tests.cli.test_defining import NEW_FILE, WORKLOAD, a_product
 
 KILLS = 20
 CASES = 400

@@ -14,7 +14,7 @@ from midshift.domain.upgrade import Event, Kind, Stage, apply, route_of
 from midshift.errors import Fenced, MidshiftError, StoreError
 from midshift.gateway.settings import Admin
 from midshift.store.sql import SqlStore
-from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
+from tests.cli.test_defining import WORKLOAD, a_product, run, store_of, walked
 from tests.gateway.fakes import NEW, OLD, FakeSource, a_route, a_stage
 
 CANARY = (Kind.EVAL_CLEARED, Kind.SHADOW_COMPLETED)

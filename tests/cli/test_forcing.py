@@ -25,7 +25,7 @@ from midshift.errors import MidshiftError
 from midshift.store.sql import SqlStore
 from midshift.testing import ManualClock
 from tests.cli.kept import kept
-from tests.cli.test_project import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
+from tests.cli.test_defining import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
 from tests.cli.test_upgrade import PRICES
 
 HARBOUR_FILE = "variants/haiku-4.5.yaml"

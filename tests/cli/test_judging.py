@@ -21,7 +21,7 @@ from midshift.domain.variant import Variant
 from midshift.errors import ConfigError, InputError, MidshiftError, UsageError
 from midshift.testing import ManualClock, provider_server
 from midshift.testing.replay import ChatRequest, Completion, Reply, Usage
-from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product, edit, run, store_of
+from tests.cli.test_defining import NEW_FILE, WORKLOAD, a_product, edit, run, store_of
 
 CASES = 60
 HOSTILE = (

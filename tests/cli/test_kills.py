@@ -15,7 +15,7 @@ from midshift.domain.routing import Arm
 from midshift.domain.upgrade import Kind, replay
 from midshift.testing import provider_server, simulated, traffic
 from midshift.testing.scripted import ScriptedProvider, Voice
-from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
+from tests.cli.test_defining import WORKLOAD, a_product, run, store_of, walked
 
 KILLS = 20
 REQUESTS_A_ROUND = 60

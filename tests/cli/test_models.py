@@ -18,7 +18,7 @@ from midshift.providers.lifecycle.answers import Access
 from midshift.providers.pins import PinClass
 from midshift.reports.models import ModelLine
 from midshift.testing import ManualClock
-from tests.cli.test_project import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of
+from tests.cli.test_defining import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of
 
 PINNED, FLOATS = "claude-sonnet-4-6", "claude-sonnet-4-5"
 

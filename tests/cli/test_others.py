@@ -6,7 +6,7 @@ import pytest
 
 from midshift.domain.routing import Other
 from midshift.domain.upgrade import Kind
-from tests.cli.test_project import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
+from tests.cli.test_defining import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
 
 THIRD = "variants/third.yaml"
 

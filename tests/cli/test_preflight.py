@@ -15,8 +15,8 @@ from midshift.cli import main
 from midshift.domain.capture import CapturedRequest
 from midshift.reports.preflight import FORMAT
 from midshift.store.recorder import SegmentWriter
-from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product
-from tests.cli.test_project import run as run_in
+from tests.cli.test_defining import NEW_FILE, WORKLOAD, a_product
+from tests.cli.test_defining import run as run_in
 from tests.providers import preflight_requests
 from tests.providers.preflight_requests import Planted
 

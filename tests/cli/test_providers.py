@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from midshift.cli import main
-from tests.cli.test_project import a_product
+from tests.cli.test_defining import a_product
 
 
 def test_check_says_where_this_shell_puts_a_server_in_a_provider_s_place(

@@ -17,7 +17,7 @@ from midshift.errors import ConfigError, UsageError
 from midshift.providers.http.client import HttpClient
 from midshift.providers.lifecycle.answers import SigningKeys
 from midshift.testing import ManualClock
-from tests.cli.test_project import NEW_FILE, OLD_FILE, a_product, edit
+from tests.cli.test_defining import NEW_FILE, OLD_FILE, a_product, edit
 from tests.providers.lifecycle.fakes import raw, stub
 
 CLOCK = ManualClock(datetime(2026, 11, 22, 12, tzinfo=UTC))

@@ -18,7 +18,7 @@ import pytest
 
 from midshift.testing import provider_server
 from midshift.testing.replay import ChatRequest, Completion, Reply, Usage
-from tests.cli.test_project import NEW_FILE, WORKLOAD, a_product, edit
+from tests.cli.test_defining import NEW_FILE, WORKLOAD, a_product, edit
 from tests.retune.scripted import (
     NEW,
     OLD,

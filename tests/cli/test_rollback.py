@@ -12,7 +12,7 @@ from midshift.cli.rollback import NOBODY_SAID
 from midshift.domain.gateways import GatewayProcess, Told
 from midshift.domain.upgrade import Kind, Stage
 from midshift.store.sql import SqlStore
-from tests.cli.test_project import WORKLOAD, a_product, run, store_of, walked
+from tests.cli.test_defining import WORKLOAD, a_product, run, store_of, walked
 
 CANARY = (Kind.EVAL_CLEARED, Kind.SHADOW_COMPLETED)
 WHOLE = (*CANARY, Kind.STEP_ADVANCED, Kind.STEP_ADVANCED, Kind.FULLY_ROLLED_OUT)

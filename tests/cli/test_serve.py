@@ -32,7 +32,7 @@ from midshift.gateway.settings import GatewaySettings, Limits
 from midshift.store.recorder import SegmentWriter
 from midshift.testing import ManualClock
 from tests.cli.kept import kept
-from tests.cli.test_project import OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
+from tests.cli.test_defining import OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
 
 LATER = timedelta(days=1)
 UNIT_KEY = "unit-key-0123456789"

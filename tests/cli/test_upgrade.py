@@ -21,7 +21,7 @@ from midshift.domain.gateways import GatewayProcess, Told
 from midshift.domain.upgrade import Event, Kind, Stage, apply, route_of
 from midshift.testing import ManualClock
 from tests.cli.kept import kept
-from tests.cli.test_project import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
+from tests.cli.test_defining import NEW_FILE, OLD_FILE, WORKLOAD, a_product, edit, run, store_of, walked
 
 SHADOW = (Kind.EVAL_CLEARED,)
 CANARY = (*SHADOW, Kind.SHADOW_COMPLETED)

@@ -29,9 +29,9 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to write; default: here.")] = Path(),
 ) -> None:
     """Write a small set of files to begin with; never over one that is there."""
-    from midshift.cli import project
+    from midshift.cli import defining
 
-    raise typer.Exit(project.init(folder))
+    raise typer.Exit(defining.init(folder))
 
 
 @app.command()
@@ -41,12 +41,12 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Look at midshift.yaml and the files beside it, offline: what is wrong, what is odd, and the way back."""
-    from midshift.cli import project
+    from midshift.cli import defining, project
     from midshift.errors import UsageError
 
     if report not in ("text", "json"):
         raise UsageError(f"--report {report!r}: expected text or json. Type next: --report json")
-    raise typer.Exit(project.check(project.Target(config), as_json or report == "json"))
+    raise typer.Exit(defining.check(project.Target(config), as_json or report == "json"))
 
 
 @app.command()
@@ -61,9 +61,9 @@ def apply(
     ] = None,
 ) -> None:
     """Record what the files define, and say what that changes."""
-    from midshift.cli import project
+    from midshift.cli import defining, project
 
-    raise typer.Exit(project.apply(project.Target(config, env, store), who, bypass_g0))
+    raise typer.Exit(defining.apply(project.Target(config, env, store), who, bypass_g0))
 
 
 @app.command()
@@ -75,9 +75,9 @@ def sync(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the change, and change nothing.")] = False,
 ) -> None:
     """Write what serves into midshift.yaml: one line a workload."""
-    from midshift.cli import project
+    from midshift.cli import defining, project
 
-    raise typer.Exit(project.sync(project.Target(config, env, store), workload, dry_run))
+    raise typer.Exit(defining.sync(project.Target(config, env, store), workload, dry_run))
 
 
 @app.command()
