@@ -55,6 +55,15 @@ def test_replace_is_its_text_whatever_the_app_sent(system: str | None) -> None:
     assert Changes(system="Be brief.", model="new") == changes
 
 
+@pytest.mark.parametrize("mode", PromptMode)
+def test_a_prompt_in_a_vendors_store_is_only_kept(mode: PromptMode) -> None:
+    """Nobody has read it, so that a new one may leave out all that it says."""
+    text = '[{"append": "Be brief."}]' if mode is PromptMode.EDIT else "Be brief." * (mode is not PromptMode.KEEP)
+    changes = render(RequestFields(prompt_is_elsewhere=True), a_variant(mode, text))
+
+    assert (Changes(model="new") if mode is PromptMode.KEEP else None) == changes
+
+
 @pytest.mark.parametrize(
     ("mode", "text", "expected"),
     [

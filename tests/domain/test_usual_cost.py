@@ -39,11 +39,16 @@ USAGES = st.builds(
     audio_out=RARE,
     searches=RARE,
 )
+PLAIN = UnitPrices(Rates(Decimal(3), Decimal(15)))
 USUAL = UnitPrices(Rates(Decimal(3), Decimal(15), Decimal("0.3"), Decimal("3.75")))
 
 
 @given(USAGES, PRICES)
 @example(Usage(300, 100, 20, 7, 0, 5), USUAL)
+@example(Usage(300, 100), USUAL)
+@example(Usage(300, 100), PLAIN)
+@example(Usage(300, 100, 0, 0, 0, 0, 0, 0, 0, 0), PLAIN)
+@example(Usage(300, 100, 301), PLAIN)
 @example(Usage(10**10, 10**10, 0, 0, 0, 0), UnitPrices(Rates(*[Decimal("9999999.999999999")] * 9)))
 def test_a_cost_is_the_same_float_either_way(usage: Usage, prices: UnitPrices) -> None:
     """Bills of the gateway and of `midshift prices` are compared with `==`."""

@@ -46,6 +46,10 @@ class Model:
         self.on_call: Any = None
         self._failing = dict(failing or {})
 
+    def begin(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call | None:
+        """See `Transport`."""
+        return None
+
     async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
         """See `Transport`."""
         body = json.loads(request.body)

@@ -10,7 +10,8 @@ import pytest
 from midshift.domain.exposure import ShadowAnswer, ShadowFate
 from midshift.domain.routing import Arm
 from midshift.domain.unseen import PairKind
-from midshift.domain.variant import Prompt, PromptMode
+from midshift.domain.usage import Usage
+from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.gateway.settings import Shadow
 from tests.gateway.fakes import (
     NEW,
@@ -131,6 +132,57 @@ async def test_a_candidate_that_fails_unseen_is_recorded(script: object, status:
         assert (None, status) == (stage.pairs[0].candidate.text, stage.pairs[0].candidate.status)
         assert ShadowFate.FAILED is stage.exposures[0].shadow
         assert {("support", PairKind.SHADOW, "candidate_failed"): 1} == stage.gateway.counters.not_mirrored
+
+
+async def test_a_deadline_is_of_the_whole_answer_and_not_of_its_first_word() -> None:
+    """A candidate that stops in the middle holds a place among the few that there are."""
+
+    async def halting(exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        await exchange.chunk(event("Hel"))
+        await exchange.gone()
+
+    async with a_stage(new=halting, route=SHADOW, shadow=Shadow(timeout_s=0.1)) as stage:
+        assert 200 == (await stage.app.chat(stream=True)).status
+        await stage.settled()
+
+        assert (None, 504) == (stage.pairs[0].candidate.text, stage.pairs[0].candidate.status)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"choices": []}', 200),
+        (b'{"choices": [{"message": {"content": null}}]}', 200),
+        (b'{"object": "list"}', 502),
+        (b"<html>", 502),
+    ],
+)
+async def test_an_answer_without_a_word_counts_the_same_seen_and_unseen(body: bytes, status: int) -> None:
+    """What was read for the user is not read again; what was no answer must not become an empty one by that."""
+    async with a_stage(failing(200, body=body), failing(200, body=body), route=SHADOW) as stage:
+        await stage.app.chat()
+        await stage.settled()
+
+        pair = stage.pairs[0]
+        assert (None, status) == (pair.incumbent.text, pair.incumbent.status)
+        assert (None, status) == (pair.candidate.text, pair.candidate.status)
+
+
+async def test_an_answer_is_priced_once_for_its_pair_and_its_exposure() -> None:
+    """Two prices of one answer would be two truths."""
+    asked: list[str] = []
+
+    def priced(variant: Variant, usage: Usage) -> float:
+        asked.append(variant.id)
+        return float(len(asked))
+
+    async with a_stage(route=SHADOW, pricing=priced) as stage:
+        await stage.app.chat()
+        await stage.settled()
+
+        assert [NEW.id, OLD.id] == sorted(asked, key=[NEW.id, OLD.id].index)
+        assert stage.pairs[0].incumbent.cost_usd == stage.exposures[0].cost_usd is not None
 
 
 async def test_an_incumbent_that_fails_makes_no_pair_but_is_recorded() -> None:

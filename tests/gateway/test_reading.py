@@ -18,4 +18,4 @@ def test_a_header_that_is_not_there_is_not_an_empty_one(shown: dict[bytes, bytes
     reading = Reading(a_workload(slices=(Slice("free"),), rules=(free,)))
     request = openai_chat.read_request(b'{"model":"m","messages":[]}', "/v1/chat/completions")
 
-    assert slices == reading.slices(request, shown)
+    assert slices == reading.slices(request, reading.said([], shown))

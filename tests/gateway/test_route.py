@@ -19,8 +19,9 @@ from midshift.domain.routing import Arm, Other, Route, assign
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import ConfigError, StoreError, UsageError
 from midshift.gateway import lastknown
+from midshift.gateway.forcing import FORCE_VARIABLE
 from midshift.gateway.reporting import Reporting
-from midshift.gateway.route import FORCE_VARIABLE, LONGEST_SILENCE, Home, Routes, Serving
+from midshift.gateway.route import LONGEST_SILENCE, Home, Routes, Serving
 from midshift.gateway.settings import GatewaySettings
 from midshift.ports import RouteSource
 from midshift.providers.http.settings import Upstream

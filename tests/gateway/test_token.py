@@ -39,8 +39,8 @@ def issued(**fields: Any) -> Issued:
 
 def made_by(tokens: token.Tokens, nonce: bytes, credit: Credit, epoch: int) -> str:
     """A token for the same by what prepares them."""
-    about = (credit.workload, credit.upgrade, credit.step, credit.arm, credit.slices, credit.block)
-    return tokens.make(nonce, AT.timestamp(), epoch, *about)
+    about = (credit.workload, credit.upgrade, credit.step, credit.arm, credit.slices, credit.block, epoch)
+    return tokens.make(nonce, AT.timestamp(), about)
 
 
 def outcome(make: Callable[[], str]) -> str:

@@ -47,6 +47,10 @@ class Transport:
     models: Models
     count: int = 0
 
+    def begin(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call | None:
+        """See `Transport`."""
+        return None
+
     async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
         """See `Transport`."""
         self.count += 1

@@ -145,6 +145,17 @@ def test_of_a_tool_call_the_name_stays_and_whether_two_are_equal() -> None:
         json.loads(first[1]["arguments"])
 
 
+@pytest.mark.parametrize("text", ["Dear Ada, I cannot.", "Dear Ada,\nI cannot.", "Dear Ada,\n\nDear Ada,", "{", ""])
+def test_equal_lines_have_equal_digests_and_others_have_not(text: str) -> None:
+    """Whether they open or close an answer, or are all of it; a line that says nothing has none."""
+    found = without_texts(a_pair(incumbent=ShadowAnswer(text, 200)), KEY).incumbent.features
+
+    assert found is not None
+    lines = text.split("\n")
+    assert (lines[0] == lines[-1]) == (found.opening == found.closing)
+    assert (lines[0] in ("{", "")) == (found.opening == "")
+
+
 def test_taking_the_texts_away_twice_changes_nothing_more() -> None:
     """The door does it, and the janitor later, again."""
     once = without_texts(a_pair(), KEY)

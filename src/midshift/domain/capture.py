@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from midshift.domain.light import light
 from midshift.domain.routing import position
 from midshift.domain.workload import Capture, UnitKind, Workload
 
@@ -21,7 +22,7 @@ KEPT_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 """A header that says how a body is to be read. Any other may be a key or a name, and is not kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class CapturedRequest:
     """A request with its answer, as a trace that `midshift preflight` and suites are made from can be read.
 
@@ -57,7 +58,8 @@ class FeedbackRecord:
 
 def is_captured(capture: Capture, request_id: str) -> bool:
     """Whether the texts of this request are kept."""
-    return capture.share > 0.0 and position(request_id, "capture") < capture.share
+    share = capture.share
+    return share > 0.0 and (share >= 1.0 or position(request_id, "capture") < share)
 
 
 def unit_paths(workload: Workload) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 By value it is what `domain.exposure.contributions` says, metric by metric, added one after the other. A metric that is
 0 or 1 is a count of ones, whose square is the same; `feedback_rate` gets nothing but zeros here.
-Elsewhere: which requests belong to a cell (domain.exposure), its row in the store, with a column for each number
+Elsewhere: which requests belong to a cell (domain.sums), its row in the store, with a column for each number
 (store.schema): one more here is one more there, by a migration.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import TypeAlias
+
+from midshift.domain.exposure import Exposure, ShadowFate
 
 Line: TypeAlias = tuple[str, int, float, float]
 """A metric with its count, its sum and its sum of squares."""
@@ -31,8 +33,11 @@ NUMBERS = (*COUNTS, *SUMS, *SQUARES)
 """All numbers of a cell, in the order in which they are kept."""
 
 
+_PAIRED = ShadowFate.PAIRED
+
+
 class Cell:
-    """What the requests of one workload, upgrade, step, arm, slice and block add up to. Plain numbers, all additive."""
+    """What requests that count for the same add up to. Plain numbers, all additive."""
 
     __slots__ = NUMBERS
 
@@ -42,30 +47,22 @@ class Cell:
         self.latency_s = self.latency_s2 = self.ttft_s = self.ttft_s2 = self.cost_usd = self.cost_usd2 = 0.0
         self.tokens_in = self.tokens_in2 = self.tokens_out = self.tokens_out2 = 0.0
 
-    def add(
-        self,
-        has_failed: bool,
-        usage_unknown: bool | None,
-        is_paired: bool | None,
-        latency_s: float | None,
-        ttft_s: float | None,
-        cost_usd: float | None,
-        tokens_in: float | None,
-        tokens_out: float | None,
-    ) -> None:
-        """Take one more request into account; None is not known, and adds nothing."""
+    def add(self, exposure: Exposure, ttft_s: float | None) -> None:
+        """Take one more request into account; None is not known, and adds nothing. `ttft_s` is of streams alone."""
+        latency_s, cost_usd = exposure.latency_s, exposure.cost_usd
+        tokens_in, tokens_out = exposure.tokens_in, exposure.tokens_out
         self.requests += 1
-        if has_failed:
+        if exposure.has_failed:
             self.errors += 1
-        if usage_unknown is not None:
+        if exposure.usage_unknown is not None:
             self.said += 1
-            if usage_unknown:
+            if exposure.usage_unknown:
                 self.usage_unknown += 1
             if cost_usd is None:
                 self.cost_unknown += 1
-        if is_paired is not None:
+        if exposure.shadow is not None:
             self.shadowed += 1
-            if is_paired:
+            if exposure.shadow is _PAIRED:
                 self.paired += 1
         if latency_s is not None:
             self.latencies += 1

@@ -41,9 +41,12 @@ class ShadowFate(StrEnum):
     FAILED = "failed"
 
 
-@light
+@dataclass(slots=True, unsafe_hash=True)
 class Exposure:
     """One received request. `assigned` is by hash, `fate` is what the user got; numbers are None where unknown.
+
+    Not frozen, for whoever makes it: forty fields by name in one call cost each request 2 µs, field by field a third.
+    Once it is made it stays as it is.
 
     A member of a `ring` got the candidate without drawing lots and is in no sum. `unnamed`: nothing in the request
     named its unit, so it was one by itself. `stayed`: what it holds of an earlier answer kept it with the variant that
@@ -236,7 +239,7 @@ def contributions(exposure: Exposure) -> Iterator[tuple[SumKey, float]]:
     """
     if exposure.upgrade is None:
         return
-    for name in _unique((AGGREGATE, *exposure.slices)):
+    for name in parts(exposure.slices):
         for metric, value in _measured(exposure).items():
             key = SumKey(
                 exposure.workload, exposure.upgrade, exposure.step, exposure.assigned, name, metric, exposure.block
@@ -293,10 +296,11 @@ def feedback_sums(credit: Credit, satisfaction: float | None, has_ticket: bool) 
         given["ticket_rate"] = Sum(0, 1.0, 1.0)
     return {
         SumKey(credit.workload, credit.upgrade, credit.step, credit.arm, name, metric, credit.block): replace(value)
-        for name in _unique((AGGREGATE, *credit.slices))
+        for name in parts(credit.slices)
         for metric, value in given.items()
     }
 
 
-def _unique(names: Iterable[str]) -> Iterator[str]:
-    return iter(dict.fromkeys(names))
+def parts(slices: Iterable[str]) -> Iterable[str]:
+    """What a request with these slices counts for: all requests, and each slice once."""
+    return dict.fromkeys((AGGREGATE, *slices))

@@ -7,8 +7,8 @@ gives way to another thread in between, as `hmac.digest` does for whatever lengt
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 _BLOCK_BYTES = 64
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
@@ -16,15 +16,20 @@ _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """32 bytes."""
-    prepared_inner, prepared_outer = _prepared(key)
-    inner, outer = prepared_inner.copy(), prepared_outer.copy()
-    inner.update(message)
-    outer.update(inner.digest())
-    return bytes(outer.digest())
+    return hmac_under(key)(message)
 
 
 @lru_cache(16)
-def _prepared(key: bytes) -> tuple[Any, Any]:
-    """Both hashes as far as they depend on the key."""
+def hmac_under(key: bytes) -> Callable[[bytes], bytes]:
+    """The same for many messages under one key."""
     block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
-    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
+    begun_inner = hashlib.sha256(block.translate(_INNER)).copy
+    begun_outer = hashlib.sha256(block.translate(_OUTER)).copy
+
+    def digest_of(message: bytes) -> bytes:
+        inner, outer = begun_inner(), begun_outer()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+    return digest_of

@@ -1,8 +1,8 @@
 """Records that are made for every request: as frozen as others to whoever checks types, and a third of the price.
 
-A frozen dataclass sets each field through `object.__setattr__`, which for the 43 fields of an exposure is 4 µs of a
-request. One of these is a plain slotted dataclass: equality, hash, `dataclasses.replace` and JSON are the same, a type
-checker refuses to assign to it, and at run time nobody does.
+A frozen dataclass sets each field through `object.__setattr__`, which costs a request 0.1 µs a field. One of these is
+a plain slotted dataclass: equality, hash, `dataclasses.replace` and JSON are the same, a type checker refuses to assign
+to it, and at run time nobody does.
 Elsewhere: whatever is made less often than a request is a frozen dataclass.
 """
 

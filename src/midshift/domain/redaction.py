@@ -17,7 +17,10 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import string
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from midshift.domain.workload import Redaction
@@ -25,6 +28,9 @@ from midshift.domain.workload import Redaction
 LEFT_OUT = "[left out: {} characters of data]"
 LONGEST_WORD = 2000
 """A text without any space beyond this is a file, not words: an image, a document, audio."""
+
+_SHORTEST_KEY = 15
+"""Characters of the shortest text that any pattern of a key matches: a Slack token's."""
 
 _STRUCTURE = frozenset({"type", "role", "model", "id", "call_id", "tool_call_id", "tool_use_id", "finish_reason"})
 _NAMES_A_PERSON = frozenset({"user", "user_id", "safety_identifier", "prompt_cache_key"})
@@ -68,15 +74,15 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2})?|\d{4}/\d{2}/\d{2}|\d{1,2}[.
 
 def redacted(text: str, kinds: Collection[Redaction]) -> str:
     """The text with `[email]` and the like in the place of what was asked for, and `[key]` in that of keys."""
-    if _may_hold_keys(text):
+    if len(text) >= _SHORTEST_KEY and _may_hold_keys(text):
         for begins, pattern in _KEYS:
             if begins in text:
                 text = pattern.sub("[key]", text)
     if not kinds:
         return text
-    digits = _digits_at_most(text)
+    held = _held_at_most(text)
     for kind in _ORDER:
-        if kind in kinds and digits >= _DIGITS_NEEDED.get(kind, 0):
+        if kind in kinds and kind in held:
             text = _without(kind, text)
     return text
 
@@ -92,9 +98,20 @@ def _may_hold_keys(text: str) -> bool:
     )
 
 
-def _digits_at_most(text: str) -> int:
-    """The digits of a text; its length where other scripts may have some."""
-    return len(text.encode().translate(None, _NO_DIGITS)) if text.isascii() else len(text)
+def _held_at_most(text: str) -> Collection[Redaction]:
+    """What a text may hold, by the least that each pattern takes."""
+    signs = text.encode("ascii", "replace").translate(_SIGNS)
+    if b"0" not in signs:
+        return _LOOKED_FOR_AT_ONCE
+    digits = signs.translate(None, b"-")
+    found = [*_LOOKED_FOR_AT_ONCE]
+    if b"aa00" in signs:
+        found.append(Redaction.IBAN)
+    if b"0" * 13 in digits:
+        found.append(Redaction.CARD)
+    if b"0" * 7 in digits:
+        found.append(Redaction.PHONE)
+    return found
 
 
 def _without(kind: Redaction, text: str) -> str:
@@ -131,37 +148,63 @@ def redacted_json(value: Any, kinds: Collection[Redaction], units: Collection[st
     `units` are dotted paths whose value names a person; so do the fields that vendors have for it. Both become
     `[unit]`. Names of fields, roles and ids stay, so that it can still be read as what it was.
     """
-    paths = frozenset(tuple(path.split(".")) for path in units)
-    return _walked(value, kinds, paths, ())
+    return _walked(value, kinds, _places(tuple(units)), 0)
 
 
-def _walked(value: Any, kinds: Collection[Redaction], units: Collection[tuple[str, ...]], at: tuple[str, ...]) -> Any:
+@dataclass(slots=True)
+class _Place:
+    """A place in a body: whether a unit stands there, and the places below it on the way to others."""
+
+    is_unit: bool = False
+    below: dict[str, _Place] = field(default_factory=dict)
+
+
+_NOWHERE = _Place()
+"""No unit stands there nor below; most places are like it."""
+
+
+@lru_cache(256)
+def _places(units: tuple[str, ...]) -> _Place:
+    """The root of these dotted paths, the same in every request of a workload."""
+    root = _Place()
+    for path in units:
+        place = root
+        for name in path.split("."):
+            place = place.below.setdefault(name, _Place())
+        place.is_unit = True
+    return root
+
+
+def _walked(value: Any, kinds: Collection[Redaction], place: _Place, depth: int) -> Any:
+    """`value` stands at `place`, below `depth` names."""
     match value:
-        case Mapping():
-            return {name: _field(str(name), inner, kinds, units, at) for name, inner in value.items()}
         case str():
             return _spoken(value, kinds)
-        case Sequence():
-            return [_walked(inner, kinds, units, (*at, str(index))) for index, inner in enumerate(value)]
-        case bool() | None:
+        case bool() | float() | None:
             return value
         case int():
             shown = redacted(str(value), kinds)
             return value if shown == str(value) else shown
+        case dict() | Mapping():
+            return {name: _field(str(name), inner, kinds, place, depth) for name, inner in value.items()}
+        case list() | Sequence():
+            below = place.below
+            return [
+                _walked(inner, kinds, below.get(str(at), _NOWHERE) if below else _NOWHERE, depth + 1)
+                for at, inner in enumerate(value)
+            ]
     return value
 
 
-def _field(
-    name: str, value: Any, kinds: Collection[Redaction], units: Collection[tuple[str, ...]], at: tuple[str, ...]
-) -> Any:
-    path = (*at, name)
-    if path in units or (name in _NAMES_A_PERSON and len(path) <= 2 and value is not None):
+def _field(name: str, value: Any, kinds: Collection[Redaction], parent: _Place, depth: int) -> Any:
+    place = parent.below.get(name, _NOWHERE)
+    if place.is_unit or (depth < 2 and name in _NAMES_A_PERSON and value is not None):
         return "[unit]"
-    if name in _STRUCTURE and isinstance(value, str) and len(value) < 200:
-        return value
-    if name in _JSON_TEXTS and isinstance(value, str):
-        return _json_text(value, kinds)
-    return _walked(value, kinds, units, path)
+    if isinstance(value, str):
+        if name in _STRUCTURE and len(value) < 200:
+            return value
+        return _json_text(value, kinds) if name in _JSON_TEXTS else _spoken(value, kinds)
+    return _walked(value, kinds, place, depth + 1)
 
 
 def _json_text(text: str, kinds: Collection[Redaction]) -> str:
@@ -170,7 +213,7 @@ def _json_text(text: str, kinds: Collection[Redaction]) -> str:
         inner = json.loads(text)
     except ValueError:
         return _spoken(text, kinds)
-    return json.dumps(_walked(inner, kinds, (), ("", "", "")), ensure_ascii=False)
+    return json.dumps(_walked(inner, kinds, _NOWHERE, 3), ensure_ascii=False)
 
 
 def _spoken(text: str, kinds: Collection[Redaction]) -> str:
@@ -220,8 +263,14 @@ def _phone(match: re.Match[str]) -> str:
     return "[phone]"
 
 
-_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
-_DIGITS_NEEDED = {Redaction.IBAN: 2, Redaction.CARD: 13, Redaction.PHONE: 7}
-"""The least that each pattern takes."""
+_KINDS_OF_SIGNS = {"a": string.ascii_letters, "0": string.digits + "?", "-": " ()./-"}
+_SIGNS = bytes(
+    ord(next((kind for kind, signs in _KINDS_OF_SIGNS.items() if chr(byte) in signs), "x")) for byte in range(256)
+)
+"""Each sign as what the patterns of numbers tell apart: a letter, a digit, what may stand between two digits, others.
+A question mark counts as a digit: it stands for all signs beyond ASCII, and other scripts have digits too."""
+
+_LOOKED_FOR_AT_ONCE = (Redaction.EMAIL, Redaction.IP)
+"""What is searched for by a single sign: no look beforehand is faster."""
 
 _ORDER = (Redaction.EMAIL, Redaction.IBAN, Redaction.CARD, Redaction.IP, Redaction.PHONE)

@@ -34,6 +34,7 @@ from functools import lru_cache
 from typing import Protocol, Self
 
 from midshift.domain.clamping import EFFORT, Bounds, bounds_by_field
+from midshift.domain.light import light
 from midshift.domain.variant import Json, Prompt, PromptMode, Variant
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}")
@@ -77,7 +78,7 @@ class RequestFields:
     prompt_is_text: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Changes:
     """What becomes of a request: fields to set, fields to remove, and the system prompt (None: as it was sent).
 
@@ -137,10 +138,14 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A variant, prepared to be rendered many times: what is the same for every request, and the prompt."""
+    """A variant, prepared to be rendered many times: what is the same for every request, and the prompt.
+
+    `whole` is all of it where the new prompt does not depend on the app's own; None where it does.
+    """
 
     always: Changes
     prompt: Prompt
+    whole: Changes | None
 
     @classmethod
     def of(cls, variant: Variant) -> Self:
@@ -154,16 +159,28 @@ class Recipe:
         settled = {*pinned, *drop, *(() if variant.effort is None else (EFFORT,))}
         clamp = {name: pair for name, pair in bounds.items() if name not in settled}
         changes = Changes(pinned, drop.difference(pinned), model=variant.model, effort=variant.effort, clamp=clamp)
-        return cls(changes, variant.prompt)
+        return cls(changes, variant.prompt, _whole(changes, variant.prompt))
 
     def render(self, request: Readable) -> Changes | None:
         """What changes in this request; None if the prompt does not match it (the incumbent serves then)."""
-        if self.prompt.mode is PromptMode.KEEP:
+        if self.whole is self.always:
             return self.always
         if request.prompt_is_elsewhere:
             return None
+        if self.whole is not None:
+            return self.whole
         system = system_prompt(self.prompt, request)
         return None if system is None else replace(self.always, system=system)
+
+
+def _whole(always: Changes, prompt: Prompt) -> Changes | None:
+    match prompt.mode:
+        case PromptMode.KEEP:
+            return always
+        case PromptMode.REPLACE:
+            return replace(always, system=prompt.text)
+        case PromptMode.EDIT | PromptMode.TEMPLATE:
+            return None
 
 
 def render(request: Readable, variant: Variant) -> Changes | None:

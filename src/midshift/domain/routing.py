@@ -9,7 +9,7 @@ share, 0 included; nobody drew lots for it, so it is no part of a comparison.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -106,14 +106,19 @@ SHARES = ("share", "shadow_share", "noise_share", "pair_share", "reverse_share")
 
 def position(unit: str, salt: str) -> float:
     """Where a unit lies in [0, 1), uniformly and for good: BLAKE2b over salt and unit."""
-    return _digest(unit, f"assign:{salt}") / _SCALE
+    return _digest(unit, "assign", salt) / _SCALE
 
 
 def assign(unit: str, route: Route) -> Arm:
     """The arm that serves a unit: the candidate for the first `share` of all positions."""
-    if route.candidate is not None and _standing(unit, route.salt)[0] < route.share:
-        return Arm.CANDIDATE
-    return Arm.INCUMBENT
+    return placed(unit, route)[0]
+
+
+def placed(unit: str, route: Route) -> tuple[Arm, int]:
+    """The arm that serves a unit, and its block."""
+    at, block_of_unit = _standing(unit, route.salt)
+    is_served = at < route.share and route.candidate is not None
+    return Arm.CANDIDATE if is_served else Arm.INCUMBENT, block_of_unit
 
 
 def ring_of(member_of: Collection[str], route: Route) -> str:
@@ -129,16 +134,16 @@ def block(unit: str, salt: str) -> int:
 @lru_cache(8192)
 def _standing(unit: str, salt: str) -> tuple[float, int]:
     """Position and block of a unit: those who ask once ask again soon."""
-    return position(unit, salt), _digest(unit, f"block:{salt}") % BLOCKS
+    return position(unit, salt), _digest(unit, "block", salt) % BLOCKS
 
 
-def _digest(unit: str, salt: str) -> int:
-    digest = _keyed(salt).copy()
+def _digest(unit: str, purpose: str, salt: str) -> int:
+    digest = _begun(purpose, salt)()
     digest.update(unit.encode("utf-8", "surrogatepass"))
     return int.from_bytes(digest.digest(), "big")
 
 
 @lru_cache(64)
-def _keyed(salt: str) -> hashlib.blake2b:
-    """The hash as far as it depends on the salt alone."""
-    return hashlib.blake2b(key=salt.encode()[:64], digest_size=8)
+def _begun(purpose: str, salt: str) -> Callable[[], hashlib.blake2b]:
+    """Makes a hash as far as it depends on purpose and salt alone."""
+    return hashlib.blake2b(key=f"{purpose}:{salt}".encode()[:64], digest_size=8).copy

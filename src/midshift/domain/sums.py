@@ -1,23 +1,24 @@
 """Many sums and histograms, added up on the path of a request and handed over once a second.
 
-Contract: what is added is what `exposure.contributions` says, number by number in the order of the requests. Adding
-looks up one place by everything that a request counts for, and finds the cells of all its slices there. Handing over
-gives rows in the order of the store's tables, without an object for each: a cell whole, and by itself what was not
-added up here.
+Contract: what is added is what `exposure.contributions` says; in which order, and so the last digit of a sum of floats,
+is not promised. A request adds to one cell, that of all its slices in their combination: a slice is the cells of the
+combinations that it is in, added up when they are handed over. Handing over gives rows in the order of the store's
+tables, without an object for each: a cell whole, and by itself what was not added up here.
 Elsewhere: what one request adds (exposure), one cell (cells), writing the rows (store.tallies).
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from operator import add
 from types import MappingProxyType
 from typing import TypeAlias
 
-from midshift.domain.cells import Cell, numbers
-from midshift.domain.exposure import Exposure, HistogramKey, ShadowFate, Sum, SumKey
+from midshift.domain.cells import Cell, cell_of, numbers
+from midshift.domain.exposure import Exposure, HistogramKey, Sum, SumKey, parts
 from midshift.domain.histogram import Histogram, bucket_of
 from midshift.domain.routing import Arm
-from midshift.domain.suite import AGGREGATE
 
 Row: TypeAlias = tuple[str, int, str, str, str, int, str, int, float, float]
 """Upgrade, step, arm, slice, metric, block and workload of a sum; its count, sum and sum of squares."""
@@ -34,22 +35,20 @@ _Place: TypeAlias = tuple[str, str, int, Arm, tuple[str, ...], int]
 _Slices: TypeAlias = tuple[str, str, int, Arm, tuple[str, ...]]
 """The same without the block."""
 
-_Histograms: TypeAlias = tuple[Histogram, ...]
-
-_PAIRED = ShadowFate.PAIRED
+_Buckets: TypeAlias = tuple[defaultdict[int, int], defaultdict[int, int]]
+"""Counts of latencies, and of times to the first token; one more in a Counter is three times as dear."""
 
 
 class Sums:
     """What many requests add up to. One thread adds; `by_key` and `histograms` are for when nobody adds any more."""
 
-    __slots__ = ("_by_slices", "_cells", "_histograms", "_merged", "_places")
+    __slots__ = ("_buckets", "_histograms", "_merged", "_places")
 
     def __init__(self) -> None:
-        self._cells: dict[_CellKey, Cell] = {}
+        self._places: dict[_Place, tuple[Cell, _Buckets]] = {}
+        self._buckets: dict[_Slices, _Buckets] = {}
         self._merged: dict[SumKey, Sum] = {}
         self._histograms: dict[HistogramKey, Histogram] = {}
-        self._places: dict[_Place, tuple[tuple[Cell, ...], _Histograms, _Histograms]] = {}
-        self._by_slices: dict[_Slices, tuple[tuple[str, ...], _Histograms, _Histograms]] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sums) and self.by_key == other.by_key and self.histograms == other.histograms
@@ -59,49 +58,52 @@ class Sums:
     @property
     def by_key(self) -> SumsByKey:
         """The sums."""
-        return SumsByKey(self._cells, self._merged)
+        return SumsByKey(self._by_slice(), self._merged)
 
     @property
     def histograms(self) -> dict[HistogramKey, Histogram]:
         """The histograms."""
-        return {key: histogram for key, histogram in self._histograms.items() if histogram.buckets}
+        found = {key: Histogram(Counter(histogram.buckets)) for key, histogram in self._histograms.items()}
+        for (workload, upgrade, step, arm, slices), buckets in self._buckets.items():
+            for metric, counts in zip(("latency_s", "ttft_s"), buckets, strict=True):
+                for name in parts(slices):
+                    key = HistogramKey(workload, upgrade, step, arm, name, metric)
+                    found.setdefault(key, Histogram()).merge(counts)
+        return {key: histogram for key, histogram in found.items() if histogram.buckets}
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was added."""
-        return not (self._cells or self._merged or self._histograms)
+        return not (self._places or self._merged or self._histograms)
 
     @property
     def requests(self) -> int:
         """How many requests were added; what was merged is not in it."""
-        return sum(cell.requests for key, cell in self._cells.items() if key[3] == AGGREGATE)
+        return sum(cell.requests for cell, _ in self._places.values())
 
     def add(self, exposure: Exposure) -> None:
-        """Add one exposure to everything that it belongs to; nothing for one that is no part of a comparison."""
+        """Add one exposure to everything that it belongs to; nothing for one that is no part of a comparison.
+
+        Raises:
+            ValueError: for a time that is negative or not finite; nothing of the exposure is added then.
+        """
         upgrade = exposure.upgrade
         if upgrade is None or exposure.ring:
             return
-        latency_s, cost_usd = exposure.latency_s, exposure.cost_usd
-        ttft_s = exposure.first_byte_s if exposure.streamed else None
+        latency_s, ttft_s = exposure.latency_s, exposure.first_byte_s if exposure.streamed else None
         latency_in = None if latency_s is None else bucket_of(latency_s)
         ttft_in = None if ttft_s is None else bucket_of(ttft_s)
-        tokens_in = None if exposure.tokens_in is None else float(exposure.tokens_in)
-        tokens_out = None if exposure.tokens_out is None else float(exposure.tokens_out)
-        is_paired = None if exposure.shadow is None else exposure.shadow is _PAIRED
-        has_failed, usage_unknown = exposure.has_failed, exposure.usage_unknown
         place = (exposure.workload, upgrade, exposure.step, exposure.assigned, exposure.slices, exposure.block)
         found = self._places.get(place)
         if found is None:
-            found = self._places[place] = self._opened(place)
-        cells, latencies, ttfts = found
-        for cell in cells:
-            cell.add(has_failed, usage_unknown, is_paired, latency_s, ttft_s, cost_usd, tokens_in, tokens_out)
+            buckets = self._buckets.setdefault(place[:5], (defaultdict(int), defaultdict(int)))
+            found = self._places[place] = Cell(), buckets
+        cell, (latencies, ttfts) = found
+        cell.add(exposure, ttft_s)
         if latency_in is not None:
-            for histogram in latencies:
-                histogram.buckets[latency_in] += 1
+            latencies[latency_in] += 1
         if ttft_in is not None:
-            for histogram in ttfts:
-                histogram.buckets[ttft_in] += 1
+            ttfts[ttft_in] += 1
 
     def merge(
         self, other: Mapping[SumKey, Sum], histograms: Mapping[HistogramKey, Histogram] = MappingProxyType({})
@@ -112,40 +114,22 @@ class Sums:
         for about, counts in histograms.items():
             self._histograms.setdefault(about, Histogram()).merge(counts.buckets)
 
-    def _opened(self, place: _Place) -> tuple[tuple[Cell, ...], _Histograms, _Histograms]:
-        """The cells of a place, and its histograms of latency and of time to the first token."""
-        workload, upgrade, step, arm, slices, block = place
-        about = place[:5]
-        found = self._by_slices.get(about)
-        if found is None:
-            names = tuple(dict.fromkeys((AGGREGATE, *slices)))
-            found = self._by_slices[about] = (
-                names,
-                self._counting(*place, "latency_s"),
-                self._counting(*place, "ttft_s"),
-            )
-        names, latencies, ttfts = found
-        return tuple([self._cell((upgrade, step, arm, name, block, workload)) for name in names]), latencies, ttfts
-
-    def _cell(self, key: _CellKey) -> Cell:
-        found = self._cells.get(key)
-        if found is None:
-            found = self._cells[key] = Cell()
+    def _by_slice(self) -> dict[_CellKey, tuple[float, ...]]:
+        """The numbers of each cell of the store's: each place counts for all requests, and for its slices."""
+        found: dict[_CellKey, tuple[float, ...]] = {}
+        for (workload, upgrade, step, arm, slices, block), (cell, _) in self._places.items():
+            added = numbers(cell)
+            for name in parts(slices):
+                key = (upgrade, step, arm, name, block, workload)
+                before = found.get(key)
+                found[key] = added if before is None else tuple(map(add, before, added))
         return found
-
-    def _counting(
-        self, workload: str, upgrade: str, step: int, arm: Arm, slices: tuple[str, ...], block: int, metric: str
-    ) -> _Histograms:
-        keys = (
-            HistogramKey(workload, upgrade, step, arm, name, metric) for name in dict.fromkeys((AGGREGATE, *slices))
-        )
-        return tuple(self._histograms.setdefault(key, Histogram()) for key in keys)
 
 
 class SumsByKey(Mapping[SumKey, Sum]):
     """Sums, read by key. Whoever writes them down takes `cell_rows` and `rows`, and spares the keys."""
 
-    def __init__(self, cells: Mapping[_CellKey, Cell], merged: Mapping[SumKey, Sum]) -> None:
+    def __init__(self, cells: Mapping[_CellKey, tuple[float, ...]], merged: Mapping[SumKey, Sum]) -> None:
         self._cells = cells
         self._merged = merged
         self._made: dict[SumKey, Sum] | None = None
@@ -164,7 +148,7 @@ class SumsByKey(Mapping[SumKey, Sum]):
         cells = self._cells
         for key in sorted(cells):
             upgrade, step, arm, part, block, workload = key
-            yield (upgrade, step, _ARMS[arm], part, block, workload, *numbers(cells[key]))
+            yield (upgrade, step, _ARMS[arm], part, block, workload, *cells[key])
 
     def rows(self) -> Iterator[Row]:
         """What was merged, a sum a row, likewise."""
@@ -174,8 +158,8 @@ class SumsByKey(Mapping[SumKey, Sum]):
         if self._made is None:
             self._made = {
                 SumKey(workload, upgrade, step, arm, part, metric, block): Sum(n, total, squares)
-                for (upgrade, step, arm, part, block, workload), cell in self._cells.items()
-                for metric, n, total, squares in cell.lines()
+                for (upgrade, step, arm, part, block, workload), added in self._cells.items()
+                for metric, n, total, squares in cell_of(added).lines()
             }
             for key, value in self._merged.items():
                 self._made.setdefault(key, Sum()).merge(value)

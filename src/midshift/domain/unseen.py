@@ -6,9 +6,9 @@ Elsewhere: the shares (routing), asking (gateway.mirror), what is kept (exposure
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from midshift.domain.light import light
 from midshift.domain.routing import Arm, Route, position
 
 
@@ -35,7 +35,7 @@ class PairKind(StrEnum):
     """A sample of both arms: the variant that did not answer the user answered unseen."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Unseen:
     """An unseen second answer that is wanted: of which variant, why, and with what chance.
 
@@ -55,28 +55,25 @@ def unseen(request_id: str, assigned: Arm, route: Route) -> tuple[Unseen, ...]:
     a smaller share is a part of a larger one: each noise pair has its shadow pair, all candidates answer the same
     requests, and what is in the live sample is not answered once more by the same variant.
     """
-    if route.candidate is None:
+    draws_live = route.pair_share or route.reverse_share
+    draws_shadow = route.shadow_share or route.noise_share or route.others
+    if route.candidate is None or not (draws_live or draws_shadow):
         return ()
-    live = _draw(request_id, f"live:{route.salt}", max(route.pair_share, route.reverse_share))
+    live = position(request_id, f"live:{route.salt}") if draws_live else 1.0
     if assigned is Arm.CANDIDATE:
         if live < route.pair_share:
             return (Unseen(PairKind.LIVE, route.incumbent, route.pair_share),)
         if live < route.reverse_share:
             return (Unseen(PairKind.REVERSE, route.incumbent, route.reverse_share - route.pair_share),)
         return ()
-    largest = max(route.shadow_share, route.noise_share, *(one.share for one in route.others))
-    drawn = _draw(request_id, f"shadow:{route.salt}", largest)
+    drawn = position(request_id, f"shadow:{route.salt}") if draws_shadow else 1.0
     found = []
     if live < route.pair_share:
         found.append(Unseen(PairKind.LIVE, route.candidate, route.pair_share))
     elif drawn < route.shadow_share:
         found.append(Unseen(PairKind.SHADOW, route.candidate, route.shadow_share * (1.0 - route.pair_share)))
-    found += [Unseen(PairKind.SHADOW, one.variant, one.share) for one in route.others if drawn < one.share]
+    if route.others:
+        found += [Unseen(PairKind.SHADOW, one.variant, one.share) for one in route.others if drawn < one.share]
     if drawn < route.noise_share:
         found.append(Unseen(PairKind.NOISE, route.incumbent, route.noise_share))
     return tuple(found)
-
-
-def _draw(request_id: str, salt: str, largest: float) -> float:
-    """A number in [0, 1), the same in every gateway; 1 where no share is large enough to need one."""
-    return position(request_id, salt) if largest > 0.0 else 1.0

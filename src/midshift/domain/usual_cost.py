@@ -37,10 +37,19 @@ class _Scaled:
     reasoning_as_output: bool
     audio_out_as_output: bool
 
+    @property
+    def of_totals(self) -> tuple[int, int] | None:
+        """The prices of input and output where that is all there is to say of a call without parts; else None."""
+        as_whole = self.cached_as_input and self.written_as_input and self.audio_in_as_input
+        if self.input is None or self.output is None or not (as_whole and self.reasoning_as_output):
+            return None
+        return (self.input, self.output) if self.audio_out_as_output else None
+
 
 def priced_by(prices: UnitPrices) -> Callable[[Usage], float | None]:
     """A function from usage to USD, the same as `cost(usage, prices).total_usd` as a float."""
     scaled = _scaled(prices.rates)
+    plain = None if scaled is None else scaled.of_totals
     longest = min(prices.long_context[0].above if prices.long_context else _MOST_TOKENS, _MOST_TOKENS)
 
     def priced(usage: Usage) -> float | None:
@@ -53,6 +62,8 @@ def priced_by(prices: UnitPrices) -> Callable[[Usage], float | None]:
         if scaled is None or is_rare or tokens_in > longest or tokens_out > _MOST_TOKENS:
             total = cost(usage, prices).total_usd
             return None if total is None else float(total)
+        if plain is not None and not (usage.cached_in or usage.cache_write_in or usage.reasoning_out):
+            return (tokens_in * plain[0] + tokens_out * plain[1]) / scaled.unit
         whole = _of_input(usage, tokens_in, scaled), _of_output(usage, tokens_out, scaled)
         return None if whole[0] is None or whole[1] is None else (whole[0] + whole[1]) / scaled.unit
 

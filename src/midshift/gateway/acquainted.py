@@ -18,7 +18,7 @@ GENERATION = timedelta(hours=1)
 @dataclass(slots=True)
 class _Met:
     epoch: int
-    since: datetime
+    until: datetime
     young: set[str] = field(default_factory=set)
     old: set[str] = field(default_factory=set)
 
@@ -35,9 +35,9 @@ class Acquainted:
         """Remember a unit that is answered under the row of this epoch."""
         met = self._by_workload.get(workload)
         if met is None or met.epoch != epoch:
-            met = self._by_workload[workload] = _Met(epoch, now)
-        elif len(met.young) >= MOST or now - met.since > GENERATION:
-            met.young, met.old, met.since = set(), met.young, now
+            met = self._by_workload[workload] = _Met(epoch, now + GENERATION)
+        elif now > met.until or len(met.young) >= MOST:
+            met.young, met.old, met.until = set(), met.young, now + GENERATION
         met.young.add(unit)
 
     def knows(self, workload: str, epoch: int, unit: str) -> bool:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from midshift.domain.exposure import Fate, ShadowFate
 from midshift.domain.usage import Usage
@@ -29,7 +29,7 @@ from midshift.gateway.feedback import PATH as FEEDBACK_PATH
 from midshift.gateway.feedback import Feedback, FeedbackSink, answered
 from midshift.gateway.headers import COME_AGAIN
 from midshift.gateway.heads import Head
-from midshift.gateway.intake import Intake, Refused, whole_body
+from midshift.gateway.intake import Intake, Refused, awaited_body, body_at_hand
 from midshift.gateway.job import Job, Outcome
 from midshift.gateway.load import Load, Place
 from midshift.gateway.mirror import Mirror, Mirroring
@@ -53,6 +53,7 @@ from midshift.wire.wires import WIRES
 LOG = logging.getLogger(__name__)
 
 PATIENCE_WITH_SHADOWS_S = 5.0
+_REFUSED = Fate.REFUSED
 
 _SERVED = (
     "POST /v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/MODEL:generateContent, GET /v1/models and "
@@ -136,13 +137,12 @@ class Gateway:
         self.is_ready = False
         await self._life.aclose()
 
-    async def __call__(self, exchange: Exchange) -> None:
+    def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         """Answer one request."""
         asked = exchange.head.once(_asked)
         if asked is not None and asked.operation is Operation.GENERATE:
-            await self._request(asked, exchange)
-        else:
-            await self._other(asked, exchange)
+            return self._request(asked, exchange)
+        return self._other(asked, exchange)
 
     async def _other(self, asked: Asked | None, exchange: Exchange) -> None:
         """Whatever is no request for an answer."""
@@ -180,26 +180,29 @@ class Gateway:
         self.counters.received += 1
         self.counters.in_flight += 1
         request_id = f"req_{self._random.take(16).hex()}"
-        with Place(self.load) as place:
-            try:
-                job = await self._job(request_id, asked, exchange, place)
-            except Refused as refused:
-                self._count_refusal(place.workload, refused.problem.code)
-                await refuse(exchange, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
-            except ClientLeft:
-                self._count_refusal(place.workload, "client_left")
-            except asyncio.CancelledError:
-                self._count_refusal(place.workload, "stopped")
-                if not self.is_draining:
-                    raise
-                await refuse(exchange, asked.wire, _STOPPED, (b"x-midshift-request-id", request_id.encode()))
-            except BaseException:
-                self._count_refusal(place.workload, "internal_error")
+        place = Place(self.load)
+        try:
+            job = await self._job(request_id, asked, exchange, place)
+        except Refused as refused:
+            self._count_refusal(place.workload, refused.problem.code)
+            await refuse(exchange, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
+        except ClientLeft:
+            self._count_refusal(place.workload, "client_left")
+        except asyncio.CancelledError:
+            self._count_refusal(place.workload, "stopped")
+            if not self.is_draining:
                 raise
-            else:
-                self._identify(job)
-                await self._serve(job, exchange)
-                await exchange.drained()  # as long as the app has not taken its answer, it has its place
+            await refuse(exchange, asked.wire, _STOPPED, (b"x-midshift-request-id", request_id.encode()))
+        except BaseException:
+            self._count_refusal(place.workload, "internal_error")
+            raise
+        else:
+            self._identify(job)
+            await self._serve(job, exchange)
+            if exchange.is_paused:  # as long as the app has not taken its answer, it has its place
+                await exchange.drained()
+        finally:
+            place.leave()
 
     async def _token_count(self, asked: Asked, exchange: Exchange) -> None:
         """One request for a count of tokens: nothing of it is evidence."""
@@ -225,11 +228,13 @@ class Gateway:
             await refuse(exchange, asked.wire, refused.problem)
 
     async def _job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job:
-        key, query = exchange.head.once(self._intake.shown)
+        caller = exchange.head.once(self._intake.caller)
         place.take()
-        body = await whole_body(exchange, self.settings.max_body_bytes, place.hold)
+        body = body_at_hand(exchange, self.settings.max_body_bytes, place.hold)
+        if body is None:
+            body = await awaited_body(exchange, self.settings.max_body_bytes, place.hold)
         arrival = self._clock.machine_now(), self._clock.monotonic_s()
-        job = self._intake.job(request_id, key, query, asked, exchange.head, body, arrival)
+        job = self._intake.job(request_id, asked, caller, body, arrival)
         place.serve(job.workload.name)
         return job
 
@@ -237,10 +242,9 @@ class Gateway:
         """Give the job an id that says what it is served as, for feedback that comes later."""
         route = job.serving.route
         upgrade = None if job.ring else route.upgrade  # a ring counts for no comparison
-        nonce, at_s = self._random.take(token.NONCE_BYTES), job.came_at.timestamp()
-        about = (job.workload.name, upgrade, route.step, job.assigned, job.slices, job.block)
+        about = (job.workload.name, upgrade, route.step, job.assigned, job.slices, job.block, route.epoch)
         try:
-            job.id = self._tokens.make(nonce, at_s, route.epoch, *about)
+            job.id = self._tokens.make(self._random.take(token.NONCE_BYTES), job.came_at.timestamp(), about)
         except ValueError as error:
             LOG.warning("feedback on a request of %s cannot be credited: %s", job.workload.name, error)
 
@@ -254,7 +258,8 @@ class Gateway:
             nonlocal mirroring, is_begun
             if not is_begun:
                 is_begun, mirroring = True, self._mirror.begin(job, outcome)
-                outcome.keeps_body = is_captured or (mirroring is not None and mirroring.is_running)
+                if mirroring is not None and mirroring.is_running:
+                    outcome.keeps_body = True
 
         reply = Reply(exchange, job.id, outcome, self._clock, job.started_s)
         try:
@@ -272,10 +277,12 @@ class Gateway:
             self._count(job, outcome)
             if is_captured:
                 self.recorder.record_request(Taken(job, outcome, self._clock.machine_now()))
-            if mirroring is not None:
+            if mirroring is None:
+                self._record(job, outcome, None)
+            else:
                 mirroring.primary.set_result(outcome)
-            if mirroring is None or not mirroring.waits:
-                self._record(job, outcome, None if mirroring is None else mirroring.shadow)
+                if not mirroring.waits:
+                    self._record(job, outcome, mirroring.shadow)
 
     def _serving(self, workload: str, unit: str) -> Serving:
         return self.routes.serving(workload, self._clock.machine_now(), unit)
@@ -285,36 +292,35 @@ class Gateway:
         self.counters.refused[workload, why] += 1
 
     def _count(self, job: Job, outcome: Outcome) -> None:
-        name = job.workload.name
-        self.counters.count_fate(name, outcome.fate)
-        if outcome.fate is Fate.REFUSED:
-            self.counters.refused[name, "stopped" if outcome.status == 503 else "internal_error"] += 1
-        if outcome.fell_back:
-            self.counters.fell_back[name, outcome.fell_back] += 1
-        self._count_oddities(name, job, outcome)
-        if outcome.by is not None and outcome.is_answered:
-            said = outcome.answer
-            self.counters.count_answer(name, outcome.by.short_id.decode(), said.model, is_unknown(said.usage))
-
-    def _count_oddities(self, name: str, job: Job, outcome: Outcome) -> None:
-        """What most requests are not: adding nothing to five counters would cost each of them a microsecond."""
-        counters = self.counters
-        if outcome.unmatched:
-            counters.unmatched[name] += 1
-        if outcome.left:
-            counters.left[name] += 1
+        name, fate, by, counters = job.workload.name, outcome.fate, outcome.by, self.counters
+        counters.count_fate(name, fate)
+        if fate is _REFUSED or outcome.fell_back or outcome.unmatched or outcome.left or outcome.stripped:
+            self._count_oddities(name, outcome)
         if job.unnamed:
             counters.units_unnamed[name] += 1
         if job.stayed:
             counters.stayed[name] += 1
+        if by is not None and outcome.is_answered:
+            said = outcome.answer
+            counters.count_answer(name, by.short_id.decode(), said.model, is_unknown(said.usage))
+
+    def _count_oddities(self, name: str, outcome: Outcome) -> None:
+        """What most answers are not."""
+        counters = self.counters
+        if outcome.fate is _REFUSED:
+            counters.refused[name, "stopped" if outcome.status == 503 else "internal_error"] += 1
+        if outcome.fell_back:
+            counters.fell_back[name, outcome.fell_back] += 1
+        if outcome.unmatched:
+            counters.unmatched[name] += 1
+        if outcome.left:
+            counters.left[name] += 1
         if outcome.stripped:
             counters.stripped[name] += 1
 
     def _record(self, job: Job, outcome: Outcome, shadow: ShadowFate | None) -> None:
-        usage = outcome.answer.usage
-        cost_usd = self._priced(outcome.by.variant, usage) if outcome.by is not None else None
         now = self._clock.machine_now()
-        self.recorder.record(exposure_of(job, outcome, shadow, cost_usd, self._price_book, now))
+        self.recorder.record(exposure_of(job, outcome, shadow, outcome.cost_usd(self._priced), self._price_book, now))
 
     def _priced(self, variant: Variant, usage: Usage) -> float | None:
         try:

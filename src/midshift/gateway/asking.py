@@ -7,11 +7,11 @@ Elsewhere: when, and what becomes of it (mirror), the way to a provider (leg), s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from midshift.domain.light import light
 from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
-from midshift.gateway.headers import Lines
 from midshift.gateway.job import Job, kept_by_stripping
 from midshift.gateway.leg import Leg
 from midshift.gateway.origins import Origin, carriage
@@ -20,19 +20,12 @@ from midshift.providers.http.messages import Request
 from midshift.providers.http.settings import Upstream
 from midshift.wire.translation.conversation import Uncarried
 
-_OF_ONE_REQUEST = frozenset(
-    (
-        *(b"idempotency-key", b"x-idempotency-key", b"x-client-request-id", b"x-request-id", b"x-correlation-id"),
-        *(b"x-stainless-retry-count", b"traceparent", b"tracestate", b"baggage", b"b3", b"x-amzn-trace-id"),
-    )
-)
-
 
 class Unaskable(Exception):
     """There is nothing that could be asked; says why in a word."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Asking:
     """A request that is ready to go, the way that it goes, and whether it goes without bound state."""
 
@@ -51,7 +44,7 @@ def asking(job: Job, served: ServedVariant, upstream: Upstream) -> Asking:
     if changes is None and served.id != job.serving.incumbent.id:
         raise Unaskable("unmatched")
     changes = changes or Changes(model=served.variant.model)  # an incumbent serves whatever comes
-    leg = Leg.of(replace(job, lines=_anonymous(job.lines)), upstream, is_mirror=True, provider=served.variant.provider)
+    leg = Leg.of(job, upstream, is_mirror=True, provider=served.variant.provider)
     stripped = _is_stripped(job, served, upstream)
     try:
         return Asking(leg.request(changes, strip_state=stripped), leg, stripped)
@@ -77,8 +70,3 @@ def _is_stripped(job: Job, served: ServedVariant, upstream: Upstream) -> bool:
     if way.stuck or (kept and upstream.shadow_api_key not in (None, upstream.api_key)):
         raise Unaskable("bound_state")
     return way.strip
-
-
-def _anonymous(lines: Lines) -> Lines:
-    """The app's header lines without what names this one request."""
-    return [(name, value) for name, value in lines if name not in _OF_ONE_REQUEST]

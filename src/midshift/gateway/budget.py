@@ -15,10 +15,11 @@ _MINUTE_S = 60.0
 
 
 class Budget:
-    """The purse of a mirror. Belongs to one thread, the loop's."""
+    """The purse of a mirror; an endless one is never exhausted. Belongs to one thread, the loop's."""
 
     def __init__(self, limits: Shadow) -> None:
         self._limits = limits
+        self.is_endless = limits.max_per_minute is None and limits.budget_usd_per_day is None
         self._day = date.min
         self._spent_usd = 0.0
         self._dearest_usd = limits.unpriced_usd

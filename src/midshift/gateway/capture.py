@@ -5,18 +5,19 @@ Elsewhere: which requests (domain.capture), what is blacked out before anything 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from midshift.domain.capture import KEPT_HEADERS, CapturedRequest, is_captured
+from midshift.domain.light import light
 from midshift.gateway.job import Job, Outcome
 from midshift.wire.translation.tool_calls import tool_calls
-from midshift.wire.wires import WIRES
+
+_KEPT_HEADERS = {name.encode(): name for name in KEPT_HEADERS}
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Taken:
     """A request and its answer as they came, with everything that is decided about it."""
 
@@ -42,7 +43,6 @@ def captured_request(taken: Taken) -> CapturedRequest:
         msgspec.DecodeError: if the body is no JSON.
     """
     job, outcome = taken.job, taken.outcome
-    lines = {name.lower(): value for name, value in job.lines}
     answer, tools = _answered(job, outcome)
     return CapturedRequest(
         id=job.id,
@@ -51,7 +51,7 @@ def captured_request(taken: Taken) -> CapturedRequest:
         path=job.path,
         body=msgspec.json.decode(job.request.body),
         at=taken.at,
-        headers={name: lines[name.encode()].decode("latin-1") for name in KEPT_HEADERS if name.encode() in lines},
+        headers={_KEPT_HEADERS[name]: value.decode("latin-1") for name, value in job.lines if name in _KEPT_HEADERS},
         slices=job.slices,
         unit=job.unit,
         variant=outcome.by.id if outcome.by is not None else "",
@@ -63,10 +63,8 @@ def captured_request(taken: Taken) -> CapturedRequest:
 
 def _answered(job: Job, outcome: Outcome) -> tuple[str | None, str | None]:
     """The text and the tool calls; None where there were none."""
-    if outcome.body is None or outcome.status != 200:
+    streamed = job.request.stream
+    answer = outcome.said(streamed)
+    if answer is None or outcome.body is None:
         return None, None
-    wire, streamed = outcome.body_wire, job.request.stream
-    answer = WIRES[wire].read_stream(outcome.body) if streamed else WIRES[wire].read_answer(outcome.body)
-    if answer is None:
-        return None, None
-    return answer.text, tool_calls(wire, outcome.body, streamed)
+    return answer.text, tool_calls(outcome.body_wire, outcome.body, streamed)

@@ -18,7 +18,10 @@ from midshift.gateway.heads import Head
 
 HIGH_WATER = 64 * 1024
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
+_COLON = b": "
+_STAYS_OPEN = (b"",)
+_CLOSES = (b"connection: close", b"")
 _WITHOUT_A_BODY = (204, 304)
 
 
@@ -65,7 +68,10 @@ class Connection(Protocol):
 
 
 class Exchange:
-    """One request and its answer. `length` is how long its body says that it is, None where it comes in chunks."""
+    """One request and its answer. `length` is how long its body says that it is, None where it comes in chunks.
+
+    `body` is all of it, where it came together with the head. `task` is what answers, where the connection began it.
+    """
 
     __slots__ = (
         "_connection",
@@ -83,9 +89,10 @@ class Exchange:
         "is_whole",
         "keeps_alive",
         "length",
+        "task",
     )
 
-    def __init__(self, connection: Connection, head: Head, length: int | None) -> None:
+    def __init__(self, connection: Connection, head: Head, length: int | None, body: bytes | None = None) -> None:
         self._connection = connection
         self.head = head
         self.length = length
@@ -93,10 +100,11 @@ class Exchange:
         self.is_begun = False
         self.is_ended = False
         self._is_chunked = False
-        self._expects_continue = not head.is_old and head.found.get(b"expect", b"").lower() == b"100-continue"
-        self._parts: list[bytes] = []
-        self._size = 0
-        self.is_whole = False
+        self._expects_continue = head.expects_continue
+        self._parts = [] if body is None else [body]
+        self._size = 0  # of the parts that came one by one
+        self.is_whole = body is not None
+        self.task: asyncio.Task[None] | None = None
         self._has_left = False
         self._waiter: asyncio.Future[None] | None = None
         self._left: Callable[[], None] | None = None
@@ -110,20 +118,15 @@ class Exchange:
         Raises:
             ClientLeft: if it never comes whole.
         """
-        while not self._parts:
-            if self._has_left:
-                raise ClientLeft
-            if self.is_whole:
-                return b""
+        while not (self._parts or self.is_whole or self._has_left):
             await self._more_of_it()
         if self._has_left:
             raise ClientLeft
-        taken = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts.clear()
-        if self._size > HIGH_WATER:
-            self._connection.resume_reading()
-        self._size = 0
-        return taken
+        return self._take()
+
+    def taken(self) -> bytes | None:
+        """The rest of the body at once, if all of it is there; None where its parts have to be waited for."""
+        return self._take() if self.is_whole and not self._has_left else None
 
     @property
     def is_full(self) -> bool:
@@ -140,47 +143,56 @@ class Exchange:
         self._left = left
         if left is None:
             return
-        self._connection.resume_reading()  # a socket that nobody reads never says that it was closed
-        if self._has_left or self._connection.is_closing():
+        connection = self._connection
+        connection.resume_reading()  # a socket that nobody reads never says that it was closed
+        if self._has_left or connection.is_closing():
             asyncio.get_running_loop().call_soon(left)
 
     # The answer
 
     async def answer(self, status: int, lines: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Send a whole answer, in one packet where it fits. One of the lines says how long it is."""
-        connection = self._connection
-        if connection.is_write_paused:
-            await connection.drained()
+        if self.is_paused:
+            await self.drained()
+        self.send(status, lines, body)
+
+    def send(self, status: int, lines: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """The same at once: for an app that takes more, as it does unless the answer `is_paused`."""
         self._begin()
-        closing = b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n"
         if status in _WITHOUT_A_BODY:  # and without a length (RFC 9110, 8.6)
             lines, body = [line for line in lines if line[0] != b"content-length"], b""
-        whole = status_and_lines(status, lines) + closing + (body if self.head.method != "HEAD" else b"")
+        elif self.head.method == "HEAD":
+            body = b""
+        whole = head_and(status, lines, *(_STAYS_OPEN if self.keeps_alive else _CLOSES), body)
         if len(whole) > HIGH_WATER:
-            connection.write(whole)
+            self._connection.write(whole)
         else:
-            connection.write_soon(whole)
+            self._connection.write_soon(whole)
         self._end()
 
     async def begin(self, status: int, lines: Sequence[tuple[bytes, bytes]]) -> None:
         """Send the head of an answer whose parts follow."""
-        connection = self._connection
-        if connection.is_write_paused:
-            await connection.drained()
+        if self.is_paused:
+            await self.drained()
         self._begin()
         has_body = self.head.method != "HEAD" and status not in _WITHOUT_A_BODY
         if has_body and not any(name == b"content-length" for name, _ in lines):
             self._is_chunked = not self.head.is_old
             self.keeps_alive = self.keeps_alive and not self.head.is_old
-        chunked = b"transfer-encoding: chunked\r\n" if self._is_chunked else b""
-        closing = b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n"
-        connection.write(status_and_lines(status, lines) + chunked + closing)
+        chunked = (b"transfer-encoding: chunked",) if self._is_chunked else ()
+        ending = _STAYS_OPEN if self.keeps_alive else _CLOSES
+        self._connection.write(head_and(status, lines, *chunked, *ending, b""))
 
     def more(self, data: bytes) -> bool:
         """Send a part, which is not empty; whether the app takes more now. It may be sent more in any case."""
         connection = self._connection
         connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
         return not connection.is_write_paused
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the app has yet to take what was sent; `drained` waits for it."""
+        return self._connection.is_write_paused
 
     async def drained(self) -> None:
         """Wait until the app takes more."""
@@ -203,14 +215,16 @@ class Exchange:
         """A body that has not come will not be read, and an app that waited to send it may send what it likes: what
         comes next on this connection is no request for sure."""
         self.is_begun = True
-        self.keeps_alive = self.keeps_alive and self.is_whole
+        if not self.is_whole:
+            self.keeps_alive = False
 
     def _end(self) -> None:
+        connection = self._connection
         self.is_ended = True
         self._parts.clear()
         if not self.keeps_alive:
-            self._connection.close()
-        self._connection.ended()
+            connection.close()
+        connection.ended()
 
     # What the connection says
 
@@ -244,6 +258,14 @@ class Exchange:
         if self._writable is not None:
             self._writable()
 
+    def _take(self) -> bytes:
+        taken = b"".join(self._parts)  # of one part: itself
+        self._parts.clear()
+        if self._size > HIGH_WATER:
+            self._connection.resume_reading()
+        self._size = 0
+        return taken
+
     async def _more_of_it(self) -> None:
         if self._expects_continue:
             self._expects_continue = False
@@ -260,7 +282,7 @@ class Exchange:
             self._waiter.set_result(None)
 
 
-def status_and_lines(status: int, lines: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """The head of an answer, but for its empty line."""
-    start = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    return start + b"".join([b"%b: %b\r\n" % line for line in lines])
+def head_and(status: int, lines: Sequence[tuple[bytes, bytes]], *more: bytes) -> bytes:
+    """The head of an answer and what follows: more lines, an empty one, and what there is of the body."""
+    start = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
+    return b"\r\n".join((start, *map(_COLON.join, lines), *more))

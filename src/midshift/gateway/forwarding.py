@@ -8,6 +8,8 @@ Elsewhere: who is asked, and what a broken stream means (relay), what of it the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from midshift.gateway.leg import Leg
 from midshift.gateway.origins import Watched
 from midshift.gateway.reply import Reply
@@ -17,7 +19,7 @@ from midshift.wire.protocol import Answer, End
 class Forwarding:
     """One stream. Of its bytes up to `keeps` are kept; a longer one is not kept at all."""
 
-    __slots__ = ("_is_encoded", "_kept", "_keeps", "_reply", "_size", "_tail", "_visible", "_watched")
+    __slots__ = ("_feed", "_is_encoded", "_kept", "_keeps", "_reply", "_size", "_tail", "_visible", "_watched")
 
     def __init__(self, leg: Leg, is_encoded: bool, reply: Reply, watched: Watched | None, keeps: int) -> None:
         self._reply = reply
@@ -25,19 +27,30 @@ class Forwarding:
         self._visible = leg.visible(is_encoded)
         self._watched = watched
         self._tail = leg.spoken.tail()
+        self._feed = self._tail.feed
         self._keeps = keeps
         self._kept: list[bytes] = []
         self._size = 0
 
-    def take(self, chunk: bytes) -> bool:
-        """Send a part on; whether the app takes more now."""
+    @property
+    def take(self) -> Callable[[bytes], bool]:
+        """Sends a part on; says whether the app takes more now."""
+        is_plain = self._visible is None and self._watched is None and not self._keeps
+        return self._pass if is_plain else self._look
+
+    def _pass(self, chunk: bytes) -> bool:
+        is_open = self._reply.more(chunk)
+        self._feed(chunk)
+        return is_open
+
+    def _look(self, chunk: bytes) -> bool:
         out = chunk if self._visible is None else self._visible.feed(chunk)
         is_open = True
         if out:
             if self._watched is not None:
                 self._watched.feed(out)  # before it is sent: the app may answer at once
             is_open = self._reply.more(out)
-        self._tail.feed(chunk)
+        self._feed(chunk)
         if self._keeps:
             self._keep(chunk)
         return is_open

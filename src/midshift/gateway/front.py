@@ -21,7 +21,7 @@ from enum import Enum
 from http import HTTPStatus
 from typing import TypeAlias, cast
 
-from midshift.gateway.exchange import Exchange, status_and_lines
+from midshift.gateway.exchange import HIGH_WATER, Exchange, head_and
 from midshift.gateway.heads import Head
 from midshift.gateway.inbound import Inbound, Wrong
 from midshift.gateway.settings import Limits
@@ -50,7 +50,7 @@ class _Phase(Enum):
     LINGERING = "closed for writing"
 
 
-_LINGERING = _Phase.LINGERING
+_IDLE, _HEAD, _BODY, _DEAF, _LINGERING = _Phase
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class Front(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._inbound = Inbound(self, listener.limits.max_head_bytes)
         self._transport: asyncio.Transport | None = None
-        self._phase = _Phase.HEAD  # whoever connects is expected to ask
+        self._phase = _HEAD  # whoever connects is expected to ask
         self._since_s = self._loop.time()
         self._size = 0  # of a body, so far
         self._unsent = (0, 0.0)
@@ -140,10 +140,8 @@ class Front(asyncio.Protocol):
             self._serving.writable()
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is _Phase.DEAF or self._phase is _Phase.LINGERING:
+        if self._phase is _DEAF or self._phase is _LINGERING:
             return
-        if self._phase is _Phase.IDLE:
-            self._begin(_Phase.HEAD)
         try:
             self._inbound.feed(data)
         except Wrong as wrong:
@@ -151,11 +149,27 @@ class Front(asyncio.Protocol):
 
     # What the requests are
 
+    def request_came(self, head: Head, body: bytes) -> None:
+        """See `inbound.Requests`. As the three below do it, in one step where nothing has to wait."""
+        length = len(body)
+        if self._serving is None and length <= HIGH_WATER:
+            self._phase = _IDLE
+            self._serve(Exchange(self, head, length, body))
+        else:
+            self.head_came(head, length)
+            self.body_came(body)
+            self.whole_came()
+
+    def some_came(self) -> None:
+        """See `inbound.Requests`."""
+        if self._phase is _IDLE:
+            self._begin(_HEAD)
+
     def head_came(self, head: Head, length: int | None) -> None:
         """See `inbound.Requests`."""
-        if self._phase is _Phase.DEAF:
+        if self._phase is _DEAF:
             return
-        self._begin(_Phase.BODY)
+        self._begin(_BODY)
         self._coming = exchange = Exchange(self, head, length)
         if self._serving is None:
             self._serve(exchange)
@@ -175,10 +189,11 @@ class Front(asyncio.Protocol):
 
     def whole_came(self) -> None:
         """See `inbound.Requests`."""
-        if self._phase is not _Phase.DEAF:
-            self._phase = _Phase.IDLE
+        if self._phase is not _DEAF:
+            self._phase = _IDLE
             if self._coming is not None:
                 self._coming.complete()
+                self._coming = None
 
     # What an exchange wants
 
@@ -216,12 +231,13 @@ class Front(asyncio.Protocol):
 
     def is_closing(self) -> bool:
         """See `exchange.Connection`."""
-        return self._transport is None or self._phase is _Phase.LINGERING or self._transport.is_closing()
+        transport = self._transport
+        return transport is None or self._phase is _LINGERING or transport.is_closing()
 
     def close(self) -> None:
         """See `exchange.Connection`."""
         self._send_what_waits()
-        if self._phase is not _Phase.IDLE:
+        if self._phase is not _IDLE:
             self._linger()
         elif self._transport is not None:
             self._transport.close()
@@ -229,16 +245,10 @@ class Front(asyncio.Protocol):
     def ended(self) -> None:
         """See `exchange.Connection`."""
         self._serving = None
-        if self._phase is not _Phase.LINGERING:
+        if self._phase is not _LINGERING:
             self._since_s = self._loop.time()
-        if self.is_closing():
-            return
-        following = self._waiting.popleft() if self._waiting else None
-        self.resume_reading()
-        if following is not None:
-            self._serve(following)
-        elif self._refusal is not None:
-            self._refuse(*self._refusal)
+        if (self._waiting or self._is_read_paused or self._refusal is not None) and not self.is_closing():
+            self._go_on()
 
     # What the server wants
 
@@ -250,7 +260,7 @@ class Front(asyncio.Protocol):
 
     def leave(self) -> None:
         """Close, unless a request is under way."""
-        if self._serving is None and self._phase is not _Phase.LINGERING:
+        if self._serving is None and self._phase is not _LINGERING:
             self._linger()
 
     @property
@@ -269,21 +279,21 @@ class Front(asyncio.Protocol):
         if self._is_stalled(now_s):
             self._listener.count("reader_stalled")
             self.abort()
-        elif self._phase is _Phase.LINGERING:
+        elif self._phase is _LINGERING:
             if self.unsent:  # the app has not taken its answer: nothing of the moment is over
                 self._since_s = now_s
             elif waits_s > LINGERS_S:
                 self.abort()
         elif self._is_read_paused or self.is_closing():
             return
-        elif self._phase is _Phase.BODY:
+        elif self._phase is _BODY:
             if waits_s > self._limits.body_s + self._size / self._limits.slowest_body:
                 self._turn_away(HTTPStatus.REQUEST_TIMEOUT, "body_timeout")
         elif self._serving is not None:
             return  # what comes behind it has time
-        elif self._phase is _Phase.HEAD and waits_s > self._limits.head_s:
+        elif self._phase is _HEAD and waits_s > self._limits.head_s:
             self._turn_away(HTTPStatus.REQUEST_TIMEOUT, "head_timeout")
-        elif self._phase is _Phase.IDLE and waits_s > KEEP_ALIVE_S:
+        elif self._phase is _IDLE and waits_s > KEEP_ALIVE_S:
             self.close()
 
     def _send_what_waits(self) -> None:
@@ -306,26 +316,40 @@ class Front(asyncio.Protocol):
         before = self._waiting[-1] if self._waiting else self._serving
         if before is not None:
             before.keeps_alive = False
-        self._phase = _Phase.DEAF
+        self._phase = _DEAF
         self.resume_reading()
 
     def _serve(self, exchange: Exchange) -> None:
         self._serving = exchange
         if self._is_leaving:
             exchange.keeps_alive = False
-        task = self._loop.create_task(self._answered(exchange))
+        exchange.task = task = self._loop.create_task(self._answered(exchange))
         self._listener.tasks.add(task)
-        task.add_done_callback(self._listener.tasks.discard)
+
+    def _go_on(self) -> None:
+        """To what has come behind the request that was answered."""
+        following = self._waiting.popleft() if self._waiting else None
+        self.resume_reading()
+        if following is not None:
+            self._serve(following)
+        elif self._refusal is not None:
+            self._refuse(*self._refusal)
 
     async def _answered(self, exchange: Exchange) -> None:
         """Whatever happens, the app gets an answer or its connection ends: none may take half of one for whole."""
         try:
-            await self._listener.app(exchange)
-        except (Exception, asyncio.CancelledError) as error:
-            if not exchange.is_ended:
-                LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
-        if exchange.is_ended or self.is_closing():
-            return
+            try:
+                await self._listener.app(exchange)
+            except (Exception, asyncio.CancelledError) as error:
+                if not exchange.is_ended:
+                    LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
+            if not exchange.is_ended and not self.is_closing():
+                await self._give_up(exchange)
+        finally:
+            if exchange.task is not None:
+                self._listener.tasks.discard(exchange.task)
+
+    async def _give_up(self, exchange: Exchange) -> None:
         if exchange.is_begun:
             self.close()
         else:
@@ -346,7 +370,7 @@ class Front(asyncio.Protocol):
         """Close for writing, and throw away what still comes."""
         self._send_what_waits()
         if self._transport is not None and not self.is_closing():
-            self._begin(_Phase.LINGERING)
+            self._begin(_LINGERING)
             self._waiting.clear()
             self.resume_reading()
             with suppress(OSError):  # it is gone already, which `connection_lost` will say
@@ -363,15 +387,13 @@ class Front(asyncio.Protocol):
             self._refuse(status, why)
         else:
             self._refusal = status, why
-            self._phase = _Phase.DEAF
+            self._phase = _DEAF
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
         """Say what is wrong, where that cannot be taken for a part of an answer, and close."""
         if self._serving is None or not self._serving.is_begun:
             text = f"{status.phrase} ({why})\n".encode()
-            self.write(
-                status_and_lines(status, (_TEXT, (b"content-length", b"%d" % len(text)), _CLOSES)) + b"\r\n" + text
-            )
+            self.write(head_and(status, (_TEXT, (b"content-length", b"%d" % len(text)), _CLOSES), b"", text))
         self._linger()
         if self._serving is not None:
             self._serving.lost()

@@ -48,6 +48,13 @@ _FOREIGN_PREFIXES = {
 _ACCOUNT = frozenset((b"openai-organization", b"openai-project", b"x-goog-user-project"))
 """Whose account it is; names something at the vendor that the app was written for, and nothing at any other."""
 
+_OF_ONE_REQUEST = frozenset(
+    (
+        *(b"idempotency-key", b"x-idempotency-key", b"x-client-request-id", b"x-request-id", b"x-correlation-id"),
+        *(b"x-stainless-retry-count", b"traceparent", b"tracestate", b"baggage", b"b3", b"x-amzn-trace-id"),
+    )
+)
+
 _GOES_BACK = frozenset(
     (
         *(b"content-type", b"content-encoding", b"cache-control", b"date", b"retry-after", b"retry-after-ms"),
@@ -66,9 +73,13 @@ def to_provider(headers: Iterable[tuple[bytes, bytes]], private: Collection[byte
     return [line for line in lines if line[0] not in named and line[0] != b"connection"] if named else lines
 
 
-def on_wire(lines: Lines, wire: WireName, is_apps_own: bool) -> Lines:
-    """The lines for a provider that is asked on `wire`: no other vendor's, and account names only to the app's own."""
-    return [line for line in lines if _is_for(line[0], wire, is_apps_own)]
+def on_wire(lines: Lines, wire: WireName, is_apps_own: bool, is_mirror: bool = False) -> Lines:
+    """The lines for a provider that is asked on `wire`: no other vendor's, and account names only to the app's own.
+
+    A mirror sends nothing that names one request.
+    """
+    left_out = _OF_ONE_REQUEST if is_mirror else ()
+    return [line for line in lines if line[0] not in left_out and _is_for(line[0], wire, is_apps_own)]
 
 
 def to_app(headers: Iterable[tuple[bytes, bytes]]) -> Lines:

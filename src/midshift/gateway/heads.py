@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import httptools
@@ -22,13 +22,12 @@ T = TypeVar("T")
 
 _LENGTH = b"content-length"
 _DIGITS = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})\r\n", re.IGNORECASE)
-_MOST_DIGITS = 15
 
 
 class Head:
     """One head without the length of its body. `found` is the last header of each name; names are in lower case."""
 
-    __slots__ = ("_told", "found", "is_old", "keeps_alive", "lines", "method", "path", "query")
+    __slots__ = ("_told", "expects_continue", "found", "is_old", "keeps_alive", "lines", "method", "path", "query")
 
     def __init__(
         self, method: str, target: bytes, lines: Lines, keeps_alive: bool = True, is_old: bool = False
@@ -38,15 +37,17 @@ class Head:
         self.lines = [line for line in lines if line[0] != _LENGTH]
         self.found = dict(self.lines)
         self.keeps_alive = keeps_alive
-        self.is_old = is_old  # HTTP/1.0, which knows no chunks
+        self.is_old = is_old  # HTTP/1.0, which knows no chunks and no 100 Continue
+        self.expects_continue = not is_old and self.found.get(b"expect", b"").lower() == b"100-continue"
         self._told: dict[object, Any] = {}
 
     def once(self, tell: Callable[[Head], T]) -> T:
         """What `tell` says of this head, asked once. It reads nothing but the head, and what never changes."""
-        told = self._told
-        if tell not in told:
-            told[tell] = tell(self)
-        return cast("T", told[tell])
+        try:
+            told: T = self._told[tell]
+        except KeyError:
+            told = self._told[tell] = tell(self)
+        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,9 @@ class Known:
         if not data.startswith(self.before):
             return None
         begin = len(self.before)
-        end = data.find(b"\r", begin, begin + _MOST_DIGITS + 1)
-        digits = data[begin:end]
-        if not digits.isdigit() or not data.startswith(self.behind, end):
-            return None
+        end = data.find(b"\r", begin)
         body = data[end + len(self.behind) :]
-        return body if len(body) == int(digits) else None
+        return body if data[begin:end] == b"%d" % len(body) and data.startswith(self.behind, end) else None
 
 
 def known(head: Head, data: bytes, length: int) -> Known | None:

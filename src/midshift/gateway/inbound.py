@@ -35,6 +35,14 @@ class Wrong(Exception):
 class Requests(Protocol):
     """Whoever the requests are for."""
 
+    def request_came(self, head: Head, body: bytes) -> None:
+        """A whole request has come at once, with a length."""
+        ...
+
+    def some_came(self) -> None:
+        """Something else has come, which is read now."""
+        ...
+
     def head_came(self, head: Head, length: int | None) -> None:
         """A request has begun, with a body of this length, or in chunks, or without any."""
         ...
@@ -88,12 +96,19 @@ class Inbound:
         Raises:
             Wrong: for what can be no request, and cannot be read on from.
         """
+        usual = self._known
+        if usual is not None and self.is_between and (body := usual.body_of(data)) is not None:
+            self._for.request_came(usual.head, body)
+        else:
+            self._for.some_came()
+            self._read(data)
+
+    def close(self) -> None:
+        """Let go of all that holds this one: the collector, which comes seldom, would have to find it."""
+        del self._parser, self._for
+
+    def _read(self, data: bytes) -> None:
         is_between = self.is_between
-        if is_between and self._known is not None and (body := self._known.body_of(data)) is not None:
-            self._for.head_came(self._known.head, len(body))
-            self._for.body_came(body)
-            self._for.whole_came()
-            return
         self._barren += len(data)
         rest = data
         try:
@@ -108,10 +123,6 @@ class Inbound:
             )
         if is_between and self._unlearnt and self.is_between:
             self._learn(data)
-
-    def close(self) -> None:
-        """Let go of all that holds this one: the collector, which comes seldom, would have to find it."""
-        del self._parser, self._for
 
     def _learn(self, data: bytes) -> None:
         """Know the last head again, if the data was one request and nothing else."""

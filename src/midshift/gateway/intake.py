@@ -5,8 +5,8 @@ Contract. What cannot become a job is `Refused`, in the shape of errors that the
 who the user is goes to no provider. A unit is an HMAC under the deployment's key: what is stored does not say who it
 was. Its sources are asked in the workload's order; a turn that only names the response before it keeps that one's
 unit. Where none of them says anything, the request is a unit by itself, and that is counted.
-Elsewhere: paths (wire.paths), what a workload looks at (reading), who gets which variant (domain.routing), state
-(origins), answers (relay).
+Elsewhere: paths (wire.paths), what a head says (caller), what a workload looks at (reading), who gets which variant
+(domain.routing), state (origins), answers (relay).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
-from midshift.domain.routing import Arm, assign, block, ring_of
+from midshift.domain.routing import Arm, placed, ring_of
 from midshift.domain.unit import stored_unit
-from midshift.domain.workload import UnitKind, Workload
+from midshift.gateway.caller import Caller
 from midshift.gateway.exchange import Exchange
 from midshift.gateway.heads import Head
 from midshift.gateway.job import Job, kept_by_stripping
 from midshift.gateway.origins import Held, Origins, choice, not_ones_own, previous
-from midshift.gateway.reading import Found, Reading, unit_value
+from midshift.gateway.reading import Found, Reading, Said
 from midshift.gateway.route import Serving
 from midshift.gateway.settings import ClientKey, GatewaySettings
 from midshift.wire.paths import Asked
@@ -53,7 +53,7 @@ class Intake:
     def __init__(
         self, settings: GatewaySettings, serving: Callable[[str, datetime, str], Serving], origins: Origins
     ) -> None:
-        self._settings = settings
+        self._unit_key = settings.unit_key
         self._serving = serving
         self._origins = origins
         readings = map(Reading, settings.workloads)
@@ -64,6 +64,16 @@ class Intake:
     def claims(self) -> Collection[str]:
         """Every model name that a workload claims; by their own names they are not listed."""
         return [claim for claim, reading in self._claims.items() if claim in reading.workload.claims]
+
+    def caller(self, head: Head) -> Caller:
+        """Who sends requests with this head.
+
+        Raises:
+            Refused: for a missing or unknown key, or a body that is encoded.
+        """
+        key, query = self.shown(head)
+        _check_coding(head)
+        return Caller(head, "" if key is None else key.name, query, key is None or key.may_label)
 
     def shown(self, head: Head) -> tuple[ClientKey | None, str]:
         """The key that the app showed, None where none is asked for, and the query without it.
@@ -99,10 +109,8 @@ class Intake:
     def job(
         self,
         request_id: str,
-        key: ClientKey | None,
-        query: str,
         asked: Asked,
-        head: Head,
+        caller: Caller,
         body: bytes,
         arrival: tuple[datetime, float],
     ) -> Job:
@@ -112,39 +120,38 @@ class Intake:
             Refused: if it is none of its wire, no workload claims its model, or it goes on from what nobody who
                 serves now can read.
         """
-        found = head.found
-        request = _read(asked, query, body)
+        request = _read(asked, caller.query, body)
         reading = self.claimed(request.model)
-        workload = reading.workload
-        labels: Found = found if key is None or key.may_label else {}
-        client = "" if key is None else key.name
-        held = self._held(request, client) if request.bound_state else ()
-        unit, is_named = self._unit(request_id, workload, request, held, found, labels)
+        workload, said = reading.workload, caller.says(reading)
+        held = self._held(request, caller.client) if request.bound_state else ()
+        unit, is_named = self._unit(request_id, reading, request, held, caller, said)
         came_at, started_s = arrival
         serving = self._serving(workload.name, came_at, unit)
         route = serving.route
-        ring = ring_of(reading.rings(request, labels), route) if route.rings else ""
-        assigned = Arm.CANDIDATE if ring else assign(unit, route)
+        assigned, block = placed(unit, route)
+        ring = ring_of(reading.rings(request, said), route) if route.rings else ""
+        if ring:
+            assigned = Arm.CANDIDATE
         return Job(
             request_id,
             workload,
             asked.wire,
             asked.path,
-            query,
+            caller.query,
             request,
-            head.once(reading.to_provider),
+            said,
             serving,
             assigned,
             unit,
-            block(unit, route.salt),
-            reading.slices(request, labels),
+            block,
+            reading.slices(request, said),
             came_at,
             started_s,
             _chosen(asked, request, held, assigned, serving) if held else assigned,
             held,
             ring,
             not is_named,
-            client,
+            caller.client,
         )
 
     def _held(self, request: WireRequest, client: str) -> tuple[Held, ...]:
@@ -163,27 +170,23 @@ class Intake:
     def _unit(
         self,
         request_id: str,
-        workload: Workload,
+        reading: Reading,
         request: WireRequest,
         held: tuple[Held, ...],
-        found: Found,
-        labels: Found,
+        caller: Caller,
+        said: Said,
     ) -> tuple[str, bool]:
         """Who or what keeps one variant, and whether anything named it."""
-        named = labels.get(b"x-midshift-unit")
-        if named:
-            return self._hmac(b"unit:" + named), True
-        for source in workload.unit:
-            value = unit_value(source, request, found)
+        if said.unit:
+            return stored_unit(self._unit_key, b"unit:" + said.unit), True
+        for source in reading.units:
+            value = source.found_in(request, caller.found)
             if value:
-                return self._hmac(value), True
-            before = previous(held) if held and source.kind is UnitKind.CONVERSATION else None
+                return stored_unit(self._unit_key, value), True
+            before = previous(held) if held and source.is_conversation else None
             if before is not None:
                 return before.unit, True
-        return self._hmac(b"request:" + request_id.encode()), False
-
-    def _hmac(self, value: bytes) -> str:
-        return stored_unit(self._settings.unit_key, value)
+        return stored_unit(self._unit_key, b"request:" + request_id.encode()), False
 
 
 def _chosen(asked: Asked, request: WireRequest, held: tuple[Held, ...], assigned: Arm, serving: Serving) -> Arm:
@@ -217,6 +220,29 @@ async def whole_body(exchange: Exchange, limit: int, hold: Callable[[int], None]
         ClientLeft: if it never comes whole.
     """
     exchange.head.once(_check_coding)
+    body = body_at_hand(exchange, limit, hold)
+    return await awaited_body(exchange, limit, hold) if body is None else body
+
+
+def body_at_hand(exchange: Exchange, limit: int, hold: Callable[[int], None]) -> bytes | None:
+    """The same, where all of it has come; None where `awaited_body` has to wait for it. The head was checked before.
+
+    Raises:
+        Refused: as `whole_body`.
+    """
+    body = exchange.taken()
+    if body is not None:
+        _check_size(len(body), limit)
+        hold(len(body))
+    return body
+
+
+async def awaited_body(exchange: Exchange, limit: int, hold: Callable[[int], None]) -> bytes:
+    """The same, as it comes.
+
+    Raises:
+        Refused, ClientLeft: as `whole_body`.
+    """
     _check_size(exchange.length or 0, limit)
     part = await exchange.part()
     if exchange.is_taken:

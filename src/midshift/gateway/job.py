@@ -11,14 +11,17 @@ from midshift.domain.routing import Arm
 from midshift.domain.workload import Workload
 from midshift.gateway.headers import Lines
 from midshift.gateway.origins import AS_IT_IS, Carriage, Held, carriage, may_be_anothers
+from midshift.gateway.reading import Said
 from midshift.gateway.route import ServedVariant, Serving
+from midshift.gateway.settings import Pricing
 from midshift.wire.protocol import Answer, WireName, WireRequest
 from midshift.wire.wires import WIRES
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request with everything that was decided about it. `wire` is the app's, `path` and `query` on it.
+    """One request with everything that was decided about it. `wire` is the app's, `path` and `query` on it; `said` is
+    what the head of the request says.
 
     `assigned` is the arm that it counts for, `chosen` the one that is asked first; they differ where what the request
     `held` of an earlier answer kept it with the other (`stayed`). A member of a `ring` counts for neither. `client` is
@@ -32,7 +35,7 @@ class Job:
     path: str
     query: str
     request: WireRequest
-    lines: Lines
+    said: Said
     serving: Serving
     assigned: Arm
     unit: str
@@ -45,6 +48,11 @@ class Job:
     ring: str = ""
     unnamed: bool = False
     client: str = ""
+
+    @property
+    def lines(self) -> Lines:
+        """The app's header lines that a provider may see."""
+        return self.said.lines
 
     @property
     def stayed(self) -> bool:
@@ -111,3 +119,20 @@ class Outcome:
     keeps_body: bool = False
     body: bytes | None = None
     body_wire: WireName = WireName.OPENAI_CHAT
+    priced_usd: float | None = None
+
+    def cost_usd(self, pricing: Pricing) -> float | None:
+        """What `answer` cost, None where nobody knows; `pricing` is asked once for all who want to know."""
+        if self.priced_usd is None and self.by is not None:
+            self.priced_usd = pricing(self.by.variant, self.answer.usage)
+        return self.priced_usd
+
+    def said(self, streamed: bool) -> Answer | None:
+        """All that `body` says, its text as well; None where it is no answer. One that came as a whole is read."""
+        if self.body is None or self.status != 200:
+            return None
+        answer, wire = self.answer, WIRES[self.body_wire]
+        if streamed:
+            return wire.read_stream(self.body)
+        is_read = answer.text is not None or answer.finish_reason is not None
+        return answer if is_read else wire.read_answer(self.body)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from midshift.domain.rendering import Changes
-from midshift.gateway import headers
 from midshift.gateway.job import Job
 from midshift.providers.http.messages import Head, Request
 from midshift.providers.http.settings import Upstream
@@ -67,24 +66,22 @@ class Leg:
         Raises:
             Uncarried: for a field that the provider's wire has no words for.
         """
-        asked = self.job.request
-        if self.wire is not self.job.wire:
-            app = self.job
+        app, wire, upstream = self.job, self.wire, self.upstream
+        asked = app.request
+        if wire is not app.wire:
             body = asked.rewritten(Changes(), strip_state=True).body if strip_state else asked.body
-            asked = translated_request(
-                app.wire, self.wire, body, app.path, app.query, changes, is_mirror=self.is_mirror
-            )
+            asked = translated_request(app.wire, wire, body, app.path, app.query, changes, is_mirror=self.is_mirror)
         if self.is_mirror:
             changes = self.spoken.unstored(changes)
-        sent = asked.rewritten(changes, ask_usage=self.upstream.asks_usage, strip_state=strip_state)
-        said = headers.on_wire(self.job.lines, self.wire, self.is_apps_own)
-        lines = self.upstream.completed(self.wire, said)
-        return Request(self.upstream.target(self.wire, sent.target), lines, sent.body)
+        sent = asked.rewritten(changes, upstream.asks_usage, strip_state)
+        said = app.said.onward(wire, self.is_apps_own, self.is_mirror)
+        return Request(upstream.target(wire, sent.target), upstream.completed(wire, said), sent.body)
 
     def is_illegible(self, head: Head) -> bool:
         """Whether an answer has to be translated, and comes in a coding that nobody asked for."""
-        coding = head.value(b"content-encoding")
-        return self.wire is not self.job.wire and head.status == 200 and coding not in (b"", b"identity")
+        if self.wire is self.job.wire or head.status != 200:
+            return False
+        return head.value(b"content-encoding") not in (b"", b"identity")
 
     def whole(self, status: int, body: bytes) -> bytes | None:
         """An answer, or an error, as the app reads it; None for a 200 that is no answer to translate."""

@@ -48,19 +48,17 @@ class Place:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.leave()
-
     def take(self) -> None:
         """Come in.
 
         Raises:
             Refused: where there is no room.
         """
-        if self._load.in_flight >= self._load.limits.max_in_flight:
+        load = self._load
+        if load.in_flight >= load.limits.max_in_flight:
             message = "The gateway has as many requests under way as it takes. Try again in a moment."
             raise Refused(503, message, OVERLOADED)
-        self._load.in_flight += 1
+        load.in_flight += 1
         self._is_taken = True
 
     def hold(self, more: int) -> None:
@@ -69,10 +67,12 @@ class Place:
         Raises:
             Refused: if all bodies together would be larger than the gateway's memory for them.
         """
-        if self._load.held_bytes + more > self._load.limits.max_held_bytes:
+        load = self._load
+        held_bytes = load.held_bytes + more
+        if held_bytes > load.limits.max_held_bytes:
             message = "The gateway holds as many bytes of requests as it takes. Try again in a moment."
             raise Refused(503, message, MEMORY_FULL)
-        self._load.held_bytes += more
+        load.held_bytes = held_bytes
         self._held_bytes += more
 
     def serve(self, workload: str) -> None:
@@ -82,15 +82,22 @@ class Place:
             Refused: if that one has as many requests under way as one workload may have.
         """
         self.workload = workload
-        if self._load.by_workload[workload] >= self._load.limits.max_in_flight_per_workload:
+        load = self._load
+        under_way = load.by_workload[workload]
+        if under_way >= load.limits.max_in_flight_per_workload:
             message = f"Workload {workload!r} has as many requests under way as it may have. Try again in a moment."
             raise Refused(429, message, WORKLOAD_FULL)
-        self._load.by_workload[workload] += 1
+        load.by_workload[workload] = under_way + 1
         self._is_served = True
 
-    def leave(self) -> None:
+    def leave(self, *_: object) -> None:
         """Give back what was taken; a second time gives back nothing."""
-        self._load.in_flight -= self._is_taken
-        self._load.held_bytes -= self._held_bytes
-        self._load.by_workload[self.workload] -= self._is_served
-        self._is_taken, self._is_served, self._held_bytes = False, False, 0
+        load = self._load
+        load.in_flight -= self._is_taken
+        load.held_bytes -= self._held_bytes
+        if self._is_served:
+            load.by_workload[self.workload] -= 1
+        self._is_taken = self._is_served = False
+        self._held_bytes = 0
+
+    __exit__ = leave

@@ -15,33 +15,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from midshift.domain.exposure import ShadowAnswer, ShadowFate
+from midshift.domain.light import light
 from midshift.domain.routing import Arm
 from midshift.domain.unseen import PairKind, Unseen, unseen
-from midshift.gateway.asking import Unaskable, asking
+from midshift.gateway.asking import Asking, Unaskable, asking
 from midshift.gateway.budget import Budget
 from midshift.gateway.counters import Counters
 from midshift.gateway.job import Job, Outcome
-from midshift.gateway.leg import Leg
-from midshift.gateway.pauses import Pauses
-from midshift.gateway.route import ServedVariant
+from midshift.gateway.pauses import TOO_MUCH, Pauses
+from midshift.gateway.route import ServedVariant, Serving
 from midshift.gateway.settings import GatewaySettings, Pricing
-from midshift.gateway.sides import Received, pair_of, seen_side, side
+from midshift.gateway.sides import Received, pair_of, seen_side, unseen_side
 from midshift.ports import Clock, Recorder
-from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Request, Transport
+from midshift.providers.http.messages import CallFailed, Head, Transport
+from midshift.providers.http.settings import Timeouts
 
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Wanted:
-    """An unseen answer that is wanted, and the variant that is to give it."""
+    """An unseen answer that is wanted, and the variant that is to give it.
+
+    `covers` says whether it is what the coverage of a shadow is counted by.
+    """
 
     unseen: Unseen
     served: ServedVariant
+    covers: bool
 
     @property
     def model(self) -> tuple[str, str]:
@@ -52,14 +57,16 @@ class Wanted:
 class Mirroring:
     """The unseen answers to one request, from the side of the user's: `primary` is what came of that.
 
-    `shadow` is the end of the candidate's shadow where that is known at once; where `waits`, the mirror says it later.
+    `seen` is the side that the user saw, the same in all pairs. `shadow` is the end of the candidate's shadow where
+    that is known at once; where `waits`, the mirror says it later.
     """
 
-    __slots__ = ("is_running", "primary", "shadow", "waits")
+    __slots__ = ("is_running", "primary", "seen", "shadow", "waits")
 
     def __init__(self) -> None:
         self.primary: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.is_running = False
+        self.seen: ShadowAnswer | None = None
         self.shadow: ShadowFate | None = None
         self.waits = False
 
@@ -81,6 +88,8 @@ class Mirror:
         self._settings = settings
         self._limits = settings.shadow
         self._transports = transports
+        most_s, upstreams = settings.shadow.timeout_s, settings.upstreams
+        self._timeouts = {name: _within(upstream.timeouts, most_s) for name, upstream in upstreams.items()}
         self._recorder = recorder
         self._counters = counters
         self._clock = clock
@@ -95,7 +104,10 @@ class Mirror:
 
     def begin(self, job: Job, outcome: Outcome) -> Mirroring | None:
         """Start what a job is to be answered with unseen; None if that is nothing. `outcome` is as far as it is."""
-        wanted = _wanted(job)
+        drawn = unseen(job.id, job.chosen, job.serving.route)
+        if not drawn or not job.is_compared:
+            return None
+        wanted = _wanted(drawn, job.serving)
         if not wanted:
             return None
         mirroring = Mirroring()
@@ -110,7 +122,7 @@ class Mirror:
                 self._start(job, one, mirroring)
             else:
                 self._counters.count_shadow(job.workload.name, one.unseen.kind, fate, why)
-            if _covers(job, one):
+            if one.covers:
                 mirroring.shadow, mirroring.waits = fate, fate is None
         return mirroring
 
@@ -124,7 +136,7 @@ class Mirror:
 
     def _refused(self, job: Job, outcome: Outcome, one: Wanted) -> tuple[ShadowFate | None, str]:
         """Why this unseen answer is not even begun."""
-        size, now_s = len(job.request.body), self._clock.monotonic_s()
+        size = len(job.request.body)
         if job.request.has_side_effects:
             return ShadowFate.SKIPPED, "side_effects"
         if job.chosen is Arm.CANDIDATE and outcome.unmatched:
@@ -141,7 +153,9 @@ class Mirror:
             return ShadowFate.SHED, "memory"
         if self._pauses.is_on(one.model):
             return ShadowFate.SHED, "rate_limit"
-        exhausted = self._budget.exhausted(self._clock.machine_now(), now_s)
+        if self._budget.is_endless:
+            return None, ""
+        exhausted = self._budget.exhausted(self._clock.machine_now(), self._clock.monotonic_s())
         return (ShadowFate.SHED, exhausted) if exhausted else (None, "")
 
     def _start(self, job: Job, one: Wanted, mirroring: Mirroring) -> None:
@@ -149,22 +163,18 @@ class Mirror:
         self._held_bytes += len(job.request.body)
         task = self._tasks.create_task(self._run(job, one, mirroring, self._budget.hold()))
         self._running.add(task)
-        task.add_done_callback(lambda done: self._end(done, job))
-
-    def _end(self, task: asyncio.Task[None], job: Job) -> None:
-        self._running.discard(task)
-        self._held_bytes -= len(job.request.body)
+        task.add_done_callback(self._running.discard)
 
     async def _run(self, job: Job, one: Wanted, mirroring: Mirroring, held_usd: float) -> None:
         kind, name = one.unseen.kind, job.workload.name
         fate, why = ShadowFate.FAILED, "cancelled"
         try:
             asked = asking(job, one.served, self._settings.upstreams[one.served.variant.provider])
-            received = await self._received(asked.leg, asked.request, one)
-            answer = side(one.served.variant, received, job.request.stream, self._pricing)
+            received = await self._received(asked, one)
+            answer = unseen_side(one.served.variant, received, job.request.stream, self._pricing)
             self._settle(name, kind, held_usd, received, answer)
-            outcome = await asyncio.shield(mirroring.primary)
-            fate, why = self._paired(job, one, outcome, answer, asked.stripped)
+            await asyncio.shield(mirroring.primary)
+            fate, why = self._paired(job, one, mirroring, answer, asked.stripped)
         except Unaskable as skipped:
             self._budget.settle(held_usd, 0.0)
             fate, why = ShadowFate.SKIPPED, str(skipped)
@@ -172,8 +182,9 @@ class Mirror:
             why = "error"
             LOG.error("mirroring failed: %s", type(error).__name__, exc_info=error)
         finally:
+            self._held_bytes -= len(job.request.body)
             self._counters.count_shadow(name, kind, fate, why)
-            if _covers(job, one):
+            if one.covers:
                 self._tell(job, mirroring.primary, fate)
 
     def _tell(self, job: Job, primary: asyncio.Future[Outcome], fate: ShadowFate) -> None:
@@ -183,35 +194,29 @@ class Mirror:
         except Exception:
             LOG.exception("the end of a mirrored request cannot be recorded")
 
-    async def _received(self, leg: Leg, request: Request, one: Wanted) -> Received:
+    async def _received(self, asked: Asking, one: Wanted) -> Received:
         """What the variant answers, or how it fails."""
-        started_s, is_stream = self._clock.monotonic_s(), leg.job.request.stream
+        started_s, is_stream = self._clock.monotonic_s(), asked.leg.job.request.stream
+        provider, wire = one.served.variant.provider, asked.leg.wire
+        transport, timeouts = self._transports[provider], self._timeouts[provider]
         first_byte_s: float | None = None
-        chunks: list[bytes] = []
+        first = b""
         try:
-            async with asyncio.timeout(self._limits.timeout_s):
-                call = await self._transports[one.served.variant.provider].send(request, is_stream)
-                try:
-                    head = await call.head()
-                    if is_stream and head.status == 200:
-                        chunks.append(await call.chunk())
-                        first_byte_s = self._clock.monotonic_s() - started_s
-                    chunks.append(await self._rest(call, chunks))
-                finally:
-                    call.close()
-        except TimeoutError:
-            return Received(leg.wire, Failure.TOTAL_TIMEOUT.status, None, self._clock.monotonic_s() - started_s)
+            call = transport.begin(asked.request, is_stream, timeouts)
+            call = call or await transport.send(asked.request, is_stream, timeouts)
+            try:
+                head = await call.head()
+                if is_stream and head.status == 200:
+                    first = await call.chunk()
+                    first_byte_s = self._clock.monotonic_s() - started_s
+                left = self._limits.max_answer_bytes - len(first)
+                body = first + (call.at_hand(left) or await call.read(left))
+            finally:
+                call.close()
         except CallFailed as failed:
-            return Received(leg.wire, failed.failure.status, None, self._clock.monotonic_s() - started_s)
+            return Received(wire, failed.failure.status, None, self._clock.monotonic_s() - started_s)
         self._pauses.heard(one.model, head)
-        latency_s = self._clock.monotonic_s() - started_s
-        return Received(leg.wire, head.status, b"".join(chunks), latency_s, first_byte_s)
-
-    async def _rest(self, call: Call, chunks: list[bytes]) -> bytes:
-        left = self._limits.max_answer_bytes - sum(map(len, chunks))
-        if left < 0:
-            raise CallFailed(Failure.TOO_LARGE)
-        return await call.read(left)
+        return Received(wire, head.status, body, self._clock.monotonic_s() - started_s, first_byte_s)
 
     def _settle(self, name: str, kind: PairKind, held_usd: float, received: Received, answer: ShadowAnswer) -> None:
         """What it cost: nothing where the provider refused, unknown where it did not say, or was cut short."""
@@ -221,13 +226,14 @@ class Mirror:
         self._counters.count_cost(name, kind, cost_usd)
 
     def _paired(
-        self, job: Job, one: Wanted, outcome: Outcome, answer: ShadowAnswer, stripped: bool
+        self, job: Job, one: Wanted, mirroring: Mirroring, answer: ShadowAnswer, stripped: bool
     ) -> tuple[ShadowFate, str]:
-        if outcome.by is not None:
+        outcome = mirroring.primary.result()
+        if outcome.by is not None and outcome.status in TOO_MUCH:
             self._pauses.heard((outcome.by.variant.provider, outcome.by.variant.model), Head(outcome.status, ()))
         if outcome.status == 200 and outcome.body is None and not outcome.left:
             return ShadowFate.FAILED, "too_large"
-        seen = seen_side(job, outcome, self._pricing)
+        seen = mirroring.seen = mirroring.seen or seen_side(job, outcome, self._pricing)
         self._recorder.record_pair(pair_of(job, one.unseen, seen, answer, stripped))
         if outcome.left:
             return ShadowFate.FAILED, "client_left"
@@ -237,16 +243,16 @@ class Mirror:
         return (ShadowFate.PAIRED, "") if answer.status == 200 else (ShadowFate.FAILED, failed)
 
 
-def _wanted(job: Job) -> list[Wanted]:
-    """The unseen answers of a job, of variants that this gateway can ask."""
-    serving = job.serving
-    drawn = unseen(job.id, job.chosen, serving.route) if job.is_compared else ()
-    if not drawn:
-        return []
+def _within(timeouts: Timeouts, most_s: float) -> Timeouts:
+    """The same, and no call takes longer than this."""
+    return replace(timeouts, total_s=min(timeouts.total_s, most_s))
+
+
+def _wanted(drawn: Iterable[Unseen], serving: Serving) -> list[Wanted]:
+    """The unseen answers that were drawn, of variants that this gateway can ask."""
     known = {one.id: one for one in (serving.incumbent, serving.candidate, *serving.others) if one is not None}
-    return [Wanted(one, known[one.variant]) for one in drawn if one.variant in known]
+    return [Wanted(one, known[one.variant], _covers(one, serving)) for one in drawn if one.variant in known]
 
 
-def _covers(job: Job, one: Wanted) -> bool:
-    """Whether it is what the coverage of a shadow is counted by."""
-    return one.unseen.kind is PairKind.SHADOW and one.unseen.variant == job.serving.route.candidate
+def _covers(drawn: Unseen, serving: Serving) -> bool:
+    return drawn.kind is PairKind.SHADOW and drawn.variant == serving.route.candidate

@@ -21,7 +21,7 @@ class WhileClientStays:
         self._serving: asyncio.Task[Any] | None = None
 
     def __enter__(self) -> None:
-        self._serving = asyncio.current_task()
+        self._serving = self._exchange.task or asyncio.current_task()
         self._exchange.tell_when_left(self._left)
 
     def __exit__(

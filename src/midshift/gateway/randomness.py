@@ -7,6 +7,7 @@ halves: a gateway does not fork, and where several run, each is a process that b
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 
@@ -19,15 +20,12 @@ class Randomness:
     def __init__(self, source: Callable[[int], bytes] = os.urandom, ahead: int = AHEAD_BYTES) -> None:
         self._source = source
         self._ahead = ahead
-        self._held = b""
-        self._at = 0
+        self._held = io.BytesIO()
 
     def take(self, size: int) -> bytes:
         """So many bytes that nobody has had."""
-        end = self._at + size
-        if end > len(self._held):
-            self._held = self._source(max(self._ahead, size))
-            self._at, end = 0, size
-        taken = self._held[self._at : end]
-        self._at = end
-        return taken
+        taken = self._held.read(size)
+        if len(taken) == size:
+            return taken
+        self._held = io.BytesIO(self._source(max(self._ahead, size)))
+        return self._held.read(size)

@@ -1,54 +1,96 @@
 """What one workload reads of its requests: units, slices, rings, and what is nobody else's business. Worked out once.
 
-Elsewhere: what becomes of it (intake), the rules themselves (domain.workload).
+Elsewhere: what becomes of it (intake), whose head it is (caller), the rules themselves (domain.workload).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
+from typing import TypeAlias, TypeVar
 
 from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, UnitKind, UnitSource, When, Workload
 from midshift.gateway import headers
 from midshift.gateway.headers import Lines
-from midshift.gateway.heads import Head
-from midshift.wire.protocol import WireRequest
+from midshift.wire.protocol import WireName, WireRequest
 
+T = TypeVar("T")
 Found: TypeAlias = Mapping[bytes, bytes]
+_Names: TypeAlias = frozenset[str]
 _Scalar: TypeAlias = str | int | float | bool | None
 _SCALARS = (str, int, float, bool, type(None))
+_NONE: _Names = frozenset()
 
+UNIT_HEADER = b"x-midshift-unit"
 SLICE_HEADER = b"x-midshift-slice"
 RING_HEADER = b"x-midshift-ring"
+
+
+class Said:
+    """What one head says to one workload, and to its providers: the same for all requests that come with it.
+
+    `lines` are the header lines that a provider may see; `unit` is the name that the app gives, `slices` and `rings`
+    are those that hold by headers, whatever is in the body.
+    """
+
+    __slots__ = ("_onward", "lines", "rings", "slices", "unit")
+
+    def __init__(self, lines: Lines, unit: bytes, slices: _Names, rings: _Names) -> None:
+        self.lines = lines
+        self.unit = unit
+        self.slices = slices
+        self.rings = rings
+        self._onward: dict[tuple[WireName, bool, bool], Lines] = {}
+
+    def onward(self, wire: WireName, is_apps_own: bool, is_mirror: bool) -> Lines:
+        """The lines for a provider that is asked on `wire`: see `headers.on_wire`."""
+        way = (wire, is_apps_own, is_mirror)
+        lines = self._onward.get(way)
+        if lines is None:
+            lines = self._onward[way] = headers.on_wire(self.lines, wire, is_apps_own, is_mirror)
+        return lines
+
+
+class UnitFinder:
+    """One source of units, prepared: `found_in` says what it says of a request, with what kind of name it is."""
+
+    __slots__ = ("found_in", "is_conversation")
+
+    def __init__(self, source: UnitSource) -> None:
+        self.is_conversation = source.kind is UnitKind.CONVERSATION
+        self.found_in = _finder(source)
 
 
 class Reading:
     """One workload's view of a request. `private` are the names of headers by which an app tells about its user."""
 
-    __slots__ = ("_names", "_rings", "_slices", "private", "workload")
+    __slots__ = ("_names", "_rings", "_slices", "private", "units", "workload")
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
         self.private = private_headers(workload)
+        self.units = tuple(map(UnitFinder, workload.unit))
         self._names = tuple([part.name for part in workload.slices])
         self._slices = _Rules((rule.slice, rule.when) for rule in workload.rules)
         self._rings = _Rules((ring.name, ring.when) for ring in workload.rings if ring.when is not None)
 
-    def to_provider(self, head: Head) -> Lines:
-        """The header lines that a provider may see."""
-        return headers.to_provider(head.lines, self.private)
+    def said(self, lines: Lines, labels: Found) -> Said:
+        """What a head of these lines says; `labels` are its headers, as far as the app may say who its users are."""
+        return Said(
+            headers.to_provider(lines, self.private),
+            labels.get(UNIT_HEADER, b""),
+            self._slices.by_header(labels) | _listed(labels, SLICE_HEADER).intersection(self._names),
+            self._rings.by_header(labels) | _listed(labels, RING_HEADER),
+        )
 
-    def slices(self, request: WireRequest, labels: Found) -> tuple[str, ...]:
+    def slices(self, request: WireRequest, said: Said) -> tuple[str, ...]:
         """The slices of a request: by the workload's rules, and by name where the app may say so."""
-        named = _listed(labels, SLICE_HEADER)
-        if not named and not self._slices:
-            return ()
-        held = self._slices.held(request, labels) | named
-        return tuple([name for name in self._names if name in held]) if held else ()
+        held = self._slices.by_body(request) | said.slices
+        return _in_order(self._names, held) if held else ()
 
-    def rings(self, request: WireRequest, labels: Found) -> set[str]:
+    def rings(self, request: WireRequest, said: Said) -> _Names:
         """The rings that a request is a member of: by the workload's rules, and by name where the app may say so."""
-        return self._rings.held(request, labels) | _listed(labels, RING_HEADER)
+        return self._rings.by_body(request) | said.rings
 
 
 class _Rules:
@@ -57,31 +99,31 @@ class _Rules:
     __slots__ = ("_by_header", "_by_path")
 
     def __init__(self, rules: Iterable[tuple[str, When]]) -> None:
-        self._by_path: dict[str, dict[tuple[bool, _Scalar], list[str]]] = {}
-        self._by_header: dict[bytes, dict[bytes, list[str]]] = {}
+        by_path: dict[str, dict[tuple[bool, _Scalar], _Names]] = {}
+        by_header: dict[bytes, dict[bytes, _Names]] = {}
         for name, when in rules:
             match when:
                 case BodyEquals(body=path, equals=equals):
-                    self._by_path.setdefault(path, {}).setdefault(_typed(equals), []).append(name)
+                    _add(by_path.setdefault(path, {}), (isinstance(equals, bool), equals), name)
                 case HeaderEquals(header=header, equals=equals):
-                    self._by_header.setdefault(header.encode(), {}).setdefault(equals.encode(), []).append(name)
+                    _add(by_header.setdefault(header.encode(), {}), equals.encode(), name)
                 case LanguageIs():
                     pass  # too dear for the path of a request: told from the record
+        self._by_path = tuple(by_path.items())
+        self._by_header = tuple(by_header.items())
 
-    def __bool__(self) -> bool:
-        return bool(self._by_path or self._by_header)
-
-    def held(self, request: WireRequest, found: Found) -> set[str]:
-        """The names of those that hold."""
-        names: set[str] = set()
-        for path, expected in self._by_path.items():
+    def by_body(self, request: WireRequest) -> _Names:
+        """The names of those that hold by what is in the body. A truth value is not the number it is to Python."""
+        names = _NONE
+        for path, wanted in self._by_path:
             value = request.value_at(path)
             if isinstance(value, _SCALARS):
-                names.update(expected.get(_typed(value), ()))
-        for header, wanted in self._by_header.items():
-            if (shown := found.get(header)) is not None:  # a header that is not there is not an empty one
-                names.update(wanted.get(shown, ()))
+                names |= wanted.get((isinstance(value, bool), value), _NONE)
         return names
+
+    def by_header(self, found: Found) -> _Names:
+        """The names of those that hold by headers; one that is not there is not an empty one."""
+        return _NONE.union(*(wanted.get(found[name], _NONE) for name, wanted in self._by_header if name in found))
 
 
 def private_headers(workload: Workload) -> Collection[bytes]:
@@ -92,30 +134,54 @@ def private_headers(workload: Workload) -> Collection[bytes]:
     return frozenset(units | rules)
 
 
-def unit_value(source: UnitSource, request: WireRequest, found: Found) -> bytes:
-    """What a source says of the unit of a request, with what kind of name it is; nothing where it says nothing."""
+def _finder(source: UnitSource) -> Callable[[WireRequest, Found], bytes]:
     match source.kind:
         case UnitKind.HEADER:
-            named = found.get(source.name.encode(), b"")
-            return b"unit:" + named if named and not source.name.startswith("x-midshift-") else b""
+            return _in_header(source.name)
         case UnitKind.BODY:
-            value = request.value_at(source.name)
-            return f"unit:{value}".encode("utf-8", "surrogatepass") if _is_name(value) else b""
+            return _in_body(source.name)
         case UnitKind.CONVERSATION:
-            opening = request.opening
-            return b"conversation:" + opening.encode("utf-8", "surrogatepass") if opening else b""
+            return _opening
+
+
+def _in_header(name: str) -> Callable[[WireRequest, Found], bytes]:
+    header, is_label = name.encode(), name.startswith("x-midshift-")  # labels are read where they may be set
+
+    def found_in(request: WireRequest, found: Found) -> bytes:
+        named = found.get(header)
+        return b"unit:" + named if named and not is_label else b""
+
+    return found_in
+
+
+def _in_body(path: str) -> Callable[[WireRequest, Found], bytes]:
+    def found_in(request: WireRequest, found: Found) -> bytes:
+        value = request.value_at(path)
+        return f"unit:{value}".encode("utf-8", "surrogatepass") if _is_name(value) else b""
+
+    return found_in
+
+
+def _opening(request: WireRequest, found: Found) -> bytes:
+    opening = request.opening
+    return b"conversation:" + opening.encode("utf-8", "surrogatepass") if opening else b""
 
 
 def _is_name(value: object) -> bool:
-    return (isinstance(value, str) and value != "") or (isinstance(value, int) and not isinstance(value, bool))
+    return value != "" if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
-def _listed(found: Found, header: bytes) -> set[str]:
+def _listed(found: Found, header: bytes) -> _Names:
     """The names in a header, between commas."""
     said = found.get(header)
-    return {name.strip() for name in said.decode("latin-1").split(",")} if said else set()
+    return frozenset(name.strip() for name in said.decode("latin-1").split(",")) if said else _NONE
 
 
-def _typed(value: _Scalar) -> tuple[bool, _Scalar]:
-    """A value to look up: a truth value is not the number that Python takes it for."""
-    return isinstance(value, bool), value
+def _add(by: dict[T, _Names], key: T, name: str) -> None:
+    by[key] = by.get(key, _NONE) | {name}
+
+
+@lru_cache(1024)
+def _in_order(names: tuple[str, ...], held: _Names) -> tuple[str, ...]:
+    """Those of the names that hold. There are few sets of slices, and each comes with many requests."""
+    return tuple([name for name in names if name in held])

@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from midshift.domain.capture import CapturedRequest, FeedbackRecord
 from midshift.domain.exposure import Exposure, HistogramKey, Pair, Sum, SumKey
@@ -28,6 +28,8 @@ from midshift.ports import Recorder
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 Q = TypeVar("Q", Pair, Taken | CapturedRequest | FeedbackRecord)
+_Waiting: TypeAlias = deque[tuple[Q, int]]
+"""Texts, each with its bytes, about."""
 
 PATIENCE_AT_STOP_S = 5.0
 
@@ -67,9 +69,11 @@ class RecordQueue:
         self._limits = limits
         self._sink = sink
         self._sum_sink = sum_sink
+        self._most_exposures = limits.max_exposures
+        self._many_exposures = max(1, limits.max_exposures // 2)
         self._exposures: deque[Exposure] = deque()
-        self._pairs: deque[Pair] = deque()
-        self._texts: deque[Taken | CapturedRequest | FeedbackRecord] = deque()
+        self._pairs: _Waiting[Pair] = deque()
+        self._texts: _Waiting[Taken | CapturedRequest | FeedbackRecord] = deque()
         self._held_bytes = 0
         self._sums = Sums()
         self._batch: Sums | None = None
@@ -88,36 +92,37 @@ class RecordQueue:
                 self._sums.add(exposure)
         if self._sink is None:
             return
-        if len(self._exposures) >= self._limits.max_exposures:
+        waiting = len(self._exposures)
+        if waiting >= self._most_exposures:
             self.lost_exposures += 1
             return
         self._exposures.append(exposure)
-        if 2 * len(self._exposures) == self._limits.max_exposures:
+        if waiting + 1 == self._many_exposures:
             self._wake.set()
 
     def record_pair(self, pair: Pair) -> None:
         """See `ports.Recorder`."""
-        if self._sink is not None and not self._waits(self._pairs, pair):
+        if self._sink is not None and not self._waits(self._pairs, pair, pair.size + 500):
             self.lost_pairs += 1
 
     def record_request(self, request: CapturedRequest | Taken) -> None:
         """See `ports.Recorder`. What is `Taken` is read when it is handed over."""
-        if self._sink is not None and not self._waits(self._texts, request):
+        size = request.size if isinstance(request, Taken) else len(request.answer or "") + 5000
+        if self._sink is not None and not self._waits(self._texts, request, size):
             self.lost_texts += 1
 
     def record_feedback(self, feedback: FeedbackRecord) -> None:
         """See `ports.Recorder`."""
-        if self._sink is not None and not self._waits(self._texts, feedback):
+        if self._sink is not None and not self._waits(self._texts, feedback, len(feedback.comment or "") + 500):
             self.lost_texts += 1
 
-    def _waits(self, queue: deque[Q], item: Q) -> bool:
+    def _waits(self, queue: _Waiting[Q], item: Q, size: int) -> bool:
         """Whether there was room for one more."""
-        size = _size(item)
         with self._lock:
             if len(queue) >= self._limits.max_pairs or self._held_bytes + size > self._limits.max_pair_bytes:
                 return False
             self._held_bytes += size
-        queue.append(item)
+        queue.append((item, size))
         if 2 * len(queue) == self._limits.max_pairs:
             self._wake.set()
         return True
@@ -149,9 +154,8 @@ class RecordQueue:
     def hand_over(self) -> None:
         """Give away everything that waits. For the thread, and for tests instead of it."""
         with self._handing_over:
-            while self._sink is not None and self._exposures:
-                if not self._tried(self._sink.record, self._exposures.popleft()):
-                    self.lost_exposures += 1
+            if self._sink is not None:
+                self._hand_over_exposures(self._sink.record)
             while self._sink is not None and self._pairs:
                 if not self._tried(self._sink.record_pair, self._next(self._pairs)):
                     self.lost_pairs += 1
@@ -161,10 +165,19 @@ class RecordQueue:
             if self._sum_sink is not None:
                 self._tried(self._hand_over_sums, self._sum_sink)
 
-    def _next(self, queue: deque[Q]) -> Q:
-        item = queue.popleft()
+    def _hand_over_exposures(self, take: Callable[[Exposure], None]) -> None:
+        while self._exposures:
+            try:
+                while self._exposures:
+                    take(self._exposures.popleft())
+            except Exception as error:  # noqa: BLE001 - see `_tried`
+                self._failed(error)
+                self.lost_exposures += 1
+
+    def _next(self, queue: _Waiting[Q]) -> Q:
+        item, size = queue.popleft()
         with self._lock:
-            self._held_bytes -= _size(item)
+            self._held_bytes -= size
         return item
 
     def _run(self) -> None:
@@ -197,10 +210,13 @@ class RecordQueue:
         try:
             call(item)
         except Exception as error:  # noqa: BLE001 - a sink may fail in any way; the record goes on, and counts it
-            self.failures += 1
-            LOG.warning("the record cannot be handed over: %s", type(error).__name__)
+            self._failed(error)
             return False
         return True
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        LOG.warning("the record cannot be handed over: %s", type(error).__name__)
 
 
 def _hand_over_text(sink: Recorder, item: Taken | CapturedRequest | FeedbackRecord) -> None:
@@ -211,15 +227,3 @@ def _hand_over_text(sink: Recorder, item: Taken | CapturedRequest | FeedbackReco
             sink.record_request(item)
         case FeedbackRecord():
             sink.record_feedback(item)
-
-
-def _size(item: Pair | Taken | CapturedRequest | FeedbackRecord) -> int:
-    match item:
-        case Pair():
-            return len(item.incumbent.text or "") + len(item.candidate.text or "") + 500
-        case Taken():
-            return item.size
-        case CapturedRequest():
-            return len(item.answer or "") + 5000
-        case FeedbackRecord():
-            return len(item.comment or "") + 500

@@ -7,7 +7,8 @@ error passes through as it is; an answer of its that has to be translated and ca
 gateway's. The call ends when the app is no longer there to hear the answer. A stream is forwarded block by block as it
 comes and never read in between; what it used is found in its tail. State that the variant cannot read is left out, and
 an incumbent that refuses state of unknown origin is asked once more without it.
-Elsewhere: who gets which variant (app), state (origins), the answer that nobody sees (mirror), sockets (upstream).
+Elsewhere: who gets which variant (app), whose fault a failure is (faults), state (origins), the answer that nobody sees
+(mirror), sockets (providers.http).
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from midshift.domain.exposure import Fate
 from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
 from midshift.domain.usage import UNKNOWN
-from midshift.gateway import headers, opening
+from midshift.gateway import faults, headers, opening
 from midshift.gateway.breaker import BreakerState
+from midshift.gateway.faults import UNASKED, UNCARRIED
 from midshift.gateway.forwarding import Forwarding
-from midshift.gateway.job import Job, Outcome
+from midshift.gateway.job import NO_ANSWER, Job, Outcome
 from midshift.gateway.leg import Leg
 from midshift.gateway.origins import Origin, Origins, Watched
 from midshift.gateway.problems import ILLEGIBLE, problem_of, stuck_in
@@ -35,19 +37,11 @@ from midshift.wire.protocol import Answer, End, Problem
 from midshift.wire.translation.conversation import Uncarried
 from midshift.wire.wires import WIRES
 
-UNCARRIED = "uncarried"
 GIVEN_UP_S = 10.0
 """An app that leaves after so long without an answer has given up on the candidate, which the breaker must hear: apps
 are often less patient than we are. Before that, somebody may have pressed stop."""
 
-BUSY = Failure.BUSY.value
-_UNASKED = (BUSY, UNCARRIED)
-"""Why a candidate could not be asked at all. That says nothing about it, so the breaker does not hear of it; on the
-record it counts against the candidate all the same (see `sides`)."""
-
 _BAD_REQUEST = 400
-_REFUSED = range(400, 500)
-_NOT_THE_REQUESTS_FAULT = (401, 403, 408, 409, 425, 429)
 
 
 class Relay:
@@ -71,14 +65,10 @@ class Relay:
     async def serve(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]) -> None:
         """Answer a job. `on_the_wire` is called whenever a variant has been asked: twice where one falls back."""
         try:
-            if job.chosen is Arm.CANDIDATE and await self._by_candidate(job, reply, outcome, on_the_wire):
-                return
-            may_be_the_requests = _may_be_the_requests_fault(outcome.fell_back)
-            if outcome.fell_back and not may_be_the_requests:
-                self._hear_failure(job, outcome)  # now: the app may leave before the incumbent has answered
-            await self._by_incumbent(job, reply, outcome, on_the_wire)
-            if may_be_the_requests:
-                self._settle_fault(job, outcome)
+            if job.chosen is not Arm.CANDIDATE:
+                await self._by_incumbent(job, reply, outcome, on_the_wire)
+            elif not await self._by_candidate(job, reply, outcome, on_the_wire):
+                await self._instead_of_candidate(job, reply, outcome, on_the_wire)
         finally:
             outcome.latency_s = self._clock.monotonic_s() - job.started_s
 
@@ -102,7 +92,8 @@ class Relay:
             if leg.wire is not job.wire:
                 raise Uncarried("model", f"tokens are counted on the {leg.wire} wire there")
             async with asyncio.timeout(None if is_last else self._settings.candidate_patience_s):
-                call = await self._sent(leg, served, changes, outcome)
+                request = self._request(leg, served, changes, outcome)
+                call = await self._transports[served.variant.provider].send(request, job.request.stream)
                 try:
                     head, body = await call.head(), await call.read(self._settings.max_answer_bytes)
                 finally:
@@ -115,7 +106,9 @@ class Relay:
             problem = Problem(400, str(error), UNCARRIED, error.param)
         else:
             if is_last or head.status == 200:
-                await self._whole(leg, head, body, body, served, reply, outcome)
+                if reply.is_paused:
+                    await reply.drained()
+                self._whole(leg, head, body, body, _read(leg, head, body), served, reply, outcome)
                 return True
         if is_last:
             await self._failed(job, problem, served, reply, outcome)
@@ -140,36 +133,36 @@ class Relay:
             return False
         outcome.attempt = attempt
         leg = self._leg(job, candidate)
+        call: Call | None = None
         try:
-            call = await self._sent(leg, candidate, changes, outcome)
+            request, is_stream = self._request(leg, candidate, changes, outcome), job.request.stream
+            transport = self._transports[candidate.variant.provider]
+            call = transport.begin(request, is_stream) or await transport.send(request, is_stream)
+            if job.is_withdrawn(self._serving(job.workload.name, job.unit)):  # while it waited for a connection
+                outcome.withdrawn = True
+                return False
+            on_the_wire()
+            return await self._forwarded(leg, call, candidate, reply, outcome, breaker)
         except CallFailed as failed:
             outcome.fell_back = failed.failure.value
             return False
         except Uncarried:
             outcome.fell_back = UNCARRIED
             return False
-        try:
-            if job.is_withdrawn(self._serving(job.workload.name, job.unit)):  # while it waited for a connection
-                outcome.withdrawn = True
-                return False
-            on_the_wire()
-            return await self._forwarded(leg, call, candidate, reply, outcome, breaker)
         finally:
-            call.close()
+            if call is not None:
+                call.close()
 
     async def _forwarded(
         self, leg: Leg, call: Call, candidate: ServedVariant, reply: Reply, outcome: Outcome, breaker: BreakerState
     ) -> bool:
         asked_s = self._clock.monotonic_s()
         try:
-            head, begun = await self._begun(leg, call)
+            head, begun, answer = await (self._begun(leg, call) if leg.job.request.stream else self._all(leg, call))
         except asyncio.CancelledError:
             if (now_s := self._clock.monotonic_s()) - asked_s >= GIVEN_UP_S:
                 breaker.record(outcome.attempt, False, now_s)
             raise
-        except CallFailed as failed:
-            outcome.fell_back = failed.failure.value
-            return False
         if isinstance(begun, int):
             outcome.fell_back = str(begun)
             return False
@@ -181,30 +174,46 @@ class Relay:
                     breaker.record(outcome.attempt, outcome.status < 500, self._clock.monotonic_s())
                 raise
         elif (out := leg.whole(head.status, begun)) is not None:
-            await self._whole(leg, head, begun, out, candidate, reply, outcome)
+            if reply.is_paused:
+                await reply.drained()
+            self._whole(leg, head, begun, out, answer, candidate, reply, outcome)
         else:
             outcome.fell_back = str(opening.FAILED)
             return False
         breaker.record(outcome.attempt, outcome.status < 500, self._clock.monotonic_s())
         return True
 
-    async def _begun(self, leg: Leg, call: Call) -> tuple[Head, bytes | int]:
-        """The head of a candidate's answer, with all of it, or a stream up to its first event; or how it failed."""
-        is_stream = leg.job.request.stream
-        patience_s = leg.upstream.timeouts.first_byte_s if is_stream else self._settings.candidate_patience_s
+    async def _begun(self, leg: Leg, call: Call) -> tuple[Head, bytes | int, None]:
+        """The head of a candidate's stream, with all up to its first event with content; or how it failed."""
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(leg.upstream.timeouts.first_byte_s):
                 head = await call.head()
-                if head.status != 200:
-                    return head, head.status
-                if leg.is_illegible(head):
-                    return head, opening.FAILED
-                if is_stream:
-                    return head, await opening.begun(call, leg.wire, self._settings.candidate_hold_s)
-                body = await call.read(self._settings.max_answer_bytes)
-                return head, body if leg.spoken.read_answer(body) is not None else 502
+                failed = _failed_by(leg, head)
+                return head, failed or await opening.begun(call, leg.wire, self._settings.candidate_hold_s), None
         except TimeoutError:
             raise CallFailed(Failure.FIRST_BYTE_TIMEOUT) from None
+
+    async def _all(self, leg: Leg, call: Call) -> tuple[Head, bytes | int, Answer | None]:
+        """The head of a candidate's answer, with all of it, as it is and as it is read; or how it failed."""
+        call.hurry(self._settings.candidate_patience_s)
+        head = await call.head()
+        if failed := _failed_by(leg, head):
+            return head, failed, None
+        most = self._settings.max_answer_bytes
+        body = call.at_hand(most) or await call.read(most)
+        answer = leg.spoken.read_answer(body)
+        return head, opening.FAILED if answer is None else body, answer
+
+    async def _instead_of_candidate(
+        self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]
+    ) -> None:
+        """Answer what the candidate was to answer."""
+        may_be_the_requests = faults.may_be_the_requests(outcome.fell_back)
+        if outcome.fell_back and not may_be_the_requests:
+            self._hear_failure(job, outcome)  # now: the app may leave before the incumbent has answered
+        await self._by_incumbent(job, reply, outcome, on_the_wire)
+        if may_be_the_requests:
+            self._settle_fault(job, outcome)
 
     async def _by_incumbent(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]) -> None:
         outcome.fate = Fate.INCUMBENT
@@ -213,67 +222,75 @@ class Relay:
         if changes is None:  # an incumbent serves whatever comes: with the app's own prompt then
             outcome.unmatched = True
             changes = Changes(model=incumbent.variant.model)
-        leg = self._leg(job, incumbent)
         if job.held and (stuck := job.carriage(incumbent).stuck):
             await self._failed(job, stuck_in(stuck), incumbent, reply, outcome)
             return
+        leg = self._leg(job, incumbent)
+        call: Call | None = None
         try:
-            call = await self._sent(leg, incumbent, changes, outcome)
-        except CallFailed as failed:
-            await self._failed(job, problem_of(failed.failure), incumbent, reply, outcome)
-            return
-        except Uncarried as error:
-            await self._failed(job, Problem(400, str(error), UNCARRIED, error.param), incumbent, reply, outcome)
-            return
-        try:
+            request, is_stream = self._request(leg, incumbent, changes, outcome), job.request.stream
+            transport = self._transports[incumbent.variant.provider]
+            call = transport.begin(request, is_stream) or await transport.send(request, is_stream)
             on_the_wire()
             head = await call.head()
             if head.status == _BAD_REQUEST and (bare := _without_unknown_state(leg, incumbent, changes)) is not None:
                 call.close()
                 outcome.stripped = True
-                call = await self._transports[incumbent.variant.provider].send(bare, job.request.stream)
+                call = await transport.send(bare, is_stream)
                 head = await call.head()
             if leg.is_illegible(head):
                 raise CallFailed(Failure.BROKEN)
-            if job.request.stream and head.status == 200:
+            if is_stream and head.status == 200:
                 await self._pump(leg, call, head, b"", incumbent, reply, outcome)
-            else:
-                body = await call.read(self._settings.max_answer_bytes)
-                out = leg.whole(head.status, body)
-                if out is None:
-                    await self._failed(job, ILLEGIBLE, incumbent, reply, outcome)
-                else:
-                    await self._whole(leg, head, body, out, incumbent, reply, outcome)
+                return
+            most = self._settings.max_answer_bytes
+            body = call.at_hand(most) or await call.read(most)
+            out = leg.whole(head.status, body)
+            if out is None:
+                await self._failed(job, ILLEGIBLE, incumbent, reply, outcome)
+                return
+            if reply.is_paused:
+                await reply.drained()
+            self._whole(leg, head, body, out, _read(leg, head, body), incumbent, reply, outcome)
         except CallFailed as failed:
             await self._failed(job, problem_of(failed.failure), incumbent, reply, outcome)
+        except Uncarried as error:
+            await self._failed(job, Problem(400, str(error), UNCARRIED, error.param), incumbent, reply, outcome)
         finally:
-            call.close()
+            if call is not None:
+                call.close()
 
     def _leg(self, job: Job, served: ServedVariant) -> Leg:
         provider = served.variant.provider
         return Leg.of(job, self._settings.upstreams[provider], provider=provider)
 
-    async def _sent(self, leg: Leg, served: ServedVariant, changes: Changes, outcome: Outcome) -> Call:
-        outcome.stripped = leg.job.carriage(served).strip
-        transport = self._transports[served.variant.provider]
-        return await transport.send(leg.request(changes, outcome.stripped), leg.job.request.stream)
+    def _request(self, leg: Leg, served: ServedVariant, changes: Changes, outcome: Outcome) -> Request:
+        outcome.stripped = bool(leg.job.held) and leg.job.carriage(served).strip
+        return leg.request(changes, outcome.stripped)
 
     def _origin(self, job: Job, by: ServedVariant) -> Origin:
         return Origin.at(by, job.client, job.unit)
 
-    async def _whole(
-        self, leg: Leg, head: Head, body: bytes, out: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
+    def _whole(
+        self,
+        leg: Leg,
+        head: Head,
+        body: bytes,
+        out: bytes,
+        answer: Answer | None,
+        by: ServedVariant,
+        reply: Reply,
+        outcome: Outcome,
     ) -> None:
         """Send an answer that is there as a whole, whatever its status: `out` is `body` as the app reads it."""
-        answer = leg.spoken.read_answer(body) if head.status == 200 else None
-        outcome.answer = answer or Answer()
+        outcome.answer = answer or NO_ANSWER
         _keep(outcome, leg, body)
         wire = WIRES[leg.job.wire]
         if wire.BINDS_STATE and head.status == 200 and (tokens := wire.state_in(out)):
             self._origins.remember(tokens, self._origin(leg.job, by))
         said = headers.to_app(head.headers) if out is body else headers.of_json(head.headers)
         lines = [*said, (b"content-length", b"%d" % len(out))]
-        await reply.whole(head.status, lines, out, leg.job.serving, by)
+        reply.send_whole(head.status, lines, out, leg.job.serving, by)
 
     async def _pump(
         self, leg: Leg, call: Call, head: Head, begun: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
@@ -336,7 +353,7 @@ class Relay:
     def _hear_failure(self, job: Job, outcome: Outcome) -> None:
         """Tell the breaker that the candidate gave no answer, or could not be asked for one."""
         breaker, now_s = self._breaker(job), self._clock.monotonic_s()
-        if outcome.fell_back in _UNASKED:
+        if outcome.fell_back in UNASKED:
             breaker.give_back(outcome.attempt, now_s)
         elif outcome.fell_back != "breaker":
             breaker.record(outcome.attempt, False, now_s)
@@ -346,7 +363,7 @@ class Relay:
 
         Where it refuses the same request, it was the request's: nothing counts against the candidate.
         """
-        if _is_the_requests_fault(outcome.status):
+        if faults.is_the_requests(outcome.status):
             outcome.fell_back = ""
         else:
             self._hear_failure(job, outcome)
@@ -355,6 +372,18 @@ class Relay:
 def _keep(outcome: Outcome, leg: Leg, body: bytes | None) -> None:
     if outcome.keeps_body:
         outcome.body, outcome.body_wire = body, leg.wire
+
+
+def _read(leg: Leg, head: Head, body: bytes) -> Answer | None:
+    """What a whole answer says of itself; None for an error, or where it is none."""
+    return leg.spoken.read_answer(body) if head.status == 200 else None
+
+
+def _failed_by(leg: Leg, head: Head) -> int:
+    """How a candidate has failed, by the head of its answer; 0 if it has not."""
+    if head.status != 200:
+        return head.status
+    return opening.FAILED if leg.is_illegible(head) else 0
 
 
 def _without_unknown_state(leg: Leg, served: ServedVariant, changes: Changes) -> Request | None:
@@ -368,11 +397,3 @@ def _without_unknown_state(leg: Leg, served: ServedVariant, changes: Changes) ->
         return None
     bare = leg.request(changes, strip_state=True)
     return bare if bare.body != leg.request(changes).body else None
-
-
-def _is_the_requests_fault(status: int) -> bool:
-    return status in _REFUSED and status not in _NOT_THE_REQUESTS_FAULT
-
-
-def _may_be_the_requests_fault(fell_back: str) -> bool:
-    return fell_back == UNCARRIED or (fell_back.isdecimal() and _is_the_requests_fault(int(fell_back)))

@@ -27,9 +27,15 @@ class Reply:
 
     async def whole(self, status: int, lines: headers.Lines, body: bytes, serving: Serving, by: ServedVariant) -> None:
         """Send an answer that is there as a whole; one of the lines says how long it is."""
+        if self.is_paused:
+            await self.drained()
+        self.send_whole(status, lines, body, serving, by)
+
+    def send_whole(self, status: int, lines: headers.Lines, body: bytes, serving: Serving, by: ServedVariant) -> None:
+        """The same at once: for an app that takes more, as it does unless the reply `is_paused`."""
         if body:
             self._outcome.first_byte_s = self._clock.monotonic_s() - self._started_s
-        await self._exchange.answer(status, self._head(status, lines, serving, by), body)
+        self._exchange.send(status, self._head(status, lines, serving, by), body)
 
     async def begin(self, status: int, lines: headers.Lines, serving: Serving, by: ServedVariant) -> None:
         """Send the head of an answer whose parts follow."""
@@ -41,6 +47,11 @@ class Reply:
         self._outcome.first_byte_s = self._clock.monotonic_s() - self._started_s
         self.more = self._exchange.more
         return self._exchange.more(data)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the app has yet to take what was sent; `drained` waits for it."""
+        return self._exchange.is_paused
 
     async def drained(self) -> None:
         """Wait until the app takes more."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +36,7 @@ from midshift.domain.workload import Workload
 from midshift.errors import ConfigError, UsageError
 from midshift.gateway import lastknown
 from midshift.gateway.acquainted import Acquainted
+from midshift.gateway.forcing import Forcing
 from midshift.gateway.lastknown import LastKnown
 from midshift.gateway.reporting import Reporting, Reports
 from midshift.gateway.settings import GatewaySettings
@@ -50,7 +50,6 @@ LONGEST_UNWATCHED = timedelta(minutes=50)
 
 FILE_EVERY = timedelta(minutes=1)
 PATIENCE_AT_START_S = 2.0
-FORCE_VARIABLE = "MIDSHIFT_FORCE"
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -112,11 +111,21 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row as the source has it, what serves by it, and when it was last confirmed (machine time)."""
+    """A row as the source has it, what serves by it, and when it was last confirmed (machine time).
+
+    From then on and before `calm_until` neither silence nor lease is a question.
+    """
 
     route: Route
     serving: Serving
     confirmed_at: datetime
+    calm_until: datetime
+
+    @classmethod
+    def at(cls, confirmed_at: datetime, route: Route, serving: Serving) -> _Row:
+        """A row that was confirmed at this time."""
+        until, lease = confirmed_at + LONGEST_SILENCE, route.lease_until
+        return cls(route, serving, confirmed_at, until if lease is None else min(until, lease))
 
     @property
     def was_heard(self) -> bool:
@@ -144,8 +153,8 @@ class Routes:
         self._source = source
         self._clock = clock
         self._reporting = Reporting(settings.process, reports)
-        self._forced_by_environment = _is_forced(environment)
-        self._forced = self._forced_by_environment or self._force_file_is_there()
+        self._forcing = Forcing(environment, settings.force_file)
+        self._forced = self._forcing.holds()
         self._lock = threading.Lock()
         self._asking, self._keeping = threading.Lock(), threading.Lock()
         self._variants: dict[str, ServedVariant] = {}
@@ -187,10 +196,11 @@ class Routes:
         if workload in self._flips:
             return serving.sent_home(Home.FLIPPED)
         if serving.route.share < 1.0:
-            if abs(now - row.confirmed_at) > LONGEST_SILENCE:
-                return serving.sent_home(Home.STALE)
-            if serving.route.lease_until is not None and now >= serving.route.lease_until:
-                return self._unwatched(serving, now - serving.route.lease_until, unit)
+            if not row.confirmed_at <= now < row.calm_until:
+                if abs(now - row.confirmed_at) > LONGEST_SILENCE:
+                    return serving.sent_home(Home.STALE)
+                if serving.route.lease_until is not None and now >= serving.route.lease_until:
+                    return self._unwatched(serving, now - serving.route.lease_until, unit)
             if unit is not None:
                 self._acquainted.meet(workload, serving.route.epoch, unit, now)
         return serving
@@ -232,7 +242,7 @@ class Routes:
 
     def look_at_force_file(self) -> None:
         """Obey the file on the host, or its absence. One `stat`: for the loop, so that no store can delay it."""
-        self._forced = self._forced_by_environment or self._force_file_is_there()
+        self._forced = self._forcing.holds()
 
     def look(self) -> None:
         """Ask the source once, and take over what it says. For the thread, and for tests instead of it."""
@@ -302,7 +312,7 @@ class Routes:
         candidate = self._variant(source, route.candidate) if route.candidate is not None else None
         found = (self._variant(source, other.variant) for other in route.others)
         others = tuple(other for other in found if other is not None)
-        return None if incumbent is None else _Row(route, _serving(route, incumbent, candidate, others), now)
+        return None if incumbent is None else _Row.at(now, route, _serving(route, incumbent, candidate, others))
 
     def _variant(self, source: RouteSource, variant_id: str) -> ServedVariant | None:
         known = self._variants.get(variant_id)
@@ -325,7 +335,7 @@ class Routes:
         now = self._clock.machine_now()
         with self._lock:
             self._rows = {
-                name: replace(row, confirmed_at=now) if name in self._current else row
+                name: _Row.at(now, row.route, row.serving) if name in self._current else row
                 for name, row in self._rows.items()
             }
         if now - self._filed[0] > FILE_EVERY:
@@ -350,7 +360,7 @@ class Routes:
             if incumbent is not None:
                 candidate = variants.get(route.candidate or "")
                 others = tuple(variants[other.variant] for other in route.others if other.variant in variants)
-                rows[route.workload] = _Row(route, _serving(route, incumbent, candidate, others), known.confirmed_at)
+                rows[route.workload] = _Row.at(known.confirmed_at, route, _serving(route, incumbent, candidate, others))
         with self._lock:
             self._rows = {name: row if row.was_heard else rows.get(name, row) for name, row in self._rows.items()}
 
@@ -363,17 +373,7 @@ class Routes:
         except ValueError as error:
             raise ConfigError(f"the incumbent of workload {workload.name!r} cannot be rendered: {error}") from None
         route = Route(workload.name, incumbent.id, 0)
-        return _Row(route, Serving(route, incumbent, None, Home.UNROUTED), _NEVER)
-
-    def _force_file_is_there(self) -> bool:
-        return self._settings.force_file is not None and os.path.exists(self._settings.force_file)
-
-
-def _is_forced(environment: Mapping[str, str]) -> bool:
-    value = environment.get(FORCE_VARIABLE, "")
-    if value not in ("", "incumbent"):
-        raise UsageError(f"{FORCE_VARIABLE} is {value!r}, expected 'incumbent' or nothing at all")
-    return value == "incumbent"
+        return _Row.at(_NEVER, route, Serving(route, incumbent, None, Home.UNROUTED))
 
 
 def _serving(

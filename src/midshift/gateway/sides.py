@@ -11,26 +11,24 @@ Elsewhere: asking unseen (mirror), asking for the user (relay).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from midshift.domain.exposure import Pair, ShadowAnswer
+from midshift.domain.light import light
 from midshift.domain.routing import Arm
 from midshift.domain.unseen import Unseen
 from midshift.domain.variant import Variant
 from midshift.gateway.job import Job, Outcome
 from midshift.gateway.settings import Pricing
 from midshift.providers.http.messages import Failure
-from midshift.wire.protocol import WireName
+from midshift.wire.protocol import Answer, WireName
 from midshift.wire.translation.tool_calls import tool_calls
 from midshift.wire.wires import WIRES
 
 CLIENT_LEFT = 499
 
-_CALLS_TOOLS = (b"tool", b"function")
 _FAILURES = {failure.value: failure.status for failure in Failure} | {"breaker": 503, "uncarried": 400}
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Received:
     """An answer as it came, on `wire`; `body` is None where there was none."""
 
@@ -40,31 +38,18 @@ class Received:
     latency_s: float | None = None
     first_byte_s: float | None = None
 
+    def said(self, streamed: bool) -> Answer | None:
+        """What it says; None where it is no answer."""
+        if self.body is None or self.status != 200:
+            return None
+        wire = WIRES[self.wire]
+        return wire.read_stream(self.body) if streamed else wire.read_answer(self.body)
 
-def side(variant: Variant, received: Received, streamed: bool, pricing: Pricing) -> ShadowAnswer:
-    """One side of a pair."""
-    body = received.body if received.status == 200 else None
-    spoken = WIRES[received.wire]
-    answer = None if body is None else spoken.read_stream(body) if streamed else spoken.read_answer(body)
-    if answer is None or body is None:
-        status = 502 if received.status == 200 else received.status
-        return ShadowAnswer(None, status, received.latency_s, first_byte_s=received.first_byte_s)
-    usage = answer.usage
-    has_calls = any(mark in body for mark in _CALLS_TOOLS)
-    return ShadowAnswer(
-        text=answer.text,
-        status=200,
-        latency_s=received.latency_s,
-        tokens_in=usage.tokens_in,
-        tokens_out=usage.tokens_out,
-        cost_usd=pricing(variant, usage),
-        finish_reason=answer.finish_reason,
-        tools=tool_calls(received.wire, body, streamed) if has_calls else None,
-        first_byte_s=received.first_byte_s,
-        cached_in=usage.cached_in,
-        cache_write_in=usage.cache_write_in,
-        reasoning_out=usage.reasoning_out,
-    )
+
+def unseen_side(variant: Variant, received: Received, streamed: bool, pricing: Pricing) -> ShadowAnswer:
+    """What a variant answered that nobody saw."""
+    answer = received.said(streamed)
+    return _failed(received) if answer is None else _side(received, answer, streamed, pricing(variant, answer.usage))
 
 
 def seen_side(job: Job, outcome: Outcome, pricing: Pricing) -> ShadowAnswer:
@@ -75,9 +60,14 @@ def seen_side(job: Job, outcome: Outcome, pricing: Pricing) -> ShadowAnswer:
         return ShadowAnswer(None, CLIENT_LEFT, outcome.latency_s)
     if job.chosen is Arm.CANDIDATE and (outcome.by is None or outcome.by.id != served.id):
         return ShadowAnswer(None, _status_of(outcome), outcome.latency_s)
-    first_byte_s = outcome.first_byte_s if job.request.stream else None
+    streamed = job.request.stream
+    first_byte_s = outcome.first_byte_s if streamed else None
     received = Received(outcome.body_wire, outcome.status, outcome.body, outcome.latency_s, first_byte_s)
-    return side(served.variant, received, job.request.stream, pricing)
+    answer = outcome.said(streamed)
+    if answer is None:
+        return _failed(received)
+    cost_usd = pricing(served.variant, answer.usage) if streamed else outcome.cost_usd(pricing)
+    return _side(received, answer, streamed, cost_usd)
 
 
 def pair_of(job: Job, wanted: Unseen, seen: ShadowAnswer, unseen: ShadowAnswer, stripped: bool) -> Pair:
@@ -100,6 +90,31 @@ def pair_of(job: Job, wanted: Unseen, seen: ShadowAnswer, unseen: ShadowAnswer, 
         unit=job.unit,
         stripped=stripped,
     )
+
+
+def _side(received: Received, answer: Answer, streamed: bool, cost_usd: float | None) -> ShadowAnswer:
+    """A side that answered: what was received, and what it says."""
+    usage = answer.usage
+    return ShadowAnswer(
+        text=answer.text,
+        status=200,
+        latency_s=received.latency_s,
+        tokens_in=usage.tokens_in,
+        tokens_out=usage.tokens_out,
+        cost_usd=cost_usd,
+        finish_reason=answer.finish_reason,
+        tools=tool_calls(received.wire, received.body or b"", streamed),
+        first_byte_s=received.first_byte_s,
+        cached_in=usage.cached_in,
+        cache_write_in=usage.cache_write_in,
+        reasoning_out=usage.reasoning_out,
+    )
+
+
+def _failed(received: Received) -> ShadowAnswer:
+    """A side without an answer."""
+    status = 502 if received.status == 200 else received.status
+    return ShadowAnswer(None, status, received.latency_s, first_byte_s=received.first_byte_s)
 
 
 def _status_of(outcome: Outcome) -> int:

@@ -18,13 +18,14 @@ import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import b2a_base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import TypeAlias
 
 from midshift.domain.exposure import Credit
-from midshift.domain.keyed import hmac_sha256
+from midshift.domain.keyed import hmac_under
 from midshift.domain.routing import Arm
 
 PREFIX = "req_"
@@ -32,13 +33,17 @@ LONGEST = 199
 NONCE_BYTES = 12
 
 _HEAD = struct.Struct(">B12sI6sHBB4sB")
-_FIXED = struct.Struct(">6sHBB4sB")
+_STAMP, _FIXED = struct.Struct(">B12sI"), struct.Struct(">6sHBB4sB")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _VERSION = 1
 _MAC_BYTES = 16
 _MOST_SLICES = 8
 _LONGEST_UPGRADE = (LONGEST - len(PREFIX)) * 3 // 4 - _HEAD.size - _MAC_BYTES - 3 * _MOST_SLICES
 _CANDIDATE, _HAS_UPGRADE = 1, 2
+
+About: TypeAlias = tuple[str, str | None, int, Arm, tuple[str, ...], int, int]
+"""Workload, upgrade, step, arm, slices, block and epoch of a request: of these there are as many as blocks that are
+served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,45 +72,34 @@ def make(key: bytes, nonce: bytes, issued: Issued) -> str:
     Raises:
         ValueError: for an upgrade whose id is longer than 74 bytes, or a number that is out of range.
     """
-    return _signed(key, nonce, int(issued.at.timestamp()), _said_of(issued.credit, issued.epoch))
+    return _signed(hmac_under(key), nonce, issued.at.timestamp(), _said_of(issued.credit, issued.epoch))
 
 
 class Tokens:
     """Makes the tokens of one gateway: `make`, with what many requests have in common prepared once.
 
-    Of workload, upgrade, step, arm, slices, block and epoch there are as many as blocks that are served; beyond a
-    limit all are let go and prepared again.
+    Beyond a limit all that is prepared is let go and prepared again.
     """
 
     def __init__(self, key: bytes, most: int = 8192) -> None:
-        self._key = key
+        self._digest_of = hmac_under(key)
         self._most = most
-        self._prepared: dict[tuple[str, str | None, int, Arm, tuple[str, ...], int, int], bytes] = {}
+        self._prepared: dict[About, bytes] = {}
 
-    def make(
-        self,
-        nonce: bytes,
-        at_s: float,
-        epoch: int,
-        workload: str,
-        upgrade: str | None,
-        step: int,
-        arm: Arm,
-        slices: tuple[str, ...],
-        block: int,
-    ) -> str:
+    def make(self, nonce: bytes, at_s: float, about: About) -> str:
         """The token of a request that came `at_s` seconds after 1970, machine time.
 
         Raises:
             ValueError: as `make`.
         """
-        about = (workload, upgrade, step, arm, slices, block, epoch)
-        said = self._prepared.get(about)
-        if said is None:
-            if len(self._prepared) >= self._most:
-                self._prepared.clear()
-            said = self._prepared[about] = _said_of(Credit(workload, upgrade, step, arm, slices, block), epoch)
-        return _signed(self._key, nonce, int(at_s), said)
+        return _signed(self._digest_of, nonce, at_s, self._prepared.get(about) or self._prepare(about))
+
+    def _prepare(self, about: About) -> bytes:
+        if len(self._prepared) >= self._most:
+            self._prepared.clear()
+        workload, upgrade, step, arm, slices, block, epoch = about
+        said = self._prepared[about] = _said_of(Credit(workload, upgrade, step, arm, slices, block), epoch)
+        return said
 
 
 def read(key: bytes, token: str, slices: Mapping[str, tuple[str, ...]]) -> Issued:
@@ -161,17 +155,18 @@ def _said_of(credit: Credit, epoch: int) -> bytes:
     return b"".join((fixed, *(_named(name, 3) for name in slices), upgrade))
 
 
-def _signed(key: bytes, nonce: bytes, at_s: int, about: bytes) -> str:
+def _signed(digest_of: Callable[[bytes], bytes], nonce: bytes, at_s: float, about: bytes) -> str:
     """The text of a token.
 
     Raises:
         ValueError: for a time beyond the year 2106, or before 1970.
     """
     try:
-        said = b"%c%b%b%b" % (_VERSION, nonce, at_s.to_bytes(4, "big"), about)
-    except OverflowError as error:
+        said = _STAMP.pack(_VERSION, nonce, int(at_s)) + about
+    except struct.error as error:
         raise ValueError(f"a number of a request id is out of range: {error}") from None
-    return PREFIX + b2a_base64(said + _mac(key, said), newline=False).translate(_URL_SAFE, b"=").decode()
+    whole = b2a_base64(said + digest_of(said)[:_MAC_BYTES], newline=False)
+    return PREFIX + whole.translate(_URL_SAFE, b"=").decode()
 
 
 def _authenticated(key: bytes, token: str) -> bytes:
@@ -185,15 +180,11 @@ def _authenticated(key: bytes, token: str) -> bytes:
         raise BadToken("it does not look like an x-midshift-request-id of a served request") from None
     said, mac = whole[:-_MAC_BYTES], whole[-_MAC_BYTES:]
     is_canonical = urlsafe_b64encode(whole).rstrip(b"=").decode() == text  # one spelling: it is counted by its text
-    if len(said) < _HEAD.size or not (is_canonical and hmac.compare_digest(_mac(key, said), mac)):
+    if len(said) < _HEAD.size or not (is_canonical and hmac.compare_digest(hmac_under(key)(said)[:_MAC_BYTES], mac)):
         raise BadToken("it was not made by a gateway of this deployment, or has been changed")
     if said[0] != _VERSION:
         raise BadToken("it is of another version of midshift")
     return said
-
-
-def _mac(key: bytes, said: bytes) -> bytes:
-    return hmac_sha256(key, said)[:_MAC_BYTES]
 
 
 @lru_cache(1024)

@@ -34,11 +34,13 @@ _CLOSING_OFFER = re.compile(
     re.IGNORECASE,
 )
 # Each alternative above contains one of these words: looking for them first is ten times faster than the expression.
+_REFUSAL_STARTS = ("i ", "i'm ", "as a", "unfortunately")  # and each word below one of these
 _REFUSAL_WORDS = (
     *("i'm ", "i am ", "i can", "i won't", "i will", "i must", "i do", "i apolog"),
     *("as an ai", "as a language", "unfortunately"),
 )
 _CLOSING_OFFER_WORDS = ("let me", "feel free", "hope", "happy to", "anything else", "hesitate")
+_CLOSING_OFFER_STARTS = ("help", "let me know", "feel free", "anything else", "hesitate")
 _CLOSING_OFFERS = (
     *("let me know", "feel free", "hope this helps", "hope that helps", "hope it helps", "happy to help"),
     *("is there anything else", "don't hesitate"),
@@ -61,6 +63,7 @@ class Form(IntFlag):
 # Plain numbers: to put flags together costs more than to find them.
 _JSON_VALID, _CODE_FENCE, _REFUSAL_LIKE = int(Form.JSON_VALID), int(Form.CODE_FENCE), int(Form.REFUSAL_LIKE)
 _IS_PREAMBLE, _IS_CLOSING_OFFER = int(Form.PREAMBLE), int(Form.CLOSING_OFFER)
+_FORMS = tuple(Form(number) for number in range(2 * _IS_CLOSING_OFFER))
 _SPACE_OR_NOT = bytes(ord(" ") if chr(byte).isspace() else ord("x") for byte in range(256))
 
 
@@ -84,21 +87,28 @@ def features(text: str) -> Features:
     if "`" in text and "```" in text:
         form |= _CODE_FENCE
     head, tail = text[:_ENDS_CHARS], text[-_ENDS_CHARS:]
-    if _mentions(head, _REFUSAL_WORDS) and _REFUSAL.search(head):
+    if _may_refuse(head) and _REFUSAL.search(head):
         form |= _REFUSAL_LIKE
     if _PREAMBLE.match(text):
         form |= _IS_PREAMBLE
     if _offers_more(tail):
         form |= _IS_CLOSING_OFFER
     opening, closing = _ends(text)
-    return Features(len(text), _words(text), Form(form), opening, closing)
+    return Features(len(text), _words(text), _FORMS[form], opening, closing)
+
+
+def _may_refuse(head: str) -> bool:
+    """Whether `_REFUSAL` may find something."""
+    lowered = head.lower()
+    return _holds(lowered, _REFUSAL_STARTS) and _holds(lowered, _REFUSAL_WORDS)
 
 
 def _offers_more(tail: str) -> bool:
     """What `_CLOSING_OFFER` finds. It knows odd letters that count as plain ones; without them, words are faster."""
+    lowered = tail.lower()
     if not tail.isascii():
-        return _mentions(tail, _CLOSING_OFFER_WORDS) and _CLOSING_OFFER.search(tail) is not None
-    return _mentions(tail, _CLOSING_OFFERS)
+        return _holds(lowered, _CLOSING_OFFER_WORDS) and _CLOSING_OFFER.search(tail) is not None
+    return _holds(lowered, _CLOSING_OFFER_STARTS) and _holds(lowered, _CLOSING_OFFERS)
 
 
 def _words(text: str) -> int:
@@ -112,16 +122,18 @@ def _words(text: str) -> int:
 def _ends(text: str) -> tuple[str, str]:
     """First and last line that say something; both empty where none does."""
     stripped = text.strip()
-    if not stripped:
-        return "", ""
-    first = stripped.split("\n", 1)[0]
-    last = stripped.rsplit("\n", 1)[-1]
-    return _spoken(first), _spoken(last)
+    first_end = stripped.find("\n")
+    if first_end < 0:
+        only = _spoken(stripped)
+        return only, only
+    return _spoken(stripped[:first_end]), _spoken(stripped[stripped.rfind("\n") + 1 :])
 
 
-def _mentions(text: str, words: tuple[str, ...]) -> bool:
-    lowered = text.lower()
-    return any(word in lowered for word in words)
+def _holds(text: str, words: tuple[str, ...]) -> bool:
+    for word in words:  # a generator for `any` costs as much as three words
+        if word in text:
+            return True
+    return False
 
 
 def _spoken(line: str) -> str:

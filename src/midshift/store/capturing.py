@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,6 +24,9 @@ from midshift.domain.workload import Capture, Redaction, Workload
 from midshift.ports import Recorder
 from midshift.shadow.features import features
 
+_NOTHING: tuple[Capture, tuple[str, ...]] = (Capture(), ())
+"""What is kept of a workload that nobody defined: missing permission is none."""
+
 _DIGEST_CHARS = 16
 _IS_DIGEST = re.compile(r'"?#[0-9a-f]{16}"?')
 
@@ -36,7 +38,7 @@ class CapturingRecorder:
         self, sink: Recorder, workloads: Iterable[Workload], key: bytes, machine_now: Callable[[], datetime]
     ) -> None:
         self._sink = sink
-        self._workloads = {workload.name: workload for workload in workloads}
+        self._kept = {workload.name: (workload.data.capture, unit_paths(workload)) for workload in workloads}
         self._key = key
         self._machine_now = machine_now
 
@@ -46,59 +48,69 @@ class CapturingRecorder:
 
     def record_pair(self, pair: Pair) -> None:
         """See `ports.Recorder`."""
-        capture = self._capture(pair.workload)
-        kept = partial(_with_texts, kinds=capture.redact) if is_captured(capture, pair.request_id) else _without_text
-        incumbent, candidate = kept(pair.incumbent, key=self._key), kept(pair.candidate, key=self._key)
+        capture, _ = self._kept.get(pair.workload, _NOTHING)
+        kinds = capture.redact if is_captured(capture, pair.request_id) else None
+        incumbent, candidate = _side(pair.incumbent, kinds, self._key), _side(pair.candidate, kinds, self._key)
         self._sink.record_pair(_with_sides(pair, incumbent, candidate, pair.at or self._machine_now()))
 
     def record_request(self, request: CapturedRequest) -> None:
         """See `ports.Recorder`."""
-        workload = self._workloads.get(request.workload)
-        if workload is None or not is_captured(workload.data.capture, request.id):
-            return
-        kinds = workload.data.capture.redact
-        self._sink.record_request(
-            replace(
-                request,
-                body=redacted_json(request.body, kinds, unit_paths(workload)),
-                answer=None if request.answer is None else redacted(request.answer, kinds),
-                tools=_redacted_tools(request.tools, kinds),
-            )
-        )
+        capture, units = self._kept.get(request.workload, _NOTHING)
+        if is_captured(capture, request.id):
+            self._sink.record_request(_redacted_request(request, capture.redact, units))
 
     def record_feedback(self, feedback: FeedbackRecord) -> None:
         """See `ports.Recorder`."""
-        capture = self._capture(feedback.workload)
+        capture, _ = self._kept.get(feedback.workload, _NOTHING)
         if not is_captured(capture, feedback.request_id):
             self._sink.record_feedback(replace(feedback, comment=None, ticket=None))
             return
         comment = None if feedback.comment is None else redacted(feedback.comment, capture.redact)
         self._sink.record_feedback(replace(feedback, comment=comment))
 
-    def _capture(self, workload: str) -> Capture:
-        found = self._workloads.get(workload)
-        return Capture() if found is None else found.data.capture
-
 
 def without_texts(pair: Pair, key: bytes) -> Pair:
     """A pair with the features of its texts in their place."""
-    return _with_sides(pair, _without_text(pair.incumbent, key), _without_text(pair.candidate, key), pair.at)
+    return _with_sides(pair, _side(pair.incumbent, None, key), _side(pair.candidate, None, key), pair.at)
 
 
-def _without_text(side: ShadowAnswer, key: bytes) -> ShadowAnswer:
-    return _with_said(side, None, _nameless(side.tools, key), _measured(side, key))
+def _redacted_request(
+    request: CapturedRequest, kinds: tuple[Redaction, ...], units: tuple[str, ...]
+) -> CapturedRequest:
+    """The same request; made at once, as `replace` looks at each field."""
+    return CapturedRequest(
+        id=request.id,
+        workload=request.workload,
+        wire=request.wire,
+        path=request.path,
+        body=redacted_json(request.body, kinds, units),
+        at=request.at,
+        headers=request.headers,
+        slices=request.slices,
+        unit=request.unit,
+        variant=request.variant,
+        status=request.status,
+        answer=None if request.answer is None else redacted(request.answer, kinds),
+        tools=_redacted_tools(request.tools, kinds),
+    )
 
 
-def _with_texts(side: ShadowAnswer, key: bytes, kinds: tuple[Redaction, ...]) -> ShadowAnswer:
+def _side(side: ShadowAnswer, kinds: tuple[Redaction, ...] | None, key: bytes) -> ShadowAnswer:
+    """What may stay of one: its texts, redacted, where they are kept; `kinds` is None where they are not."""
+    measured = _measured(side, key)
+    if kinds is None:
+        return _with_said(side, None, _nameless(side.tools, key), measured)
     text = None if side.text is None else redacted(side.text, kinds)
-    return _with_said(side, text, _redacted_tools(side.tools, kinds), _measured(side, key))
+    return _with_said(side, text, _redacted_tools(side.tools, kinds), measured)
 
 
 def _measured(side: ShadowAnswer, key: bytes) -> TextFeatures | None:
     if side.features is not None or side.text is None:
         return side.features
     seen = features(side.text)
-    return TextFeatures(seen.chars, seen.words, int(seen.form), _digest(seen.opening, key), _digest(seen.closing, key))
+    opening = _digest(seen.opening, key)
+    closing = opening if seen.closing == seen.opening else _digest(seen.closing, key)  # an answer of one line
+    return TextFeatures(seen.chars, seen.words, int(seen.form), opening, closing)
 
 
 def _with_said(side: ShadowAnswer, text: str | None, tools: str | None, measured: TextFeatures | None) -> ShadowAnswer:

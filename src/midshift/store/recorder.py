@@ -32,6 +32,7 @@ from midshift.store.segments import Kind, Record
 LOG = logging.getLogger(__name__)
 
 _ENCODER = msgspec.json.Encoder()
+_EXPOSURES, _PAIRS = Kind.EXPOSURES, Kind.PAIRS  # a member is looked up in its class by a function of Python's
 _LOOK_AT_AGES_S = 60.0
 _ROWS_AT_ONCE = 128
 """The lines of a whole busy second take megabytes, which the allocator never gives back to the system."""
@@ -113,11 +114,11 @@ class SegmentWriter:
 
     def record(self, exposure: Exposure) -> None:
         """Take one finished request."""
-        self._take(Kind.EXPOSURES, exposure)
+        self._take(_EXPOSURES, exposure)
 
     def record_pair(self, pair: Pair) -> None:
         """Take both answers to one shadowed request."""
-        self._take(Kind.PAIRS, pair, pair.size)
+        self._take(_PAIRS, pair, pair.size)
 
     def record_request(self, request: CapturedRequest, size: int = 4000) -> None:
         """Take a request with its texts, of about `size` characters."""
@@ -166,18 +167,12 @@ class SegmentWriter:
 
     def _take(self, kind: Kind, row: Record, characters: int = 0) -> None:
         with self._door:
-            if self._has_room():
-                self._waiting.rows[kind].append(row)
-                self._waiting.load += 1 + characters // 1000
-        self._wake_up()
-
-    def _has_room(self) -> bool:
-        if self._closed or self._waiting.load >= self._limits.waiting:
-            self._counts = replace(self._counts, lost=self._counts.lost + 1)
-            return False
-        return True
-
-    def _wake_up(self) -> None:
+            waiting = self._waiting
+            if self._closed or waiting.load >= self._limits.waiting:
+                self._counts = replace(self._counts, lost=self._counts.lost + 1)
+            else:
+                waiting.rows[kind].append(row)
+                waiting.load += 1 + characters // 1000
         if not self._wake.is_set():
             self._wake.set()
 

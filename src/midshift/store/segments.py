@@ -31,6 +31,8 @@ _PLACES = 5
 class Kind(StrEnum):
     """What a segment holds, with the version of its form: the name of its folder."""
 
+    __hash__ = str.__hash__  # a key for every record: Enum's own is a call of Python
+
     EXPOSURES = "exposures-v1"
     PAIRS = "pairs-v1"
     REQUESTS = "requests-v1"

@@ -142,8 +142,11 @@ def inside(value: Any, path: str) -> Any:
 
 def value_at(fields: Fields, path: str) -> Any:
     """The plain value at a dotted path; None where there is nothing."""
-    first, _, rest = path.partition(".")
-    return inside(plain(fields[first]), rest) if first in fields else None
+    first, dot, rest = path.partition(".")
+    if first not in fields:
+        return None
+    value = plain(fields[first])
+    return inside(value, rest) if dot else value
 
 
 def put(fields: Fields, path: str, value: Json | Raw) -> None:
@@ -209,16 +212,15 @@ def written(fields: Fields, before: Fields, body: bytes) -> bytes:
 
 
 def _is_spelt_as_usual(fields: Fields, body: bytes) -> bool:
-    """Whether a body is these fields, each once, written as `json.dumps` of Python does, or with no blank at all."""
-    if body != b"{" + b"".join([part for field in fields.items() for part in (_led(field[0]), field[1])])[2:] + b"}":
-        return body == _encoder.encode(fields)
-    return True
+    """Whether a body is these fields, each once, written with no blank at all, or as `json.dumps` of Python does."""
+    if body == _encoder.encode(fields):
+        return True
+    spaced = map(b": ".join, zip(map(_spelt, fields), fields.values(), strict=True))
+    return body == b"{%b}" % b", ".join(spaced)
 
 
-@lru_cache(1024)
-def _led(name: str) -> bytes:
-    """What stands between the value of one field and that of the next."""
-    return b", %b: " % _encoder.encode(name)
+_spelt = lru_cache(1024)(_encoder.encode)
+"""The few names that come with every request, as they stand in JSON."""
 
 
 def _stand_once(fields: Fields, body: bytes) -> bool:

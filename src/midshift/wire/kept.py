@@ -29,22 +29,21 @@ class Kept:
     It is asked about the events that hold one of the `marks`.
     """
 
-    __slots__ = ("_chunks", "_first", "_has_let_go_an_error", "_is_error", "_limit", "_marks", "_size")
+    __slots__ = ("_chunks", "_first", "_has_let_go_an_error", "_is_error", "_marks", "_room")
 
     def __init__(self, is_error: Callable[[sse.Event], bool], marks: tuple[bytes, ...] = (ERROR,)) -> None:
         self._is_error = is_error
         self._marks = marks
         self._chunks: list[bytes] = []
-        self._size = 0
-        self._limit = 2 * LENGTH
+        self._room = 2 * LENGTH  # for how much more, until some is let go
         self._first: bytes | None = None
         self._has_let_go_an_error = False
 
     def feed(self, chunk: bytes) -> None:
         """Take more of the stream."""
         self._chunks.append(chunk)
-        self._size += len(chunk)
-        if self._size > self._limit:
+        self._room -= len(chunk)
+        if self._room < 0:
             self._let_go()
 
     def first(self) -> bytes:
@@ -65,12 +64,12 @@ class Kept:
         held = self.last()
         cut = _boundary(held, len(held) - LENGTH) or (len(held) - LENGTH if len(held) > LONGEST else 0)
         if not cut:  # one event, which is not over
-            self._limit = 2 * len(held)
+            self._room = len(held)
             return
         if self._first is None:
             self._first = held[:LENGTH]
         self._has_let_go_an_error = self._has_let_go_an_error or self._holds_error(held[:cut])
-        self._chunks, self._size, self._limit = [held[cut:]], len(held) - cut, len(held) - cut + LENGTH
+        self._chunks, self._room = [held[cut:]], LENGTH
 
     def _holds_error(self, part: bytes) -> bool:
         found = [mark for mark in self._marks if part.rfind(mark) >= 0]  # twice as fast as from the beginning

@@ -288,14 +288,16 @@ def _last_said(blocks: Sequence[bytes]) -> Answer:
         event = sse.parse(block)
         if event is None:
             continue
-        is_done = is_done or kept.is_done(event)
-        if _is_no_chunk(event):
+        if kept.is_done(event):
+            is_done = True
+            continue
+        if kept.is_blank(event):
             continue
         said = _said_by(event.data)
         if said is None:
             is_readable = False
             continue
-        usage = found.usage if found.usage is not UNKNOWN and found.usage != UNKNOWN else said.usage
+        usage = said.usage if found.usage is UNKNOWN else found.usage
         finish = found.finish_reason or said.finish_reason or None  # some servers send "" until they know
         found = Answer(usage, finish, model=found.model or said.model)
         if _says_all(found):
@@ -305,16 +307,16 @@ def _last_said(blocks: Sequence[bytes]) -> Answer:
 
 
 def _said_by(data: bytes) -> Answer | None:
-    """What one chunk says; None if it is none."""
+    """What one chunk says; None if it is none. A usage that says nothing is `UNKNOWN` itself."""
     try:
         return usual.read_completion(data)
     except WRONG:
         chunk = _decoded(data)
     if chunk is None:
         return None
-    usage = UNKNOWN if chunk.usage is None else _usage(chunk)
-    return Answer(usage, _finish_reason(chunk), model=_model_of(chunk))
+    usage = _usage(chunk)
+    return Answer(UNKNOWN if usage == UNKNOWN else usage, _finish_reason(chunk), model=_model_of(chunk))
 
 
 def _says_all(found: Answer) -> bool:
-    return found.finish_reason is not None and found.usage != UNKNOWN  # every chunk names the model
+    return found.finish_reason is not None and found.usage is not UNKNOWN  # every chunk names the model

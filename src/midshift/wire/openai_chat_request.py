@@ -10,7 +10,6 @@ Elsewhere: answers, streams and errors (openai_chat).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from midshift.domain.clamping import EFFORT, Bounds
 from midshift.domain.rendering import Changes
 from midshift.wire import prompt_texts
 from midshift.wire.json_object import WRONG, encoded, inside, plain, written
+from midshift.wire.once import once
 from midshift.wire.protocol import Sent, Unreadable
 
 PATH = "/chat/completions"
@@ -64,26 +64,26 @@ class ChatRequest:
     def __init__(self, body: bytes) -> None:
         self.body = body
         try:
-            self._fields = _fields.decode(body)
+            fields = self._fields = _fields.decode(body)
         except WRONG as error:
             raise Unreadable(f"the request body is not a JSON object: {error}") from None
-        self.model = self._required("model", _text, "the name of a model")
-        self.messages = self._required("messages", _items, "a list of messages")
-        self.stream = self._fields.get("stream") == _TRUE
+        self.model = _required(fields, "model", _text, "the name of a model")
+        self.messages = _required(fields, "messages", _items, "a list of messages")
+        self.stream = fields.get("stream") == _TRUE
         self._plain: dict[str, Any] = {}
 
-    @cached_property
+    @once
     def asks_usage(self) -> bool:
         """Whether the app itself wants usage in the stream."""
         return _plain_mapping(self._raw("stream_options")).get("include_usage") is True
 
-    @cached_property
+    @once
     def metadata(self) -> Mapping[str, str]:
         """The texts that the app sent along by name."""
         found = _plain_mapping(self._raw("metadata"))
         return {key: value for key, value in found.items() if isinstance(value, str)}
 
-    @cached_property
+    @once
     def system(self) -> str | None:
         """The text of the leading system messages; None where there is none, or one that cannot be read."""
         return prompt_texts.joined(self._prompt)
@@ -101,7 +101,7 @@ class ChatRequest:
                 return _text_of(message) or bytes(message).decode("utf-8", "backslashreplace")
         return None
 
-    @cached_property
+    @once
     def has_side_effects(self) -> bool:
         """Whether answering it twice would do something twice: the server stores it, or runs tools of its own.
 
@@ -116,11 +116,14 @@ class ChatRequest:
 
     def value_at(self, path: str) -> Any:
         """The plain value at a dotted path; None where there is nothing."""
-        first, _, rest = path.partition(".")
-        if first not in self._fields:
+        first, dot, rest = path.partition(".")
+        found = self._fields.get(first)
+        if found is None:
             return None
+        if not dot:
+            return plain(found)
         if first not in self._plain:
-            self._plain[first] = plain(self._fields[first])
+            self._plain[first] = plain(found)
         return inside(self._plain[first], rest)
 
     def rewritten(self, changes: Changes, ask_usage: bool = False, strip_state: bool = False) -> Sent:
@@ -132,31 +135,31 @@ class ChatRequest:
         if changes.drop or changes.clamp or changes.set:
             _change(changed, changes)
         if changes.model is not None:
-            _set(changed, "model", _encoder.encode(changes.model))
+            _set(changed, "model", Raw(_encoder.encode(changes.model)))
         if changes.effort is not None:
-            _set(changed, "reasoning_effort", _encoder.encode(changes.effort))
+            _set(changed, "reasoning_effort", Raw(_encoder.encode(changes.effort)))
         if changes.system is not None:
             _set(changed, "messages", self._with_system(changes.system))
         if ask_usage and self.stream and not self.asks_usage:
             options = {**_plain_mapping(self._raw("stream_options")), "include_usage": True}
-            _set(changed, "stream_options", _encoder.encode(options))
+            _set(changed, "stream_options", Raw(_encoder.encode(options)))
         return written(changed, self._fields, self.body)
 
-    @cached_property
+    @once
     def _prompt(self) -> list[str] | None:
         return prompt_texts.together(map(_prompt_of, self.messages[: self._leading]))
 
-    @cached_property
+    @once
     def _leading(self) -> int:
         roles = map(_role, self.messages)
         return next((at for at, role in enumerate(roles) if role not in _SYSTEM_ROLES), len(self.messages))
 
-    def _with_system(self, text: str) -> bytes | memoryview:
+    def _with_system(self, text: str) -> Raw:
         if text == self.system:
-            return memoryview(self._fields["messages"])
+            return self._fields["messages"]
         rest = self.messages[self._leading :]
         first = self.messages[: self._leading][-1:]
-        return _encoder.encode([_system_message(text, first[0] if first else None), *rest])
+        return Raw(_encoder.encode([_system_message(text, first[0] if first else None), *rest]))
 
     def _tools_are_the_apps(self) -> bool:
         try:
@@ -165,17 +168,18 @@ class ChatRequest:
             return False
         return all(tool.type in ("function", "custom") for tool in tools)
 
-    def _raw(self, name: str) -> memoryview:
-        return memoryview(self._fields.get(name, _NULL))
-
-    def _required(self, name: str, decoder: msgspec.json.Decoder[Any], expected: str) -> Any:
-        try:
-            return decoder.decode(self._raw(name))
-        except WRONG:
-            raise Unreadable(f"{name!r} must be {expected}", name) from None
+    def _raw(self, name: str) -> Raw:
+        return self._fields.get(name, _NULL)
 
 
-def _plain_mapping(raw: bytes | memoryview) -> dict[str, Any]:
+def _required(fields: dict[str, Raw], name: str, decoder: msgspec.json.Decoder[Any], expected: str) -> Any:
+    try:
+        return decoder.decode(fields.get(name, _NULL))
+    except WRONG:
+        raise Unreadable(f"{name!r} must be {expected}", name) from None
+
+
+def _plain_mapping(raw: Raw) -> dict[str, Any]:
     try:
         return _mapping.decode(raw)
     except WRONG:
@@ -213,7 +217,7 @@ def _system_message(text: str, like: Raw | None) -> dict[str, Any]:
 
     Role, name and the last part's cache marker stay: an app that asked for prompt caching keeps it.
     """
-    message = (_plain_mapping(bytes(like)) if like is not None else {}) or {"role": "system"}
+    message = (_plain_mapping(like) if like is not None else {}) or {"role": "system"}
     match message.get("content"):
         case [*_, dict(part)]:
             return {**message, "content": [{**part, "text": text}]}
@@ -228,13 +232,13 @@ def _change(fields: dict[str, Raw], changes: Changes) -> None:
     for name, bounds in changes.clamp.items():
         _clamp(fields, "reasoning_effort" if name == EFFORT else name, bounds)
     for name, value in changes.set.items():
-        _set(fields, name, memoryview(encoded(value)))
+        _set(fields, name, encoded(value))
 
 
-def _set(fields: dict[str, Raw], name: str, value: bytes | memoryview) -> None:
+def _set(fields: dict[str, Raw], name: str, value: Raw) -> None:
     """Set a field, unless it is there already with this very value."""
-    if name not in fields or memoryview(fields[name]) != value:
-        fields[name] = Raw(value)
+    if fields.get(name) != value:
+        fields[name] = value
 
 
 def _clamp(fields: dict[str, Raw], name: str, bounds: Bounds) -> None:

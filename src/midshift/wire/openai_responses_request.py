@@ -14,7 +14,6 @@ Elsewhere: answers, streams and errors (openai_responses).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from midshift.domain.rendering import Changes
 from midshift.wire import json_object as json
 from midshift.wire import prompt_texts, tokens
 from midshift.wire.json_object import NULL, TRUE, WRONG, Fields
+from midshift.wire.once import once
 from midshift.wire.protocol import Sent, Unreadable
 
 PATH = "/responses"
@@ -91,13 +91,13 @@ class ResponsesRequest:
         self.stream = self._fields.get("stream") == TRUE
         self._items = self._read_items()
 
-    @cached_property
+    @once
     def metadata(self) -> Mapping[str, str]:
         """The texts that the app sent along by name."""
         found = self._plain("metadata")
         return {key: value for key, value in _mapping(found).items() if isinstance(value, str)}
 
-    @cached_property
+    @once
     def system(self) -> str | None:
         """The instructions and the leading system items; None if there are none, or if one cannot be read."""
         if self._has("prompt"):
@@ -114,7 +114,7 @@ class ResponsesRequest:
         """Whether it names a `prompt` of OpenAI's store."""
         return self._has("prompt")
 
-    @cached_property
+    @once
     def opening(self) -> str | None:
         """What the user said first. A `conversation` is its own opening; a turn that only names the response before
         it (`previous_response_id`) does not hold it.
@@ -128,7 +128,7 @@ class ResponsesRequest:
             return text if isinstance(text, str) else None
         return next(_openings(self._items[self._leading :]), None)
 
-    @cached_property
+    @once
     def has_side_effects(self) -> bool:
         """Whether answering it twice would do something twice: a job in the background, items that are added to a
         `conversation`, tools that OpenAI runs, or a stored `prompt` whose tools nobody can see here.
@@ -142,7 +142,7 @@ class ResponsesRequest:
             or not _are_run_by_the_app(self._plain("tools"))
         )
 
-    @cached_property
+    @once
     def bound_state(self) -> tuple[tuple[str, str], ...]:
         """See `WireRequest`; fields are dotted paths such as `input.3.encrypted_content`."""
         return tuple(self._bound()) if _BOUND.search(self.body) is not None else ()
@@ -179,7 +179,7 @@ class ResponsesRequest:
             return rest if leading else items
         return [_system_item(text, leading[-1]), *rest]
 
-    @cached_property
+    @once
     def _prompt(self) -> list[str] | None:
         heads = list(map(_head, (self._items or [])[: self._leading + 1]))
         if heads[self._leading :] and heads[-1].kind == _UNREADABLE:  # it may be one of them
@@ -188,17 +188,17 @@ class ResponsesRequest:
         instructions = None if self._instructions is None else [self._instructions]
         return prompt_texts.together([instructions, *leading] if self._has("instructions") else leading)
 
-    @cached_property
+    @once
     def _leading(self) -> int:
         items = self._items or []
         return next((at for at, item in enumerate(items) if not _is_system(_head(item))), len(items))
 
-    @cached_property
+    @once
     def _instructions(self) -> str | None:
         found = self._plain("instructions")
         return found if isinstance(found, str) else None
 
-    @cached_property
+    @once
     def _conversation(self) -> str | None:
         found = self._plain("conversation")
         name = _mapping(found).get("id", found)

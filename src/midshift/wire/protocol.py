@@ -63,7 +63,7 @@ class Answer:
     end: End = End.WHOLE
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Sent:
     """A request as it goes to a provider: `target` is path and query below the provider's base URL."""
 

@@ -7,7 +7,8 @@ The format is the WHATWG HTML standard's, section 9.2 (lines end in LF, CRLF or 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from midshift.domain.light import light
 
 # A lone CR at the end of what has come may be the first half of a CRLF, so it ends nothing yet.
 _END_OF_BLOCK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
@@ -16,7 +17,7 @@ _LONGEST_END = 4
 _LF_LF = b"\n\n"
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Event:
     """One event: its data (several lines are joined by LF), and the type that the server gave it, if any."""
 

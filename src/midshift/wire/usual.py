@@ -1,8 +1,9 @@
 """Answers of chat completions in the shape that nearly all have, read with one typed decode.
 
 Contract: what is read here is exactly what `usage.openai_chat` reads from the same answer, or it is refused as a whole
-(`msgspec.ValidationError`) and read there. A count in these types is a count in that one; fields that say something
-rare (audio in cache, kept cache writes, a bill) are refused where they say anything.
+(`msgspec.ValidationError`) and read there. A count in these types is a count in that one; a usage without one of the
+three totals is refused, and fields that say something rare (audio in cache, kept cache writes, a bill) are refused
+where they say anything.
 Elsewhere: everything odd (usage, openai_chat).
 """
 
@@ -17,29 +18,29 @@ from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire.protocol import Answer
 from midshift.wire.usage import chat_output
 
-_Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] | None
+_Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
 
 
 class _Into(msgspec.Struct, gc=False):
-    cached_tokens: _Count = None
-    audio_tokens: _Count = None
-    cache_write_tokens: _Count = None
+    cached_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
     cached_tokens_details: None = None
     cache_write_tokens_details: None = None
 
 
 class _Out(msgspec.Struct, gc=False):
-    reasoning_tokens: _Count = None
-    audio_tokens: _Count = None
+    reasoning_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: _Count = None
-    completion_tokens: _Count = None
-    total_tokens: _Count = None
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count
     prompt_tokens_details: _Into | None = None
     completion_tokens_details: _Out | None = None
-    prompt_cache_hit_tokens: _Count = None
+    prompt_cache_hit_tokens: _Count | None = None
     cost: None = None
 
 
@@ -61,6 +62,7 @@ class _Completion(msgspec.Struct, gc=False):
 
 
 _NOTHING_IN, _NOTHING_OUT = _Into(), _Out()
+_NO_CHOICE, _NO_MESSAGE = _Choice(), _Message()
 _decode = msgspec.json.Decoder(_Completion).decode
 
 
@@ -71,26 +73,19 @@ def read_completion(body: bytes) -> Answer:
         msgspec.DecodeError: for any other shape, and for what is no answer.
     """
     found = _decode(body)
-    first = found.choices[0] if found.choices else None
-    message = None if first is None else first.message
-    return Answer(
-        UNKNOWN if found.usage is None else _meant(found.usage, found.service_tier),
-        None if first is None else first.finish_reason,
-        None if message is None else message.content,
-        found.model,
-    )
+    usage, first = found.usage, found.choices[0] if found.choices else _NO_CHOICE
+    meant = UNKNOWN if usage is None else _meant(usage, found.service_tier)
+    return Answer(meant, first.finish_reason, (first.message or _NO_MESSAGE).content, found.model)
 
 
 def _meant(usage: _Usage, service_tier: str | None) -> Usage:
     into, out = usage.prompt_tokens_details or _NOTHING_IN, usage.completion_tokens_details or _NOTHING_OUT
-    tokens_in, tokens_out, reasoning = usage.prompt_tokens, usage.completion_tokens, out.reasoning_tokens
-    total = usage.total_tokens
-    if tokens_in is not None and tokens_out is not None and total is not None and total > tokens_in + tokens_out:
-        tokens_out = chat_output(tokens_in, tokens_out, reasoning, total)
-    cached = into.cached_tokens
+    tokens_in, tokens_out, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+    reasoning, cached = out.reasoning_tokens, into.cached_tokens
+    holds_all = total <= tokens_in + tokens_out
     return Usage(
         tokens_in=tokens_in,
-        tokens_out=tokens_out,
+        tokens_out=tokens_out if holds_all else chat_output(tokens_in, tokens_out, reasoning, total),
         cached_in=usage.prompt_cache_hit_tokens if cached is None else cached,
         cache_write_in=into.cache_write_tokens,
         reasoning_out=reasoning,

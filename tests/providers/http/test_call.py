@@ -465,3 +465,59 @@ async def test_an_answer_before_the_request_was_sent_does_not_keep_its_connectio
 
         assert b"ab" == await exchange.call.read(LIMIT)
         assert ([False], []) == (exchange.line.keeper.kept, exchange.line.written)
+
+
+async def test_an_answer_is_at_hand_when_all_of_it_is_there_and_within_the_limit() -> None:
+    """Whoever has it does not wait for it; what is wrong with it is said by `read`."""
+    async with an_exchange() as exchange:
+        exchange.push(OK + b"content-length: 2\r\n\r\na")
+        assert b"" == exchange.call.at_hand(LIMIT)
+        exchange.push(b"b")
+
+        assert (b"", b"ab", b"") == tuple(exchange.call.at_hand(limit) for limit in (1, 2, 2))
+        assert b"" == await exchange.call.read(LIMIT)
+
+
+@pytest.mark.parametrize("sent", [b"", OK + b"content-length: 2\r\n\r\na"])
+async def test_half_an_answer_is_never_at_hand(sent: bytes) -> None:
+    """It would look like a whole one."""
+    async with an_exchange() as exchange:
+        exchange.push(sent)
+        exchange.end()
+
+        assert b"" == exchange.call.at_hand(LIMIT)
+        with pytest.raises(CallFailed, match="broken"):
+            await exchange.call.read(LIMIT)
+
+
+@pytest.mark.parametrize("sent", [b"", CHUNKED, CHUNKED + b"1\r\na\r\n"])
+async def test_a_call_in_a_hurry_is_late_however_far_its_answer_has_come(sent: bytes) -> None:
+    """It is about the end: a slow answer is no better than none for whoever can ask another."""
+    async with an_exchange() as exchange:
+        exchange.push(sent)
+        exchange.call.hurry(SHORT_S)
+
+        assert Failure.FIRST_BYTE_TIMEOUT is await ended(exchange.call.read(LIMIT))
+        assert ([Failure.FIRST_BYTE_TIMEOUT], True) == (exchange.line.keeper.failures, exchange.line.is_aborted)
+
+
+async def test_a_hurry_gives_no_call_more_time_than_it_had() -> None:
+    """The provider's own limits hold beside it."""
+    async with an_exchange(Timeouts(total_s=SHORT_S)) as exchange:
+        exchange.call.hurry(60.0)
+
+        assert Failure.TOTAL_TIMEOUT is await ended(exchange.call.read(LIMIT))
+
+
+async def test_a_connection_that_closes_without_an_answer_ends_none_that_has_no_length() -> None:
+    """The answer before it had neither length nor body; that says nothing about this one."""
+    async with an_exchange() as exchange:
+        exchange.push(b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert 204 == (await exchange.call.head()).status
+        connection = exchange.connection
+        limits, loop = Timeouts(), asyncio.get_running_loop()
+        call = OpenCall(loop, connection, Watch(), limits, limits.first_byte_s, loop.time() + limits.total_s, True)
+        call.write(REQUEST)
+        exchange.end()
+
+        assert Failure.BROKEN is await ended(call.head())

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from midshift.errors import UsageError
 from midshift.providers.http import call as calls
 from midshift.providers.http.messages import CallFailed, Failure, Request
 from midshift.providers.http.pool import Pool
@@ -752,3 +753,38 @@ async def test_an_answer_that_begins_before_the_body_is_whole_does_not_end_the_s
     async with a_server(echoing) as pool:
         assert b"all" == await ask(pool, bytes(size))
         assert 1 == pool.counts().idle
+
+
+async def test_a_call_begins_at_once_where_nothing_has_to_be_waited_for() -> None:
+    """A connection that is idle, and a body that goes out in one piece."""
+    async with a_pool(plain) as (pool, provider):
+        request = Request("/chat/completions", [], BODY)
+        assert pool.begin(request, streamed=False) is None
+        assert ANSWER == await ask(pool)
+
+        assert pool.begin(Request("/x", [], bytes(calls.LARGE + 1)), streamed=False) is None
+        begun = pool.begin(request, streamed=False)
+        assert begun is not None
+        assert pool.begin(request, streamed=False) is None
+        assert ANSWER == await begun.read(1 << 20)
+        assert (1, 2) == (provider.connections, len(provider.seen))
+
+
+async def test_what_is_no_request_takes_no_connection() -> None:
+    """It would be open, and nobody's, for ever."""
+    async with a_pool(plain) as (pool, _):
+        await ask(pool)
+        with pytest.raises(UsageError):
+            pool.begin(Request("/\n", [], BODY), streamed=False)
+
+        assert (1, 1) == (pool.counts().idle, pool.counts().open)
+
+
+async def test_a_stale_connection_begins_nothing() -> None:
+    """`send` opens another, and waits for it."""
+    async with a_pool(plain) as (pool, provider):
+        await ask(pool)
+        cut(provider)
+
+        assert pool.begin(Request("/x", [], BODY), streamed=False) is None
+        assert ANSWER == await ask(pool)

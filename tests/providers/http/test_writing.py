@@ -81,3 +81,28 @@ def test_whatever_is_sent_is_one_request(target: str, name: bytes, value: bytes)
         return
 
     assert 7 == head.count(b"\r\n") == head.count(b"\r") == head.count(b"\n")
+
+
+def test_a_head_that_was_spelled_before_differs_in_the_length_alone() -> None:
+    """It is kept for the next request, whose body and headers may be others."""
+    lines, of_all = [(b"x-one", b"1")], writer()
+
+    def spelled(*requests: Request) -> list[bytes]:
+        return [of_all.head(request) for request in requests]
+
+    requests = [Request("/a", lines, b"ab"), Request("/a", lines, b"abc"), Request("/b", lines), Request("/a", [])]
+    before = spelled(*requests)
+    lines[0] = (b"x-one", b"2")
+
+    assert before[1] == before[0].replace(b"content-length: 2", b"content-length: 3")
+    assert 4 == len(set(before))
+    assert [b"x-one: 2" in head for head in spelled(*requests)] == [True, True, True, False]
+    assert [writer().head(request) for request in requests] == spelled(*requests)
+
+
+def test_what_cannot_be_sent_is_refused_however_often_it_is_tried() -> None:
+    """As above, for what is refused."""
+    of_all = writer()
+    for _ in range(2):
+        with pytest.raises(UsageError):
+            of_all.head(Request("/\n", []))

@@ -60,6 +60,9 @@ class FakeCall:
             raise CallFailed(self._reply.fails)
         return Head(self._reply.status, self._reply.headers)
 
+    def hurry(self, patience_s: float) -> None:
+        """See `Call`."""
+
     async def chunk(self) -> bytes:
         """See `Call`."""
         if not self._chunks:
@@ -78,6 +81,10 @@ class FakeCall:
     def resume(self) -> None:
         """See `Call`."""
 
+    def at_hand(self, limit: int) -> bytes:
+        """See `Call`."""
+        return b""
+
     async def read(self, limit: int) -> bytes:
         """See `Call`."""
         return self._reply.body
@@ -94,6 +101,10 @@ class FakeTransport:
         self.sent: list[tuple[bool, Timeouts | None]] = []
         self._clock = clock
         self._replies = list(replies) or [Reply()]
+
+    def begin(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call | None:
+        """See `Transport`: nothing is at once."""
+        return None
 
     async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
         """See `Transport`."""

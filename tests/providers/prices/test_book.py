@@ -167,6 +167,15 @@ class TestPricing:
         assert 0.0000075 == self.priced(Usage(10, 5), flex)
         assert 0.000015 == self.priced(Usage(10, 5, service_tier="default"), flex)
 
+    def test_each_variant_has_its_own_price(self) -> None:
+        """Two of one model may ask for two tiers, and an answer may have been served in a third."""
+        priced = pricing(self.book, lambda: NOON)
+        standard, flex = Variant("v", "a"), Variant("v", "a", parameters={"service_tier": "flex"})
+
+        for _ in range(2):
+            assert (0.000015, 0.0000075) == (priced(standard, Usage(10, 5)), priced(flex, Usage(10, 5)))
+            assert 0.0000075 == priced(standard, Usage(10, 5, service_tier="flex"))
+
     def test_what_the_provider_billed_wins(self) -> None:
         assert 7.0 == self.priced(Usage(10, 5, cost_usd=7.0))
 
@@ -177,7 +186,7 @@ class TestPricing:
 
     def test_a_price_is_asked_for_again_every_quarter_of_an_hour(self) -> None:
         """What was made of it must not outlive it: a gateway runs for weeks."""
-        now, asked = [NOON], list[datetime]()
+        now, asked, variant = [NOON], list[datetime](), Variant("v", "a")
 
         class Rising(Fixed):
             def find(self, query: Query) -> Priced | None:
@@ -188,7 +197,7 @@ class TestPricing:
         found = []
         for minutes in (0, 14, 15, 29, 30):
             now[0] = NOON + timedelta(minutes=minutes)
-            found.append(priced(Variant("v", "a"), Usage(10, 5)))
+            found.append(priced(variant, Usage(10, 5)))
 
         assert 3 == len(asked)
         assert [found[0]] * 2 == found[:2]

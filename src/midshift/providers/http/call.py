@@ -22,27 +22,35 @@ LARGE = 64 * 1024
 _SLICE = 256 * 1024
 
 
+class _Handing:
+    """Whoever is handed the parts as they come, and what came of it."""
+
+    __slots__ = ("error", "is_held", "take")
+
+    def __init__(self, take: Callable[[bytes], bool]) -> None:
+        self.take = take
+        self.is_held = False
+        self.error: Exception | None = None
+
+
 class OpenCall:
     """Implements `Call`, the connection's `Receiver`, and the watch's `Watched`."""
 
     __slots__ = (
-        "_begun",
         "_buffer",
         "_buffered",
         "_connection",
         "_enough",
-        "_error",
-        "_first_byte_at",
         "_first_byte_s",
+        "_handing",
         "_head",
-        "_idle_s",
-        "_is_held",
         "_last_at",
+        "_late",
         "_loop",
         "_moving",
         "_over",
         "_reading_paused",
-        "_take",
+        "_sent_at",
         "_timeouts",
         "_total_at",
         "_unsent",
@@ -70,13 +78,10 @@ class OpenCall:
         self._buffered = 0
         self._enough = 0  # bytes that may wait before the reader is woken
         self._head: Head | None = None
-        self._begun = False
         self._over = False
         self._why: Failure | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._take: Callable[[bytes], bool] | None = None
-        self._is_held = False
-        self._error: Exception | None = None
+        self._handing: _Handing | None = None
         self._reading_paused = False
         self._unsent: bytes | None = None
         self._moving: asyncio.Task[None] | None = None
@@ -84,11 +89,11 @@ class OpenCall:
         self.is_written = False
         self.has_body = has_body
         self._total_at = total_at
+        self._late = Failure.TOTAL_TIMEOUT
         self._first_byte_s = first_byte_s
-        self._idle_s = timeouts.idle_s
-        self._last_at = now = loop.time()
-        self._first_byte_at = now + first_byte_s
-        watch.begin(self, min(self._first_byte_at, total_at, now + timeouts.idle_s))
+        self._last_at = 0.0  # no part has come yet
+        self._sent_at = now = loop.time()
+        watch.begin(self, min(now + first_byte_s, total_at, now + timeouts.idle_s))
         connection.call = self
 
     def write(self, request: bytes) -> None:
@@ -135,11 +140,10 @@ class OpenCall:
             if self._is_refused() or self._connection.transport is None:
                 return  # what the server says is the answer; the connection is in the middle of a request
             self._connection.transport.write(view[begin : begin + _SLICE])
-            self._last_at = self._loop.time()
+            self._sent_at = self._loop.time()
         self.is_written = True
-        self._first_byte_at = self._last_at + self._first_byte_s
         if not self._over:
-            self._watch.begin(self, self._first_byte_at)
+            self._watch.begin(self, self._sent_at + self._first_byte_s)
 
     async def head(self) -> Head:
         """See `Call`."""
@@ -148,6 +152,13 @@ class OpenCall:
                 raise CallFailed(self._why)
             await self._pushed()
         return self._head
+
+    def hurry(self, patience_s: float) -> None:
+        """See `Call`."""
+        until = self._loop.time() + patience_s
+        if until < self._total_at and not self._over:
+            self._total_at, self._late = until, Failure.FIRST_BYTE_TIMEOUT
+            self._watch.begin(self, until)
 
     async def chunk(self) -> bytes:
         """See `Call`."""
@@ -158,6 +169,10 @@ class OpenCall:
                 return b""
             await self._pushed()
         return self._taken()
+
+    def at_hand(self, limit: int) -> bytes:
+        """See `Call`."""
+        return self._taken() if self._over and self._why is None and self._buffered <= limit else b""
 
     async def read(self, limit: int) -> bytes:
         """See `Call`."""
@@ -173,25 +188,26 @@ class OpenCall:
 
     async def forward(self, take: Callable[[bytes], bool]) -> None:
         """See `Call`."""
-        self._take = take
+        self._handing = handing = _Handing(take)
         try:
             if self._buffer:
-                self._hand(take, self._taken())
+                self._hand(handing, self._taken())
             while self._buffer or not self._over:
                 await self._pushed()
         finally:
-            self._take, self._is_held = None, False
-        if self._error is not None:
-            raise self._error
+            self._handing = None
+        if handing.error is not None:
+            raise handing.error
         if self._why is not None:
             raise CallFailed(self._why)
 
     def resume(self) -> None:
         """See `Call`."""
-        if self._is_held and self._take is not None:
-            self._is_held = False
+        handing = self._handing
+        if handing is not None and handing.is_held:
+            handing.is_held = False
             if self._buffer:
-                self._hand(self._take, self._taken())
+                self._hand(handing, self._taken())
                 self._wake()
 
     def close(self) -> None:
@@ -206,28 +222,32 @@ class OpenCall:
     def began(self, head: Head) -> None:
         """See `Receiver`."""
         self._head = head
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def more(self, data: bytes) -> None:
         """See `Receiver`."""
         self._last_at = self._loop.time()
-        self._begun = True
-        if self._take is not None and not self._is_held:
-            self._hand(self._take, data)
+        handing = self._handing
+        if handing is not None and not handing.is_held:
+            self._hand(handing, data)
             return
         self._buffer.append(data)
-        self._buffered += len(data)
-        if self._buffered > self._enough:
-            self._wake()
-            if self._buffered > HIGH_WATER:
+        self._buffered = buffered = self._buffered + len(data)
+        if buffered > self._enough:
+            if self._waiter is not None:
+                self._wake()
+            if buffered > HIGH_WATER:
                 self._pause_reading()
 
     def completed(self) -> None:
         """See `Receiver`."""
         self._over = True
         self._watch.end(self)
-        self._resume_reading()
-        self._wake()
+        if self._reading_paused:
+            self._resume_reading()
+        if self._waiter is not None:
+            self._wake()
 
     def failed(self, why: Failure) -> None:
         """See `Receiver`."""
@@ -245,12 +265,12 @@ class OpenCall:
     def look_at(self, now: float) -> float:
         """See `Watched`. At least every `idle_s`, so that no progress has to say that it was made."""
         limit_at, _ = self._limit()
-        return min(limit_at, self._total_at, now + self._idle_s)
+        return min(limit_at, self._total_at, now + self._timeouts.idle_s)
 
     def expire(self, now: float) -> None:
         """See `Watched`."""
         _, why = self._limit()
-        self._given_up(Failure.TOTAL_TIMEOUT if now >= self._total_at else why)
+        self._given_up(self._late if now >= self._total_at else why)
 
     def _is_refused(self) -> bool:
         """Over, or answered with something that makes the rest of the body needless: an error, a redirect."""
@@ -270,20 +290,19 @@ class OpenCall:
         finally:
             self._enough = 0
 
-    def _hand(self, take: Callable[[bytes], bool], data: bytes) -> None:
+    def _hand(self, handing: _Handing, data: bytes) -> None:
         """Give a part to whoever takes."""
         try:
-            self._is_held = not take(data)
+            handing.is_held = not handing.take(data)
         except Exception as error:  # noqa: BLE001 - the parser would take it for the server's; `forward` raises it
-            self._error = error
+            handing.error = error
             self.close()
 
     def _taken(self) -> bytes:
-        taken = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
-        self._buffer.clear()
-        self._buffered = 0
-        self._resume_reading()
-        return taken
+        parts, self._buffer, self._buffered = self._buffer, [], 0
+        if self._reading_paused:
+            self._resume_reading()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _write_now(self, request: bytes) -> None:
         transport = self._connection.transport
@@ -307,16 +326,15 @@ class OpenCall:
             if not self._over:
                 self.failed(failed.failure)
 
-    async def _pushed(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _pushed(self) -> asyncio.Future[None]:
+        """What is done when the connection says something next."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._connection.transport is not None:
@@ -333,12 +351,12 @@ class OpenCall:
     def _limit(self) -> tuple[float, Failure]:
         """When the present state has lasted too long, and what that is called."""
         if not self.is_written:
-            return self._last_at + self._idle_s, Failure.IDLE_TIMEOUT
-        if not self._begun:
-            return self._first_byte_at, Failure.FIRST_BYTE_TIMEOUT
+            return max(self._sent_at, self._last_at) + self._timeouts.idle_s, Failure.IDLE_TIMEOUT
+        if not self._last_at:
+            return self._sent_at + self._first_byte_s, Failure.FIRST_BYTE_TIMEOUT
         if self._reading_paused:  # it is our reader that is slow
-            return self._total_at, Failure.TOTAL_TIMEOUT
-        return self._last_at + self._idle_s, Failure.IDLE_TIMEOUT
+            return self._total_at, self._late
+        return self._last_at + self._timeouts.idle_s, Failure.IDLE_TIMEOUT
 
     def _given_up(self, why: Failure) -> CallFailed:
         self._connection.owner.failed(why)

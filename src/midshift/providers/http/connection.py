@@ -90,9 +90,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_barren",
+        "_head",
         "_headers",
-        "_in_head",
-        "_interim",
         "_is_reusable",
         "_is_whole",
         "_parser",
@@ -114,10 +113,9 @@ class Connection(asyncio.Protocol):
         self.owner = owner
         self._parser = httptools.HttpResponseParser(self)
         self._readable = select.poll()
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers: list[tuple[bytes, bytes]] = []  # as they come: of a head, and then of the trailers behind it
+        self._head: Head | None = None  # of the answer that is coming, once it is there
         self._barren = 0
-        self._in_head = True
-        self._interim = False
         self._is_whole = False
         self._is_reusable = False
 
@@ -167,37 +165,36 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._headers = []
-        self._in_head = True
         if self._is_whole:
             self._is_reusable = False  # somebody else's answer, right behind ours
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # not a trailer
-            self._headers.append((name.lower(), value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if self.call is None:
+        call = self.call
+        if call is None:
             return
         status = self._parser.get_status_code()
-        self._interim = 100 <= status < 200
-        if self._interim:
-            return
-        if not 200 <= status < 600:
+        if 200 <= status < 600:
+            self._head = head = Head(status, self._headers)
+            self._headers = []
+            call.began(head)
+            if not call.has_body:
+                self._end(call, is_reusable=False)  # the parser would wait for the body that the head speaks of
+        elif not 100 <= status < 200:
             raise ValueError(f"{status} is no status (RFC 9110, 15)")  # ends the parser: the answer is broken
-        self._in_head = False
-        self.call.began(Head(status, self._headers))
-        if not self.call.has_body:
-            self._end(is_reusable=False)  # the parser would wait for the body that the head speaks of
 
     def on_body(self, body: bytes) -> None:
         self._barren = 0
-        if self.call is not None:
-            self.call.more(body)
+        call = self.call
+        if call is not None:
+            call.more(body)
 
     def on_message_complete(self) -> None:
-        if self._interim or self.call is None:
-            return
-        self._end(self._parser.should_keep_alive() and self.call.is_written and not self.is_write_paused)
+        call = self.call
+        if call is not None and self._head is not None:  # without one it was an interim answer: 103 Early Hints
+            self._end(call, call.is_written and not self.is_write_paused and self._parser.should_keep_alive())
 
     def is_stale(self) -> bool:
         """Whether the server has closed, or said something that nobody asked for.
@@ -213,16 +210,17 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _end(self, is_reusable: bool) -> None:
+    def _end(self, call: Receiver, is_reusable: bool) -> None:
         """Hand over a whole answer. The connection is given back when all that came with it has been looked at."""
-        call, self.call = self.call, None
+        self.call = self._head = None
         self._is_whole, self._is_reusable = True, is_reusable
-        if call is not None:
-            call.completed()
+        call.completed()
 
     def _ends_with_connection(self) -> bool:
         """An answer that has begun, and says neither how long it is nor that it comes in chunks."""
-        return not self._in_head and not {b"content-length", b"transfer-encoding"} & {name for name, _ in self._headers}
+        if self._head is None:
+            return False
+        return not {b"content-length", b"transfer-encoding"} & {name for name, _ in self._head.headers}
 
     def _broken(self) -> None:
         call, self.call = self.call, None

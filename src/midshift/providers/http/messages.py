@@ -44,7 +44,10 @@ class CallFailed(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
+# The two are made with every call, which is why they are not frozen. Nobody changes them.
+
+
+@dataclass(slots=True)
 class Request:
     """What is sent: a target below the upstream's base URL (it may carry a query), header lines, and the body.
 
@@ -57,7 +60,7 @@ class Request:
     method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """How an answer begins; header names are in lower case."""
 
@@ -79,6 +82,10 @@ class Call(Protocol):
         """Status and headers, as soon as they are there."""
         ...
 
+    def hurry(self, patience_s: float) -> None:
+        """Wait no longer than this, from now on, for the end of the answer: it fails with FIRST_BYTE_TIMEOUT."""
+        ...
+
     async def chunk(self) -> bytes:
         """What has come since the last time, at least one byte; nothing at the end."""
         ...
@@ -96,6 +103,10 @@ class Call(Protocol):
         """Go on to hand over, after `take` wanted no more; nothing otherwise."""
         ...
 
+    def at_hand(self, limit: int) -> bytes:
+        """All that is left, where it has come; nothing where `read` has to wait for it, or has to say what is wrong."""
+        ...
+
     async def read(self, limit: int) -> bytes:
         """All that is left; TOO_LARGE beyond the limit, at once where the answer says how long it is.
 
@@ -110,6 +121,14 @@ class Call(Protocol):
 
 class Transport(Protocol):
     """Whatever brings a request to one provider."""
+
+    def begin(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call | None:
+        """As `send`, where nothing has to be waited for; None where something has, and nothing was done.
+
+        Raises:
+            UsageError: as `send`.
+        """
+        ...
 
     async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
         """Send a request; it is on the wire when this turn of the loop ends.

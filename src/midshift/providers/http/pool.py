@@ -1,12 +1,12 @@
 """The way to one provider: pooled HTTP/1.1 on httptools, behind two small protocols.
 
-Contract. A call is on the wire when `send` returns, or at the end of that turn of the loop; it ends in a whole answer,
-in `CallFailed`, or by `close`, which closes the connection if the answer is not whole: nobody pays for what nobody
-reads. A pooled connection that the server has closed is exchanged for another as long as no byte of the request was
-sent; after that a request is never sent again, since nobody can tell whether it was served. Calls beyond the limit of
-connections wait in one line, first come, first served, for `connect_s` at most; calls beyond the line are told BUSY at
-once. Whenever a call is given up, its place is free again. Both sides are slowed down by the other: a slow reader stops
-the server, a slow server stops the writer.
+Contract. A call is on the wire when `begin` or `send` returns, or at the end of that turn of the loop; it ends in a
+whole answer, in `CallFailed`, or by `close`, which closes the connection if the answer is not whole: nobody pays for
+what nobody reads. A pooled connection that the server has closed is exchanged for another as long as no byte of the
+request was sent; after that a request is never sent again, since nobody can tell whether it was served. Calls beyond
+the limit of connections wait in one line, first come, first served, for `connect_s` at most; calls beyond the line are
+told BUSY at once. Whenever a call is given up, its place is free again. Both sides are slowed down by the other: a slow
+reader stops the server, a slow server stops the writer.
 Elsewhere: which request to which provider (gateway), limits and addresses (settings), bytes (connection, call),
 sockets (dial), when limits of time are looked at (watching).
 """
@@ -79,6 +79,7 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._taken = 0  # places: connections that are open, being opened, or promised to somebody in line
         self._line: deque[asyncio.Future[Connection | None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None  # that of its connections, once there are any
         self._watch = Watch()
         self._outbox = Outbox()
         self._is_closed = False
@@ -87,16 +88,30 @@ class Pool:
         self._aborted = 0
         self._failures: Counter[Failure] = Counter()
 
+    def begin(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call | None:
+        """See `Transport`."""
+        loop = self._loop
+        if loop is None or not self._idle or len(request.body) > LARGE:
+            return None
+        head = self._writer.head(request)
+        now = loop.time()
+        connection = self._pooled(now)
+        if connection is None:
+            return None
+        call = self._call(loop, connection, request, streamed, timeouts or self._timeouts, now)
+        call.write_soon(head + request.body, self._outbox)
+        return call
+
     async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
         """See `Transport`."""
+        begun = self.begin(request, streamed, timeouts)
+        if begun is not None:
+            return begun
         limits = timeouts or self._timeouts
         head = self._writer.head(request)
         loop = asyncio.get_running_loop()
         now = loop.time()
-        connection = self._pooled(now) or await self._connected(limits)  # as `another`, without a coroutine
-        first_byte_s = limits.first_byte_s if streamed else limits.total_s
-        has_body = request.method != "HEAD"
-        call = OpenCall(loop, connection, self._watch, limits, first_byte_s, now + limits.total_s, has_body)
+        call = self._call(loop, await self.another(limits), request, streamed, limits, now)
         try:
             if len(request.body) <= LARGE:
                 call.write_soon(head + request.body, self._outbox)
@@ -128,6 +143,7 @@ class Pool:
 
     def opened(self, connection: Connection) -> None:
         """See `Owner`."""
+        self._loop = asyncio.get_running_loop()
         self._opened += 1
         self._all.add(connection)
         if self._is_closed:  # it was on its way
@@ -137,10 +153,12 @@ class Pool:
         """See `Owner`."""
         if not is_reusable or self._is_closed:
             connection.abort()
-        elif not self._give(connection):
-            connection.idle_since = asyncio.get_running_loop().time()
-            self._idle.append(connection)
-            self._close_the_old(connection.idle_since)
+        elif not (self._line and self._give(connection)):
+            connection.idle_since = now = (self._loop or asyncio.get_running_loop()).time()
+            idle = self._idle
+            idle.append(connection)
+            while now - idle[0].idle_since > self._keep_alive_s:
+                idle.popleft().abort()
 
     def lost(self, connection: Connection) -> None:
         """See `Owner`."""
@@ -161,6 +179,19 @@ class Pool:
     def left(self) -> None:
         """See `Owner`."""
         self._aborted += 1
+
+    def _call(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: Connection,
+        request: Request,
+        streamed: bool,
+        limits: Timeouts,
+        began_at: float,
+    ) -> OpenCall:
+        first_byte_s = limits.first_byte_s if streamed else limits.total_s
+        total_at = began_at + limits.total_s
+        return OpenCall(loop, connection, self._watch, limits, first_byte_s, total_at, request.method != "HEAD")
 
     def _pooled(self, now: float) -> Connection | None:
         """The connection that was used last and is still open; what the server has closed is dropped on the way."""
@@ -256,10 +287,6 @@ class Pool:
     def _free_place(self) -> None:
         if not self._give(None):
             self._taken -= 1
-
-    def _close_the_old(self, now: float) -> None:
-        while now - self._idle[0].idle_since > self._keep_alive_s:
-            self._idle.popleft().abort()
 
 
 def _way(upstream: Upstream, environment: Mapping[str, str], contexts: Contexts) -> dial.Way:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 from msgspec import Raw
@@ -22,6 +21,7 @@ from midshift.wire import prompt_texts
 from midshift.wire.anthropic import state
 from midshift.wire.anthropic.effort import clamp_effort, set_effort
 from midshift.wire.json_object import NULL, TRUE, Fields, items_of, listed, object_of, plain, text_of
+from midshift.wire.once import once
 from midshift.wire.protocol import Sent
 
 PATH = "/v1/messages"
@@ -57,14 +57,14 @@ class MessagesRequest:
         self.messages = json.required_items(self._fields, "messages", "a list of messages")
         self.stream = self._fields.get("stream") == TRUE
 
-    @cached_property
+    @once
     def metadata(self) -> Mapping[str, str]:
         """The texts that the app sent along by name; the API has one, `user_id`."""
         found = plain(self._fields.get("metadata", NULL))
         pairs = found.items() if isinstance(found, dict) else ()
         return {name: value for name, value in pairs if isinstance(value, str)}
 
-    @cached_property
+    @once
     def system(self) -> str | None:
         """The top-level system prompt, its blocks on lines of their own; None where there is none that can be read.
 
@@ -77,13 +77,13 @@ class MessagesRequest:
         """See `Readable`."""
         return self._prompt is not None
 
-    @cached_property
+    @once
     def _prompt(self) -> list[str] | None:
         raw = self._fields.get("system", NULL)
         found = plain(raw)
         return None if found is None and raw != NULL else prompt_texts.texts_of(found)
 
-    @cached_property
+    @once
     def opening(self) -> str | None:
         """What the user said first: the same in every turn of a conversation."""
         for message in self.messages:
@@ -92,7 +92,7 @@ class MessagesRequest:
                 return _text(found.get("content", NULL)) or bytes(message).decode("utf-8", "backslashreplace")
         return None
 
-    @cached_property
+    @once
     def has_side_effects(self) -> bool:
         """Whether answering it twice would do something twice: tools of the server, its containers, what it keeps.
 
@@ -106,7 +106,7 @@ class MessagesRequest:
             self._fields.get(name, NULL) not in _NOTHING for name in _HELD_BY_SERVER
         )
 
-    @cached_property
+    @once
     def bound_state(self) -> tuple[tuple[str, str], ...]:
         """Signatures of thinking, encrypted results, and ids of files, containers and threads."""
         return state.bound_state(self._fields, self.messages) if state.may_be_in(self.body) else ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -16,6 +15,7 @@ from midshift.wire import prompt_texts, tokens
 from midshift.wire.gemini.parts import parts_of
 from midshift.wire.gemini.state import bound_parts, without_signatures
 from midshift.wire.json_object import NULL, Fields
+from midshift.wire.once import once
 from midshift.wire.protocol import Sent, Unreadable
 
 _BOUND = tokens.named(
@@ -69,7 +69,7 @@ class GeminiRequest:
         if operation != _COUNT:
             fields.required_items(self._fields, "contents", "a list of contents")
 
-    @cached_property
+    @once
     def system(self) -> str | None:
         """The text of the system instruction; None where there is none, or one that is not all text."""
         return prompt_texts.joined(self._prompt)
@@ -79,7 +79,7 @@ class GeminiRequest:
         """See `Readable`."""
         return self._prompt is not None
 
-    @cached_property
+    @once
     def _prompt(self) -> list[str] | None:
         raw = self._fields.get(self._system_name, NULL)
         match fields.plain(raw):
@@ -93,14 +93,14 @@ class GeminiRequest:
             case _:
                 return None
 
-    @cached_property
+    @once
     def metadata(self) -> Mapping[str, str]:
         """The labels that the app sent along (Vertex AI takes them)."""
         found = fields.plain(self._fields.get("labels", NULL))
         items = found.items() if isinstance(found, dict) else ()
         return {name: value for name, value in items if isinstance(value, str)}
 
-    @cached_property
+    @once
     def opening(self) -> str | None:
         """What the user said first."""
         for raw in self._contents:
@@ -110,7 +110,7 @@ class GeminiRequest:
                 return "\n".join(texts) if texts else repr(content.get("parts"))
         return None
 
-    @cached_property
+    @once
     def has_side_effects(self) -> bool:
         """Whether Google would run tools of its own. A function that is declared is run by the app."""
         if fields.plain(self._fields.get("store", NULL)) is True:
@@ -118,7 +118,7 @@ class GeminiRequest:
         tools = fields.plain(self._fields.get("tools", NULL)) or []
         return not isinstance(tools, list) or not all(isinstance(tool, dict) and _is_apps_own(tool) for tool in tools)
 
-    @cached_property
+    @once
     def bound_state(self) -> tuple[tuple[str, str], ...]:
         """Thought signatures, uploaded files and cached contents: only their maker can read them."""
         if _BOUND.search(self.body) is None:
@@ -175,15 +175,15 @@ class GeminiRequest:
             outer = {_COUNTED[0]: fields.joined({"model": fields.encoded(model), **inner})}
         return fields.written(outer, self._outer, self.body)
 
-    @cached_property
+    @once
     def _contents(self) -> list[Raw]:
         return fields.items_of(self._fields.get("contents", NULL)) or []
 
-    @cached_property
+    @once
     def _system_name(self) -> str:
         return _spelled(self._fields, _SYSTEM)
 
-    @cached_property
+    @once
     def _config_name(self) -> str:
         return _spelled(self._fields, _CONFIG)
 

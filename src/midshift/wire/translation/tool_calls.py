@@ -19,9 +19,16 @@ def tool_calls(wire: WireName, body: bytes, streamed: bool) -> str | None:
 
     `arguments` is the text that the model wrote, which need not be JSON. Ids are left out: they are new every time.
     """
+    if not _may_call(body):
+        return None
     calls = _streamed(wire, body) if streamed else _whole(wire, body)
     listed = [{"name": name, "arguments": arguments} for name, arguments in calls]
     return _encoder.encode(listed).decode() if listed else None
+
+
+def _may_call(body: bytes) -> bool:
+    """Whether to look closer: all wires name a call by one of these words, whose letters JSON may spell as escapes."""
+    return b"tool" in body or b"function" in body or b"\\u00" in body
 
 
 def _whole(wire: WireName, body: bytes) -> list[tuple[str, str]]:
