@@ -114,6 +114,39 @@ def test_a_body_can_still_be_read_as_what_it_was() -> None:
     assert "[left out: 9022 characters of data]" == found["messages"][3]["content"][0]["image_url"]["url"]
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("sk-proj-abcdefghijklmnop1234", "[key]"),
+        ("AKIAABCDEFGHIJKLMNOP", "[key]"),
+        ("DE89370400440532013000", "[iban]"),
+        ("10.20.30.40", "[ip]"),
+        ("+49 170 1234567", "[phone]"),
+        ("bob\\u0040example.com", "[email]"),
+    ],
+)
+@pytest.mark.parametrize("escape", ["\\n", "\\t", "\\r\\n"])
+def test_what_stands_behind_an_escape_stands_at_a_beginning(escape: str, text: str, kept: str) -> None:
+    """A tool's result or a structured answer is JSON in a text: the letter of its `\\n` is no letter of a word."""
+    assert f'{{"log":"it failed:{escape}{kept} {escape}{kept}"}}' == redacted(
+        f'{{"log":"it failed:{escape}{text} {escape}{text}"}}', ALL
+    )
+
+
+def test_a_private_key_goes_whole_though_its_lines_end_in_escapes() -> None:
+    """Its middle is as secret as its first line."""
+    text = r'{"pem":"-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----\n"}'
+
+    assert r'{"pem":"[key]\n"}' == redacted(text, ())
+
+
+def test_a_unit_in_a_list_is_a_unit() -> None:
+    """`body:metadata.ids.0` names a unit like any other path."""
+    assert {"metadata": {"ids": ["[unit]", "gold"]}} == redacted_json(
+        {"metadata": {"ids": ["ada lovelace", "gold"]}}, (), ("metadata.ids.0",)
+    )
+
+
 NAMES = st.sampled_from(["user", "role", "arguments", "session", "0", "1", ""])
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.sampled_from(["", "a@b.de", "[1]"])
 BODIES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3))
@@ -133,10 +166,15 @@ def walked_by_paths(value: Any, kinds: tuple[Redaction, ...], units: set[tuple[s
     if isinstance(value, dict):
         return {name: field_by_path(inner, kinds, units, (*at, name)) for name, inner in value.items()}
     if isinstance(value, list):
-        return [walked_by_paths(inner, kinds, units, (*at, str(place))) for place, inner in enumerate(value)]
+        return [item_by_path(inner, kinds, units, (*at, str(place))) for place, inner in enumerate(value)]
     if isinstance(value, int) and not isinstance(value, bool):
         return value if str(value) == redacted(str(value), kinds) else redacted(str(value), kinds)
     return redacted(value, kinds) if isinstance(value, str) else value
+
+
+def item_by_path(value: Any, kinds: tuple[Redaction, ...], units: set[tuple[str, ...]], path: tuple[str, ...]) -> Any:
+    """What becomes of one item of a list."""
+    return "[unit]" if path in units else walked_by_paths(value, kinds, units, path)
 
 
 def field_by_path(value: Any, kinds: tuple[Redaction, ...], units: set[tuple[str, ...]], path: tuple[str, ...]) -> Any:
@@ -174,6 +212,7 @@ PIECES = st.sampled_from(
         *(":", ".", "a", "f", "0", "Z", " ", "\n", "\u2019", "\u0661\u0662\u0663\u0664\u0665\u0666\u0667", "\ud800"),
         *("1", "23", "4567", "-", "(", "+", "/", "?", "DE", "DE12", "3704 0044 0532 0130 00", "abcdefghijk"),
         *("+49 170 1234567", "(030) 1234567", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "2026-11-22T14"),
+        *("\\n", "\\t", "\\\\", "\\u0040", '{"a":"'),
         *("sk-" + "a" * 20, "risk_" + "a" * 20, "pk_" + "1" * 16, "rk_live_" + "1" * 20, "AKIA" + "A1" * 8),
         *("ASIA" + "B2" * 8, "ghp_" + "a" * 24, "github_pat_" + "x" * 22, "xoxb-" + "1" * 12, "AIza" + "_" * 32),
         *(
@@ -181,7 +220,7 @@ PIECES = st.sampled_from(
             "eyJhbGciOi.eyJzdWIiOi.x-x",
             "Bearer abcdefghijklmnop1234",
             "a@b.de",
-            "-----BEGIN PRIVATE KEY",
+            "-----BEGIN PRIVATE KEY-----MIIabc",
         ),
     ]
 )
@@ -195,6 +234,12 @@ def test_what_is_looked_for_first_hides_nothing(text: str, kinds: set[Redaction]
 
 def searched_in_full(text: str, kinds: set[Redaction]) -> str:
     """Every pattern, everywhere."""
+    text = redaction._without_keys(text)
+    return "".join(part_searched_in_full(part, kinds) for part in re.split(r"(\\[bfnrt])", text))
+
+
+def part_searched_in_full(text: str, kinds: set[Redaction]) -> str:
+    """What stands between two escapes of JSON."""
     for _, pattern in redaction._KEYS:
         text = pattern.sub("[key]", text)
     for kind in redaction._ORDER:

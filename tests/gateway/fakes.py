@@ -22,10 +22,13 @@ from midshift.domain.gateways import GatewayProcess, Told
 from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.suite import Slice
+from midshift.domain.usage import Usage
 from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.domain.workload import SliceRule, UnitSource, Workload
 from midshift.errors import StoreError
 from midshift.gateway.app import Gateway, unpriced
+from midshift.gateway.exchange import Exchange as GatewayExchange
+from midshift.gateway.heads import Head
 from midshift.gateway.recorder import SumSink
 from midshift.gateway.reporting import Reports
 from midshift.gateway.server import Listening, serving
@@ -349,12 +352,14 @@ class Stage:
     @property
     def exposures(self) -> list[Exposure]:
         """What was recorded."""
+        self.gateway.record_ended()
         self.gateway.recorder.hand_over()
         return self.sink.exposures
 
     @property
     def pairs(self) -> list[Pair]:
         """The pairs that were recorded."""
+        self.gateway.record_ended()
         self.gateway.recorder.hand_over()
         return self.sink.pairs
 
@@ -470,6 +475,37 @@ class FakeConnection:
 
     def ended(self) -> None:
         """There is no next request."""
+
+
+class FullConnection(FakeConnection):
+    """One whose app has yet to take the answer before, and takes nothing until a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_write_paused = True
+        self.is_awaited = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    async def drained(self) -> None:
+        """Say that somebody waits, and wait."""
+        self.is_awaited.set()
+        await self._taken.wait()
+
+    def take(self) -> None:
+        """The app takes more, or is gone: nobody waits for it any more."""
+        self.is_write_paused = False
+        self._taken.set()
+
+
+def an_exchange_on(connection: FakeConnection, stream: bool = False) -> GatewayExchange:
+    """A question whose body has come, and that nobody answers yet."""
+    head = Head("POST", b"/v1/chat/completions", [(b"host", b"x")])
+    return GatewayExchange(connection, head, None, json.dumps(a_question(stream=stream)).encode())
+
+
+def priced_apart(variant: Variant, usage: Usage) -> float | None:
+    """A price that says whose it is; None without usage."""
+    return None if usage.tokens_out is None else {OLD.id: 0.25, NEW.id: 0.5}[variant.id]
 
 
 class FakeTransport(asyncio.Transport):

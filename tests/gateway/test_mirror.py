@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from midshift.domain.exposure import ShadowAnswer, ShadowFate
+from midshift.domain.exposure import Fate, ShadowAnswer, ShadowFate
 from midshift.domain.routing import Arm
 from midshift.domain.unseen import PairKind
 from midshift.domain.usage import Usage
@@ -252,6 +252,88 @@ async def test_a_prompt_that_does_not_match_is_skipped() -> None:
 
         assert {("support", PairKind.SHADOW, "unmatched"): 1} == stage.gateway.counters.not_mirrored
         assert ShadowFate.SKIPPED is stage.exposures[0].shadow
+
+
+async def test_a_skipped_shadow_leaves_the_record_of_its_request_as_it_is() -> None:
+    """It is known to be skipped long before the user's answer is there; the record waits for that."""
+    edited = replace(NEW, prompt=Prompt(PromptMode.EDIT, '[{"replace": "You serve.", "with": "x"}]'))
+    async with a_stage(route=replace(SHADOW, candidate=edited.id), source=FakeSource(OLD, edited)) as stage:
+        await stage.app.chat()
+        await stage.settled()
+
+        [found] = stage.exposures
+        assert (Fate.INCUMBENT, 200, 7, "up-1") == (found.fate, found.status, found.tokens_in, found.upgrade)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_takes_too_long_at_the_end_is_counted_as_failed(stream: bool) -> None:
+    """A gateway that leaves does not wait for ever; what is under way is not lost in silence, streamed or not."""
+    async with a_stage(new=silent, route=SHADOW) as stage:
+        await stage.app.chat(stream=stream)
+        await stage.app.chat(stream=stream)
+        assert 2 == stage.gateway.counters.shadows_in_flight
+        await stage.gateway._mirror.drain(0.0)
+
+        assert {("support", PairKind.SHADOW, "cancelled"): 2} == stage.gateway.counters.not_mirrored
+        assert [ShadowFate.FAILED] * 2 == [exposure.shadow for exposure in stage.exposures]
+        await stage.app.chat()
+        await stage.settled()
+        assert 1 == stage.gateway.counters.not_mirrored["support", PairKind.SHADOW, "draining"]
+        assert stage.gateway.counters.reconciles
+
+
+async def test_a_second_answer_on_an_open_connection_is_paired_as_the_first_was() -> None:
+    """The first has to wait for a connection, the others are told when they are over: nobody may see a difference."""
+    async with a_stage(answering("old"), answering("new"), route=SHADOW) as stage:
+        for _ in range(3):
+            await stage.app.chat()
+            await stage.settled()
+
+        assert 1 == stage.new.connections
+        assert [("old", "new")] * 3 == [(pair.incumbent.text, pair.candidate.text) for pair in stage.pairs]
+        assert [ShadowFate.PAIRED] * 3 == [exposure.shadow for exposure in stage.exposures]
+
+
+async def test_an_unseen_answer_waits_for_the_users_if_it_is_there_before() -> None:
+    """On an open connection as on a new one; until then it is in flight, and nothing is recorded."""
+    go_on = asyncio.Event()
+
+    async def waiting(exchange: Exchange) -> None:
+        await go_on.wait()
+        await answering("old")(exchange)
+
+    async with a_stage(answering("old"), answering("new"), route=SHADOW) as stage:
+        await stage.app.chat()
+        await stage.settled()
+        stage.old.script = waiting
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(stage.app.chat())
+            unpriced = stage.gateway.counters.unpriced  # counted when an answer is read
+            while unpriced["support", PairKind.SHADOW] < 2:  # noqa: ASYNC110 - plain numbers
+                await asyncio.sleep(0)
+            assert 1 == stage.gateway.counters.shadows_in_flight
+            assert 1 == len(stage.pairs)
+            go_on.set()
+        await stage.settled()
+
+        assert [("old", "new")] * 2 == [(pair.incumbent.text, pair.candidate.text) for pair in stage.pairs]
+        assert 1 == stage.new.connections
+
+
+@pytest.mark.parametrize(("script", "status"), [(failing(500), 500), (cutting, 502), (answering("x" * 200), 502)])
+async def test_a_candidate_that_fails_on_an_open_connection_is_recorded_too(script: object, status: int) -> None:
+    """Its failure is told, in the place of its answer."""
+    async with a_stage(answering("ok"), route=SHADOW, shadow=Shadow(max_answer_bytes=250)) as stage:
+        stage.new.script = answering("ok")
+        await stage.app.chat()
+        await stage.settled()
+        stage.new.script = script  # type: ignore[assignment]
+        await stage.app.chat()
+        await stage.settled()
+
+        assert [200, status] == [pair.candidate.status for pair in stage.pairs]
+        assert {("support", PairKind.SHADOW, "candidate_failed"): 1} == stage.gateway.counters.not_mirrored
+        assert [ShadowFate.PAIRED, ShadowFate.FAILED] == [exposure.shadow for exposure in stage.exposures]
 
 
 async def test_what_is_beyond_the_cap_is_shed_and_counted() -> None:

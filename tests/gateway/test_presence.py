@@ -9,11 +9,24 @@ from typing import Any
 import pytest
 
 from midshift.domain.exposure import Fate, ShadowFate
+from midshift.domain.variant import Variant
 from midshift.gateway.exchange import Exchange as GatewayExchange
 from midshift.gateway.heads import Head
-from midshift.gateway.job import Outcome
-from midshift.gateway.presence import WhileClientStays
-from tests.gateway.fakes import CLAIM, FakeConnection, Script, a_question, a_route, a_stage, answering, silent
+from tests.gateway.fakes import (
+    CLAIM,
+    NEW,
+    OLD,
+    FakeConnection,
+    FullConnection,
+    Script,
+    a_question,
+    a_route,
+    a_stage,
+    an_exchange_on,
+    answering,
+    priced_apart,
+    silent,
+)
 from tests.gateway.test_opening import CONTENTS, OPENINGS, PATHS, UPSTREAM, question, sending
 
 GEMINI_WHOLE = f"/v1beta/models/{CLAIM}:generateContent"
@@ -72,6 +85,25 @@ async def test_a_call_ends_in_the_turn_in_which_its_app_has_left(stream: bool) -
         await stage.old.left.wait()
 
 
+@pytest.mark.parametrize(("share", "by", "cost_usd"), [(0.0, OLD, 0.25), (1.0, NEW, 0.5)])
+async def test_an_answer_that_was_there_when_its_app_left_is_on_the_record(
+    share: float, by: Variant, cost_usd: float
+) -> None:
+    """It waits for the app to take the one before it; somebody has paid for it, whether it is sent or not."""
+    connection = FullConnection()
+    async with a_stage(route=a_route(share), pricing=priced_apart) as stage, asyncio.TaskGroup() as tasks:
+        exchange = an_exchange_on(connection)
+        serving = tasks.create_task(stage.gateway(exchange))
+        await connection.is_awaited.wait()
+        connection.take()
+        exchange.lost()
+        await serving
+
+        [found] = stage.exposures
+        assert (499, by.id, 3, cost_usd) == (found.status, found.variant, found.tokens_out, found.cost_usd)
+        assert b"" == connection.written
+
+
 async def test_the_unseen_answer_goes_on_by_its_own_deadline() -> None:
     """It costs the same with and without the user, and a pair of which half is missing is evidence thrown away."""
     async with a_stage(silent, answering("new"), route=a_route(share=0.0, shadow_share=1.0)) as stage:
@@ -89,13 +121,13 @@ async def test_the_unseen_answer_goes_on_by_its_own_deadline() -> None:
 async def test_an_app_whose_end_is_heard_twice_has_left_once() -> None:
     """A connection that closes is seen by whoever begins to watch it, and says so itself a moment later; a second
     cancellation would be nobody's, and end as an error in the log."""
-    connection, outcome = FakeConnection(), Outcome()
+    connection = FakeConnection()
     connection.close()
     exchange = GatewayExchange(connection, Head("POST", b"/", [(b"host", b"x")]), None)
-    with WhileClientStays(exchange, outcome):
+    with exchange:
         asyncio.get_running_loop().call_soon(exchange.lost)
         await asyncio.Event().wait()
 
     task = asyncio.current_task()
     assert task is not None
-    assert (True, 0) == (outcome.left, task.cancelling())
+    assert (True, 0) == (exchange.was_cancelled, task.cancelling())

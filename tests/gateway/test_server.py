@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from pathlib import Path
@@ -10,18 +11,25 @@ from typing import cast
 
 import pytest
 
-from midshift.domain.exposure import Fate
+from midshift.domain.exposure import Exposure, Fate
+from midshift.domain.variant import Variant
 from tests.gateway.fakes import (
     DONE_EVENT,
+    NEW,
+    OLD,
     App,
     Exchange,
     FakeProvider,
+    FullConnection,
     Script,
+    Stage,
     a_question,
     a_route,
     a_stage,
+    an_exchange_on,
     answering,
     event,
+    priced_apart,
     silent,
 )
 from tests.gateway.test_front import LENGTH, a_request
@@ -103,6 +111,43 @@ async def test_an_answer_that_takes_longer_than_the_drain_is_ended_with_an_error
     assert 503 == found.status
     assert (found.upgrade is None) == (found.fate is Fate.REFUSED)
     await asking.__aexit__(None, None, None)
+
+
+async def stopped_while_it_waits(stage: Stage, stream: bool) -> tuple[bytes, Exposure]:
+    """What an app gets whose answer waited for it, when its gateway stopped, and the record of that."""
+    connection = FullConnection()
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(stage.gateway(an_exchange_on(connection, stream)))
+        await connection.is_awaited.wait()
+        stage.gateway.is_draining = True
+        serving.cancel()
+        connection.take()
+    [found] = stage.exposures
+    return connection.written, found
+
+
+@pytest.mark.parametrize(("share", "by", "cost_usd"), [(0.0, OLD, 0.25), (1.0, NEW, 0.5)])
+async def test_an_answer_that_was_there_when_the_gateway_stopped_is_on_the_record(
+    share: float, by: Variant, cost_usd: float
+) -> None:
+    """It waited for the app to take the one before it; somebody has paid for it, though nobody got it."""
+    async with a_stage(route=a_route(share), pricing=priced_apart) as stage:
+        written, found = await stopped_while_it_waits(stage, stream=False)
+
+    assert written.startswith(b"HTTP/1.1 503 ")
+    assert (Fate.REFUSED, 503, None) == (found.fate, found.status, found.upgrade)
+    assert (by.id, 3, cost_usd) == (found.variant, found.tokens_out, found.cost_usd)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+async def test_a_stream_whose_head_was_not_sent_is_refused_as_a_whole(share: float) -> None:
+    """An event without a head before it would be read as a part of the answer that the app has yet to take."""
+    async with a_stage(route=a_route(share)) as stage:
+        written, found = await stopped_while_it_waits(stage, stream=True)
+
+    assert written.startswith(b"HTTP/1.1 503 ")
+    assert "gateway_stopped" == json.loads(written.partition(b"\r\n\r\n")[2])["error"]["code"]
+    assert (Fate.REFUSED, 503) == (found.fate, found.status)
 
 
 async def test_a_gateway_that_stops_waits_until_its_answers_were_taken() -> None:

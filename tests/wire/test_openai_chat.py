@@ -85,6 +85,16 @@ def test_numbers_keep_their_spelling() -> None:
     assert body.replace(b'"old"', b'"new"') == ChatRequest(body).rewritten(Changes({"model": "new"})).body
 
 
+@pytest.mark.parametrize("is_spaced", [True, False])
+@pytest.mark.parametrize("first", ["x" * 100, 'it says": so'])
+def test_a_body_that_looks_otherwise_than_it_is_spelt_keeps_its_bytes(first: str, is_spaced: bool) -> None:
+    """How it is spelt is guessed by its beginning, which is only where to look first."""
+    separators = (", ", ": ") if is_spaced else (",", ":")
+    body = json.dumps({first: 'it says": so', "model": "old", "messages": []}, separators=separators).encode()
+
+    assert body == ChatRequest(body).rewritten(Changes()).body
+
+
 def test_a_repeated_field_does_not_reach_the_provider_twice() -> None:
     """Read last here and first there, it would ask for a model that nobody claimed."""
     body = b'{"model": "dear", "messages": [], "model": "old"}'

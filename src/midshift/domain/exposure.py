@@ -41,12 +41,9 @@ class ShadowFate(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@light
 class Exposure:
     """One received request. `assigned` is by hash, `fate` is what the user got; numbers are None where unknown.
-
-    Not frozen, for whoever makes it: forty fields by name in one call cost each request 2 µs, field by field a third.
-    Once it is made it stays as it is.
 
     A member of a `ring` got the candidate without drawing lots and is in no sum. `unnamed`: nothing in the request
     named its unit, so it was one by itself. `stayed`: what it holds of an earlier answer kept it with the variant that

@@ -30,6 +30,9 @@ class Arm(StrEnum):
     CANDIDATE = "candidate"
 
 
+_INCUMBENT, _CANDIDATE = Arm  # an Enum's own name is a call of Python away from its class
+
+
 @dataclass(frozen=True, slots=True)
 class Other:
     """One more candidate, which answers a share of the requests unseen and is never served."""
@@ -118,7 +121,7 @@ def placed(unit: str, route: Route) -> tuple[Arm, int]:
     """The arm that serves a unit, and its block."""
     at, block_of_unit = _standing(unit, route.salt)
     is_served = at < route.share and route.candidate is not None
-    return Arm.CANDIDATE if is_served else Arm.INCUMBENT, block_of_unit
+    return _CANDIDATE if is_served else _INCUMBENT, block_of_unit
 
 
 def ring_of(member_of: Collection[str], route: Route) -> str:

@@ -35,8 +35,11 @@ _Place: TypeAlias = tuple[str, str, int, Arm, tuple[str, ...], int]
 _Slices: TypeAlias = tuple[str, str, int, Arm, tuple[str, ...]]
 """The same without the block."""
 
-_Buckets: TypeAlias = tuple[defaultdict[int, int], defaultdict[int, int]]
-"""Counts of latencies, and of times to the first token; one more in a Counter is three times as dear."""
+_Counts: TypeAlias = defaultdict[int, int]
+"""By bucket; one more in a Counter is three times as dear."""
+
+_Buckets: TypeAlias = tuple[_Counts, _Counts]
+"""Counts of latencies, and of times to the first token."""
 
 
 class Sums:
@@ -45,7 +48,7 @@ class Sums:
     __slots__ = ("_buckets", "_histograms", "_merged", "_places")
 
     def __init__(self) -> None:
-        self._places: dict[_Place, tuple[Cell, _Buckets]] = {}
+        self._places: dict[_Place, tuple[Cell, _Counts, _Counts]] = {}
         self._buckets: dict[_Slices, _Buckets] = {}
         self._merged: dict[SumKey, Sum] = {}
         self._histograms: dict[HistogramKey, Histogram] = {}
@@ -79,7 +82,7 @@ class Sums:
     @property
     def requests(self) -> int:
         """How many requests were added; what was merged is not in it."""
-        return sum(cell.requests for cell, _ in self._places.values())
+        return sum(cell.requests for cell, _, _ in self._places.values())
 
     def add(self, exposure: Exposure) -> None:
         """Add one exposure to everything that it belongs to; nothing for one that is no part of a comparison.
@@ -97,8 +100,8 @@ class Sums:
         found = self._places.get(place)
         if found is None:
             buckets = self._buckets.setdefault(place[:5], (defaultdict(int), defaultdict(int)))
-            found = self._places[place] = Cell(), buckets
-        cell, (latencies, ttfts) = found
+            found = self._places[place] = Cell(), *buckets
+        cell, latencies, ttfts = found
         cell.add(exposure, ttft_s)
         if latency_in is not None:
             latencies[latency_in] += 1
@@ -117,7 +120,7 @@ class Sums:
     def _by_slice(self) -> dict[_CellKey, tuple[float, ...]]:
         """The numbers of each cell of the store's: each place counts for all requests, and for its slices."""
         found: dict[_CellKey, tuple[float, ...]] = {}
-        for (workload, upgrade, step, arm, slices, block), (cell, _) in self._places.items():
+        for (workload, upgrade, step, arm, slices, block), (cell, _, _) in self._places.items():
             added = numbers(cell)
             for name in parts(slices):
                 key = (upgrade, step, arm, name, block, workload)

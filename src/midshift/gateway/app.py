@@ -3,7 +3,7 @@
 Contract. Every request for an answer is counted once, and ends as served by the incumbent, served by the candidate,
 or refused; refusals have the shape of OpenAI's errors. Whatever fails in here fails one request. A gateway is an
 async context: inside it follows its routes and hands its record over.
-Elsewhere: listening and draining (server), the flips of an operator (admin).
+Elsewhere: listening and draining (server), the flips of an operator (admin), what asks nobody (asides).
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
 from midshift.gateway import metrics, token
 from midshift.gateway.answering import JSON, TEXT, answer, refuse
+from midshift.gateway.asides import answer_models, refuse_realtime, refuse_unserved
+from midshift.gateway.caller import Caller
 from midshift.gateway.capture import Taken, is_kept
 from midshift.gateway.counters import Counters
 from midshift.gateway.exchange import ClientLeft, Exchange
 from midshift.gateway.exposing import exposure_of, is_unknown
 from midshift.gateway.feedback import PATH as FEEDBACK_PATH
 from midshift.gateway.feedback import Feedback, FeedbackSink, answered
-from midshift.gateway.headers import COME_AGAIN
 from midshift.gateway.heads import Head
 from midshift.gateway.intake import Intake, Refused, awaited_body, body_at_hand
 from midshift.gateway.job import Job, Outcome
@@ -35,37 +36,28 @@ from midshift.gateway.load import Load, Place
 from midshift.gateway.mirror import Mirror, Mirroring
 from midshift.gateway.origins import Origins
 from midshift.gateway.pools import Pools
-from midshift.gateway.presence import WhileClientStays
 from midshift.gateway.randomness import Randomness
 from midshift.gateway.recorder import RecordQueue, SumSink
 from midshift.gateway.relay import Relay
-from midshift.gateway.reply import Reply
+from midshift.gateway.reply import Reply, cut_short
 from midshift.gateway.reporting import Reports
 from midshift.gateway.route import Routes, Serving
 from midshift.gateway.settings import GatewaySettings, Pricing
 from midshift.gateway.stored import Stored, StoredResponses
 from midshift.ports import Clock, Recorder, RouteSource
 from midshift.providers.http.messages import Transport
-from midshift.wire.paths import Asked, Operation, recognised, wire_of
+from midshift.wire.paths import Asked, Operation, recognised
 from midshift.wire.protocol import Problem, WireName
-from midshift.wire.wires import WIRES
 
 LOG = logging.getLogger(__name__)
 
 PATIENCE_WITH_SHADOWS_S = 5.0
 _REFUSED = Fate.REFUSED
+_GENERATE = Operation.GENERATE
 
-_SERVED = (
-    "POST /v1/chat/completions, /v1/responses, /v1/messages, /v1beta/models/MODEL:generateContent, GET /v1/models and "
-    "POST /api/v1/feedback"
-)
-_NO_REALTIME = (
-    "Realtime sessions are not served by this gateway. Point the client's realtime URL at the provider itself."
-)
 _STOPPED = Problem(
     503, "The gateway was stopped before the answer came. Ask again: another one is there.", "gateway_stopped"
 )
-_NO_WEBSOCKETS = "WebSockets are not served by this gateway. Ask over HTTP, and for a stream with server-sent events."
 
 
 def unpriced(variant: Variant, usage: Usage) -> float | None:
@@ -109,6 +101,7 @@ class Gateway:
         self._environment = environment
         self._origins = Origins(settings.max_origins)
         self._intake = Intake(settings, self.routes.serving, self._origins)
+        self._unrecorded: list[tuple[Job, Outcome, ShadowFate | None]] = []
         self.feedback = Feedback(settings, self._intake, self.recorder, feedback, clock)
         self._life = AsyncExitStack()
 
@@ -117,6 +110,7 @@ class Gateway:
         self._life.callback(self._pools.close)
         self.recorder.start()
         self._life.push_async_callback(self.recorder.stop)
+        self._life.callback(self.record_ended)
         self._tasks = await self._life.enter_async_context(asyncio.TaskGroup())
         self._relay = Relay(self.settings, self._pools.served, self._clock, self._origins, self._serving)
         self._stored = StoredResponses(self.settings, self._pools.served, self._origins)
@@ -140,7 +134,7 @@ class Gateway:
     def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         """Answer one request."""
         asked = exchange.head.once(_asked)
-        if asked is not None and asked.operation is Operation.GENERATE:
+        if asked is not None and asked.operation is _GENERATE:
             return self._request(asked, exchange)
         return self._other(asked, exchange)
 
@@ -156,33 +150,27 @@ class Gateway:
             case None, "POST", path if path == FEEDBACK_PATH:
                 await self._take_feedback(exchange)
             case None, _, _:
-                await self._unknown(exchange)
+                await refuse_unserved(exchange)
             case Asked(operation=Operation.COUNT_TOKENS), _, _:
                 await self._token_count(asked, exchange)
             case Asked(operation=Operation.STORED_RESPONSE), _, _:
                 await self._stored_response(asked, exchange)
             case Asked(operation=Operation.REALTIME), _, _:
-                await refuse(exchange, asked.wire, Problem(501, _NO_REALTIME, "not_supported"))
+                await refuse_realtime(exchange, asked.wire)
             case Asked(), _, _:
-                await self._models(asked, exchange)
-
-    async def _unknown(self, exchange: Exchange) -> None:
-        head = exchange.head
-        wire = wire_of(head.path, head.found)
-        if b"sec-websocket-key" in head.found:
-            await refuse(exchange, wire, Problem(501, _NO_WEBSOCKETS, "not_supported"))
-            return
-        message = f"{head.method} {head.path} is not served here. This gateway serves {_SERVED}."
-        await refuse(exchange, wire, Problem(404, message, "not_found"))
+                await answer_models(exchange, asked, self._intake)
 
     async def _request(self, asked: Asked, exchange: Exchange) -> None:
         """One request for an answer, from its count to its record."""
         self.counters.received += 1
         self.counters.in_flight += 1
-        request_id = f"req_{self._random.take(16).hex()}"
+        nonce = self._random.take(16)
+        request_id = f"req_{nonce.hex()}"
         place = Place(self.load)
         try:
-            job = await self._job(request_id, asked, exchange, place)
+            job = self._job(request_id, asked, exchange, place)
+            if job is None:
+                job = await self._awaited_job(request_id, asked, exchange, place)
         except Refused as refused:
             self._count_refusal(place.workload, refused.problem.code)
             await refuse(exchange, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
@@ -197,9 +185,9 @@ class Gateway:
             self._count_refusal(place.workload, "internal_error")
             raise
         else:
-            self._identify(job)
+            self._identify(job, nonce)
             await self._serve(job, exchange)
-            if exchange.is_paused:  # as long as the app has not taken its answer, it has its place
+            if exchange.connection.is_write_paused:  # as long as the app has not taken its answer, it has its place
                 await exchange.drained()
         finally:
             place.leave()
@@ -210,9 +198,10 @@ class Gateway:
         outcome = Outcome()
         with Place(self.load) as place, suppress(ClientLeft):
             try:
-                job = await self._job(request_id, asked, exchange, place)
+                job = self._job(request_id, asked, exchange, place)
+                job = job or await self._awaited_job(request_id, asked, exchange, place)
                 reply = Reply(exchange, job.id, outcome, self._clock, job.started_s)
-                with WhileClientStays(exchange, outcome):
+                with exchange:
                     await self._relay.count_tokens(job, reply, outcome)
             except Refused as refused:
                 await refuse(exchange, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
@@ -222,35 +211,42 @@ class Gateway:
         try:
             key, query = exchange.head.once(self._intake.shown)
             request = Stored(exchange.head.method, asked, query, "" if key is None else key.name)
-            with WhileClientStays(exchange, Outcome()):
+            with exchange:
                 await self._stored.serve(request, exchange)
         except Refused as refused:
             await refuse(exchange, asked.wire, refused.problem)
 
-    async def _job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job:
+    def _job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job | None:
+        """What is to be answered; None where `_awaited_job` has to wait for the rest of it."""
         caller = exchange.head.once(self._intake.caller)
         place.take()
         body = body_at_hand(exchange, self.settings.max_body_bytes, place.hold)
-        if body is None:
-            body = await awaited_body(exchange, self.settings.max_body_bytes, place.hold)
+        return None if body is None else self._made(request_id, asked, caller, body, place)
+
+    async def _awaited_job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job:
+        body = await awaited_body(exchange, self.settings.max_body_bytes, place.hold)
+        return self._made(request_id, asked, exchange.head.once(self._intake.caller), body, place)
+
+    def _made(self, request_id: str, asked: Asked, caller: Caller, body: bytes, place: Place) -> Job:
         arrival = self._clock.machine_now(), self._clock.monotonic_s()
         job = self._intake.job(request_id, asked, caller, body, arrival)
         place.serve(job.workload.name)
         return job
 
-    def _identify(self, job: Job) -> None:
+    def _identify(self, job: Job, nonce: bytes) -> None:
         """Give the job an id that says what it is served as, for feedback that comes later."""
         route = job.serving.route
         upgrade = None if job.ring else route.upgrade  # a ring counts for no comparison
         about = (job.workload.name, upgrade, route.step, job.assigned, job.slices, job.block, route.epoch)
         try:
-            job.id = self._tokens.make(self._random.take(token.NONCE_BYTES), job.came_at.timestamp(), about)
+            job.id = self._tokens.make(nonce[: token.NONCE_BYTES], job.came_at.timestamp(), about)
         except ValueError as error:
             LOG.warning("feedback on a request of %s cannot be credited: %s", job.workload.name, error)
 
     async def _serve(self, job: Job, exchange: Exchange) -> None:
         is_captured = is_kept(job)
-        outcome = Outcome(keeps_body=is_captured)
+        outcome = Outcome()
+        outcome.keeps_body = is_captured
         mirroring: Mirroring | None = None
         is_begun = False
 
@@ -263,17 +259,19 @@ class Gateway:
 
         reply = Reply(exchange, job.id, outcome, self._clock, job.started_s)
         try:
-            with WhileClientStays(exchange, outcome):
+            with exchange:
                 await self._relay.serve(job, reply, outcome, on_the_wire)
         except Exception as error:
             LOG.error("request %s failed: %s", job.id, type(error).__name__, exc_info=error)
             message = f"The gateway failed on this request ({job.id}); its log says more."
-            await _cut_short(job, reply, outcome, Problem(500, message, "gateway_error"))
+            await cut_short(job, reply, outcome, Problem(500, message, "gateway_error"))
         except asyncio.CancelledError:
             if not self.is_draining:
                 raise
-            await _cut_short(job, reply, outcome, _STOPPED)
+            await cut_short(job, reply, outcome, _STOPPED)
         finally:
+            outcome.latency_s = self._clock.monotonic_s() - job.started_s
+            outcome.left = exchange.was_cancelled and not outcome.is_whole  # clients close behind the last event
             self._count(job, outcome)
             if is_captured:
                 self.recorder.record_request(Taken(job, outcome, self._clock.machine_now()))
@@ -298,7 +296,7 @@ class Gateway:
             self._count_oddities(name, outcome)
         if job.unnamed:
             counters.units_unnamed[name] += 1
-        if job.stayed:
+        if job.held and job.stayed:
             counters.stayed[name] += 1
         if by is not None and outcome.is_answered:
             said = outcome.answer
@@ -319,8 +317,21 @@ class Gateway:
             counters.stripped[name] += 1
 
     def _record(self, job: Job, outcome: Outcome, shadow: ShadowFate | None) -> None:
+        """Have it recorded behind the answers of this turn of the loop, with all that ended in it."""
+        if not self._unrecorded:
+            asyncio.get_running_loop().call_soon(self.record_ended)
+        self._unrecorded.append((job, outcome, shadow))
+
+    def record_ended(self) -> None:
+        """Record what has ended. Done by itself behind each turn of the loop."""
+        unrecorded, self._unrecorded = self._unrecorded, []
         now = self._clock.machine_now()
-        self.recorder.record(exposure_of(job, outcome, shadow, outcome.cost_usd(self._priced), self._price_book, now))
+        for job, outcome, shadow in unrecorded:
+            try:
+                cost_usd = outcome.cost_usd(self._priced)
+                self.recorder.record(exposure_of(job, outcome, shadow, cost_usd, self._price_book, now))
+            except Exception:  # the others of this turn are recorded all the same
+                LOG.exception("request %s cannot be recorded", job.id)
 
     def _priced(self, variant: Variant, usage: Usage) -> float | None:
         try:
@@ -347,21 +358,6 @@ class Gateway:
             await answer(exchange, 200, TEXT, b"ready\n")
         else:
             await answer(exchange, 503, TEXT, b"draining\n" if self.is_draining else b"starting\n")
-
-    async def _models(self, asked: Asked, exchange: Exchange) -> None:
-        """What a client that lists models sees: the names that workloads claim."""
-        wire = WIRES[asked.wire]
-        try:
-            exchange.head.once(self._intake.shown)
-            if asked.operation is Operation.LIST_MODELS:
-                body = wire.models_body(sorted(self._intake.claims))
-            else:
-                self._intake.claimed(asked.model)
-                body = wire.model_body(asked.model)
-        except Refused as refused:
-            await refuse(exchange, asked.wire, refused.problem)
-        else:
-            await answer(exchange, 200, JSON, body)
 
     async def _metrics(self, exchange: Exchange) -> None:
         try:
@@ -398,18 +394,3 @@ class Gateway:
 
 def _asked(head: Head) -> Asked | None:
     return recognised(head.method, head.path, head.found)
-
-
-async def _cut_short(job: Job, reply: Reply, outcome: Outcome, problem: Problem) -> None:
-    """End a request that this gateway could not serve, so that the app does not take it for served."""
-    outcome.status = problem.status
-    wire = WIRES[job.wire]
-    if reply.is_begun and not job.request.stream:
-        raise ConnectionAbortedError("an answer with a length can only be ended early by closing")
-    if reply.is_begun:
-        reply.end(wire.error_event(problem))
-        return
-    outcome.fate = Fate.REFUSED
-    body = wire.error_body(problem)
-    lines = [JSON, (b"content-length", b"%d" % len(body)), *([COME_AGAIN] if problem.status == 503 else [])]
-    await reply.whole(problem.status, lines, body, job.serving, job.serving.incumbent)

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Protocol
+from types import TracebackType
+from typing import Any, Protocol
 
 from midshift.gateway.heads import Head
 
@@ -71,18 +72,21 @@ class Exchange:
     """One request and its answer. `length` is how long its body says that it is, None where it comes in chunks.
 
     `body` is all of it, where it came together with the head. `task` is what answers, where the connection began it.
+
+    As a context, it runs its block as long as the app is there: when that leaves before its answer is complete, the
+    block is cancelled and ends in silence, and `was_cancelled` says so. Once.
     """
 
     __slots__ = (
-        "_connection",
+        "_cancels",
         "_expects_continue",
         "_has_left",
         "_is_chunked",
-        "_left",
         "_parts",
         "_size",
         "_waiter",
         "_writable",
+        "connection",
         "head",
         "is_begun",
         "is_ended",
@@ -90,10 +94,11 @@ class Exchange:
         "keeps_alive",
         "length",
         "task",
+        "was_cancelled",
     )
 
     def __init__(self, connection: Connection, head: Head, length: int | None, body: bytes | None = None) -> None:
-        self._connection = connection
+        self.connection = connection
         self.head = head
         self.length = length
         self.keeps_alive = head.keeps_alive
@@ -107,7 +112,8 @@ class Exchange:
         self.task: asyncio.Task[None] | None = None
         self._has_left = False
         self._waiter: asyncio.Future[None] | None = None
-        self._left: Callable[[], None] | None = None
+        self._cancels: asyncio.Task[Any] | None = None
+        self.was_cancelled = False
         self._writable: Callable[[], None] | None = None
 
     # The request, for whoever answers it
@@ -138,15 +144,21 @@ class Exchange:
         """Whether all of the body has come and was taken."""
         return self.is_whole and not self._parts
 
-    def tell_when_left(self, left: Callable[[], None] | None) -> None:
-        """Call this once when the app is gone, soon if it is already; None is for nobody any more."""
-        self._left = left
-        if left is None:
-            return
-        connection = self._connection
+    def __enter__(self) -> None:
+        self._cancels = self.task or asyncio.current_task()
+        connection = self.connection
         connection.resume_reading()  # a socket that nobody reads never says that it was closed
         if self._has_left or connection.is_closing():
-            asyncio.get_running_loop().call_soon(left)
+            asyncio.get_running_loop().call_soon(self._cancel)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._cancels = None
+        if not self.was_cancelled:
+            return False
+        task = self.task or asyncio.current_task()
+        return task is not None and task.uncancel() == 0 and kind is asyncio.CancelledError
 
     # The answer
 
@@ -165,9 +177,9 @@ class Exchange:
             body = b""
         whole = head_and(status, lines, *(_STAYS_OPEN if self.keeps_alive else _CLOSES), body)
         if len(whole) > HIGH_WATER:
-            self._connection.write(whole)
+            self.connection.write(whole)
         else:
-            self._connection.write_soon(whole)
+            self.connection.write_soon(whole)
         self._end()
 
     async def begin(self, status: int, lines: Sequence[tuple[bytes, bytes]]) -> None:
@@ -181,23 +193,23 @@ class Exchange:
             self.keeps_alive = self.keeps_alive and not self.head.is_old
         chunked = (b"transfer-encoding: chunked",) if self._is_chunked else ()
         ending = _STAYS_OPEN if self.keeps_alive else _CLOSES
-        self._connection.write(head_and(status, lines, *chunked, *ending, b""))
+        self.connection.write(head_and(status, lines, *chunked, *ending, b""))
 
     def more(self, data: bytes) -> bool:
         """Send a part, which is not empty; whether the app takes more now. It may be sent more in any case."""
-        connection = self._connection
+        connection = self.connection
         connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
         return not connection.is_write_paused
 
     @property
     def is_paused(self) -> bool:
         """Whether the app has yet to take what was sent; `drained` waits for it."""
-        return self._connection.is_write_paused
+        return self.connection.is_write_paused
 
     async def drained(self) -> None:
         """Wait until the app takes more."""
-        if self._connection.is_write_paused:
-            await self._connection.drained()
+        if self.connection.is_write_paused:
+            await self.connection.drained()
 
     def tell_when_writable(self, writable: Callable[[], None] | None) -> None:
         """Call this whenever the app takes more again, after `more` has said that it does not."""
@@ -208,7 +220,7 @@ class Exchange:
         if data:
             self.more(data)
         if self._is_chunked:
-            self._connection.write(b"0\r\n\r\n")
+            self.connection.write(b"0\r\n\r\n")
         self._end()
 
     def _begin(self) -> None:
@@ -219,7 +231,7 @@ class Exchange:
             self.keeps_alive = False
 
     def _end(self) -> None:
-        connection = self._connection
+        connection = self.connection
         self.is_ended = True
         self._parts.clear()
         if not self.keeps_alive:
@@ -235,7 +247,7 @@ class Exchange:
         self._parts.append(data)
         self._size += len(data)
         if self._size > HIGH_WATER:
-            self._connection.pause_reading()
+            self.connection.pause_reading()
         self._wake()
 
     def complete(self) -> None:
@@ -250,27 +262,33 @@ class Exchange:
         self._has_left = True
         self._wake()
         self.writable()
-        if self._left is not None:
-            self._left()
+        self._cancel()
 
     def writable(self) -> None:
         """The app takes more."""
         if self._writable is not None:
             self._writable()
 
+    def _cancel(self) -> None:
+        task, self._cancels = self._cancels, None
+        if task is not None and not self.is_ended:
+            self.was_cancelled = True
+            task.cancel()
+
     def _take(self) -> bytes:
         taken = b"".join(self._parts)  # of one part: itself
         self._parts.clear()
-        if self._size > HIGH_WATER:
-            self._connection.resume_reading()
-        self._size = 0
+        if self._size:
+            if self._size > HIGH_WATER:
+                self.connection.resume_reading()
+            self._size = 0
         return taken
 
     async def _more_of_it(self) -> None:
         if self._expects_continue:
             self._expects_continue = False
-            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._connection.resume_reading()
+            self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.connection.resume_reading()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter

@@ -12,10 +12,11 @@ from typing import Protocol
 
 from midshift.domain.rendering import Changes
 from midshift.gateway.job import Job
+from midshift.gateway.opening import FAILED
 from midshift.providers.http.messages import Head, Request
 from midshift.providers.http.settings import Upstream
 from midshift.wire import sse
-from midshift.wire.protocol import Wire, WireName
+from midshift.wire.protocol import Answer, Wire, WireName
 from midshift.wire.translation.translate import Stream, translated_reply, translated_request
 from midshift.wire.wires import WIRES
 
@@ -82,6 +83,16 @@ class Leg:
         if self.wire is self.job.wire or head.status != 200:
             return False
         return head.value(b"content-encoding") not in (b"", b"identity")
+
+    def failed_by(self, head: Head) -> int:
+        """The status of a candidate that has failed, by the head of its answer; 0 if it has not."""
+        if head.status != 200:
+            return head.status
+        return FAILED if self.is_illegible(head) else 0
+
+    def read(self, head: Head, body: bytes) -> Answer | None:
+        """What a whole answer says of itself; None for an error, or where it is none."""
+        return WIRES[self.wire].read_answer(body) if head.status == 200 else None
 
     def whole(self, status: int, body: bytes) -> bytes | None:
         """An answer, or an error, as the app reads it; None for a 200 that is no answer to translate."""

@@ -24,10 +24,12 @@ WORKLOAD_FULL = "workload_full"
 class Load:
     """What is under way in one gateway."""
 
-    __slots__ = ("by_workload", "held_bytes", "in_flight", "limits")
+    __slots__ = ("by_workload", "held_bytes", "in_flight", "most_by_workload", "most_held_bytes", "most_in_flight")
 
     def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+        self.most_in_flight = limits.max_in_flight
+        self.most_held_bytes = limits.max_held_bytes
+        self.most_by_workload = limits.max_in_flight_per_workload
         self.in_flight = 0
         self.held_bytes = 0
         self.by_workload: Counter[str] = Counter()
@@ -55,7 +57,7 @@ class Place:
             Refused: where there is no room.
         """
         load = self._load
-        if load.in_flight >= load.limits.max_in_flight:
+        if load.in_flight >= load.most_in_flight:
             message = "The gateway has as many requests under way as it takes. Try again in a moment."
             raise Refused(503, message, OVERLOADED)
         load.in_flight += 1
@@ -69,7 +71,7 @@ class Place:
         """
         load = self._load
         held_bytes = load.held_bytes + more
-        if held_bytes > load.limits.max_held_bytes:
+        if held_bytes > load.most_held_bytes:
             message = "The gateway holds as many bytes of requests as it takes. Try again in a moment."
             raise Refused(503, message, MEMORY_FULL)
         load.held_bytes = held_bytes
@@ -84,7 +86,7 @@ class Place:
         self.workload = workload
         load = self._load
         under_way = load.by_workload[workload]
-        if under_way >= load.limits.max_in_flight_per_workload:
+        if under_way >= load.most_by_workload:
             message = f"Workload {workload!r} has as many requests under way as it may have. Try again in a moment."
             raise Refused(429, message, WORKLOAD_FULL)
         load.by_workload[workload] = under_way + 1
@@ -92,12 +94,13 @@ class Place:
 
     def leave(self, *_: object) -> None:
         """Give back what was taken; a second time gives back nothing."""
+        if not self._is_taken:
+            return
+        self._is_taken = False
         load = self._load
-        load.in_flight -= self._is_taken
+        load.in_flight -= 1
         load.held_bytes -= self._held_bytes
         if self._is_served:
             load.by_workload[self.workload] -= 1
-        self._is_taken = self._is_served = False
-        self._held_bytes = 0
 
     __exit__ = leave

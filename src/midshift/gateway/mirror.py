@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 from midshift.domain.exposure import ShadowAnswer, ShadowFate
-from midshift.domain.light import light
 from midshift.domain.routing import Arm
 from midshift.domain.unseen import PairKind, Unseen, unseen
-from midshift.gateway.asking import Asking, Unaskable, asking
+from midshift.gateway.asking import Unaskable, asking
 from midshift.gateway.budget import Budget
 from midshift.gateway.counters import Counters
 from midshift.gateway.job import Job, Outcome
@@ -31,27 +31,11 @@ from midshift.gateway.route import ServedVariant, Serving
 from midshift.gateway.settings import GatewaySettings, Pricing
 from midshift.gateway.sides import Received, pair_of, seen_side, unseen_side
 from midshift.ports import Clock, Recorder
-from midshift.providers.http.messages import CallFailed, Head, Transport
+from midshift.providers.http.messages import Call, CallFailed, Ended, Failure, Head, Request, Transport
 from midshift.providers.http.settings import Timeouts
+from midshift.wire.protocol import WireName
 
 LOG = logging.getLogger(__name__)
-
-
-@light
-class Wanted:
-    """An unseen answer that is wanted, and the variant that is to give it.
-
-    `covers` says whether it is what the coverage of a shadow is counted by.
-    """
-
-    unseen: Unseen
-    served: ServedVariant
-    covers: bool
-
-    @property
-    def model(self) -> tuple[str, str]:
-        """What a provider's limits are about: itself and the model."""
-        return self.served.variant.provider, self.served.variant.model
 
 
 class Mirroring:
@@ -63,12 +47,39 @@ class Mirroring:
 
     __slots__ = ("is_running", "primary", "seen", "shadow", "waits")
 
-    def __init__(self) -> None:
-        self.primary: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.primary: asyncio.Future[Outcome] = loop.create_future()
         self.is_running = False
         self.seen: ShadowAnswer | None = None
         self.shadow: ShadowFate | None = None
         self.waits = False
+
+
+@dataclass(slots=True, eq=False)
+class Unanswered:
+    """An unseen answer that is wanted, of the variant that is to give it, and how far it is.
+
+    `covers` says whether it is what the coverage of a shadow is counted by. While it is under way `held_usd` is held
+    for it, and it has a `call`, or a `task` that waits for what there is to wait for. It is asked on `wire`, and maybe
+    `stripped` of state.
+    """
+
+    job: Job
+    unseen: Unseen
+    served: ServedVariant
+    covers: bool
+    mirroring: Mirroring
+    held_usd: float = 0.0
+    started_s: float = 0.0
+    wire: WireName = WireName.OPENAI_CHAT
+    stripped: bool = False
+    call: Call | None = None
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def model(self) -> tuple[str, str]:
+        """What a provider's limits are about: itself and the model."""
+        return self.served.variant.provider, self.served.variant.model
 
 
 class Mirror:
@@ -97,59 +108,68 @@ class Mirror:
         self._tasks = tasks
         self._finished = finished
         self._budget = Budget(settings.shadow)
-        self._running: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._unasked: list[Unanswered] = []  # until the end of a turn, when the users' requests are on the wire
+        self._running: set[Unanswered] = set()
         self._held_bytes = 0
         self._pauses = Pauses(clock)
-        self._is_draining = False
+        self._emptied: asyncio.Future[None] | None = None  # awaited while it drains
 
     def begin(self, job: Job, outcome: Outcome) -> Mirroring | None:
         """Start what a job is to be answered with unseen; None if that is nothing. `outcome` is as far as it is."""
         drawn = unseen(job.id, job.chosen, job.serving.route)
         if not drawn or not job.is_compared:
             return None
-        wanted = _wanted(drawn, job.serving)
-        if not wanted:
-            return None
-        mirroring = Mirroring()
-        for one in wanted:
-            self._counters.begin_shadow(job.workload.name, one.unseen.kind)
-            try:
-                fate, why = self._refused(job, outcome, one)
-            except Exception:
-                LOG.exception("a request cannot be mirrored")
-                fate, why = ShadowFate.FAILED, "error"
-            if fate is None:
-                self._start(job, one, mirroring)
-            else:
-                self._counters.count_shadow(job.workload.name, one.unseen.kind, fate, why)
-            if one.covers:
-                mirroring.shadow, mirroring.waits = fate, fate is None
+        mirroring = None
+        for one in drawn:
+            served = _known(one.variant, job.serving)
+            if served is not None:
+                mirroring = mirroring or Mirroring(self._loop)
+                self._begin(Unanswered(job, one, served, _covers(one, job.serving), mirroring), outcome)
         return mirroring
 
     async def drain(self, patience_s: float) -> None:
         """Begin nothing more, and let what is under way finish; what takes longer is counted as failed."""
-        self._is_draining = True
+        self._emptied = self._loop.create_future()
         if self._running:
-            _, late = await asyncio.wait(self._running, timeout=patience_s)
-            for task in late:
-                task.cancel()
+            await asyncio.wait([self._emptied], timeout=patience_s)
+        for one in list(self._running):
+            self._end(one, ShadowFate.FAILED, "cancelled")
+            if one.task is not None:
+                one.task.cancel()
 
-    def _refused(self, job: Job, outcome: Outcome, one: Wanted) -> tuple[ShadowFate | None, str]:
+    def _begin(self, one: Unanswered, outcome: Outcome) -> None:
+        name, kind, mirroring = one.job.workload.name, one.unseen.kind, one.mirroring
+        self._counters.begin_shadow(name, kind)
+        try:
+            fate, why = self._refused(one, outcome)
+        except Exception:
+            LOG.exception("a request cannot be mirrored")
+            fate, why = ShadowFate.FAILED, "error"
+        if fate is None:
+            self._start(one)
+        else:
+            self._counters.count_shadow(name, kind, fate, why)
+        if one.covers:
+            mirroring.shadow, mirroring.waits = fate, fate is None
+
+    def _refused(self, one: Unanswered, outcome: Outcome) -> tuple[ShadowFate | None, str]:
         """Why this unseen answer is not even begun."""
+        job, limits = one.job, self._limits
         size = len(job.request.body)
         if job.request.has_side_effects:
             return ShadowFate.SKIPPED, "side_effects"
-        if job.chosen is Arm.CANDIDATE and outcome.unmatched:
+        if outcome.unmatched and job.chosen is Arm.CANDIDATE:
             return ShadowFate.SKIPPED, "unmatched"
         if outcome.withdrawn:
             return ShadowFate.SKIPPED, "withdrawn"
-        if size > self._limits.max_request_bytes:
+        if size > limits.max_request_bytes:
             return ShadowFate.SKIPPED, "too_large"
-        if self._is_draining:
+        if self._emptied is not None:
             return ShadowFate.SHED, "draining"
-        if len(self._running) >= self._limits.max_concurrent:
+        if len(self._running) >= limits.max_concurrent:
             return ShadowFate.SHED, "concurrency"
-        if self._held_bytes + size > self._limits.max_held_bytes:
+        if self._held_bytes + size > limits.max_held_bytes:
             return ShadowFate.SHED, "memory"
         if self._pauses.is_on(one.model):
             return ShadowFate.SHED, "rate_limit"
@@ -158,89 +178,153 @@ class Mirror:
         exhausted = self._budget.exhausted(self._clock.machine_now(), self._clock.monotonic_s())
         return (ShadowFate.SHED, exhausted) if exhausted else (None, "")
 
-    def _start(self, job: Job, one: Wanted, mirroring: Mirroring) -> None:
-        mirroring.is_running = True
-        self._held_bytes += len(job.request.body)
-        task = self._tasks.create_task(self._run(job, one, mirroring, self._budget.hold()))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+    def _start(self, one: Unanswered) -> None:
+        one.mirroring.is_running = True
+        one.held_usd = self._budget.hold()
+        self._held_bytes += len(one.job.request.body)
+        self._running.add(one)
+        self._unasked.append(one)
+        if len(self._unasked) == 1:
+            self._loop.call_soon(self._ask_all)
 
-    async def _run(self, job: Job, one: Wanted, mirroring: Mirroring, held_usd: float) -> None:
-        kind, name = one.unseen.kind, job.workload.name
-        fate, why = ShadowFate.FAILED, "cancelled"
+    def _ask_all(self) -> None:
+        unasked, self._unasked = self._unasked, []
+        for one in unasked:
+            if one in self._running:
+                self._fenced(one, partial(self._ask, one))
+
+    def _fenced(self, one: Unanswered, step: Callable[[], None]) -> None:
+        """Take the next step of one; whatever fails in it is the end of this unseen answer alone."""
         try:
-            asked = asking(job, one.served, self._settings.upstreams[one.served.variant.provider])
-            received = await self._received(asked, one)
-            answer = unseen_side(one.served.variant, received, job.request.stream, self._pricing)
-            self._settle(name, kind, held_usd, received, answer)
-            await asyncio.shield(mirroring.primary)
-            fate, why = self._paired(job, one, mirroring, answer, asked.stripped)
+            step()
         except Unaskable as skipped:
-            self._budget.settle(held_usd, 0.0)
-            fate, why = ShadowFate.SKIPPED, str(skipped)
-        except Exception as error:
-            why = "error"
-            LOG.error("mirroring failed: %s", type(error).__name__, exc_info=error)
-        finally:
-            self._held_bytes -= len(job.request.body)
-            self._counters.count_shadow(name, kind, fate, why)
-            if one.covers:
-                self._tell(job, mirroring.primary, fate)
-
-    def _tell(self, job: Job, primary: asyncio.Future[Outcome], fate: ShadowFate) -> None:
-        """Say that a shadow is over. What fails in here must stay here: the group of tasks would end the gateway."""
-        try:
-            self._finished(job, primary.result() if primary.done() and not primary.cancelled() else Outcome(), fate)
+            self._budget.settle(one.held_usd, 0.0)
+            self._end(one, ShadowFate.SKIPPED, str(skipped))
         except Exception:
-            LOG.exception("the end of a mirrored request cannot be recorded")
+            LOG.exception("mirroring failed")
+            self._end(one, ShadowFate.FAILED, "error")
 
-    async def _received(self, asked: Asking, one: Wanted) -> Received:
+    def _ask(self, one: Unanswered) -> None:
+        """Send it, and have the answer told: by the call, where nothing has to be waited for, else by a task."""
+        provider, is_stream = one.served.variant.provider, one.job.request.stream
+        asked = asking(one.job, one.served, self._settings.upstreams[provider])
+        one.wire, one.stripped, one.started_s = asked.leg.wire, asked.stripped, self._clock.monotonic_s()
+        call = None if is_stream else self._transports[provider].begin(asked.request, False, self._timeouts[provider])
+        if call is None:
+            one.task = self._tasks.create_task(self._wait(one, asked.request))
+        else:
+            one.call = call
+            call.when_over(self._limits.max_answer_bytes, partial(self._told, one))
+
+    async def _wait(self, one: Unanswered, request: Request) -> None:
+        """See `_ask`."""
+        try:
+            received = await self._received(one, request)
+        except asyncio.CancelledError:
+            self._end(one, ShadowFate.FAILED, "cancelled")
+            raise
+        except Exception:
+            LOG.exception("mirroring failed")
+            self._end(one, ShadowFate.FAILED, "error")
+        else:
+            self._fenced(one, partial(self._hear, one, received))
+
+    async def _received(self, one: Unanswered, request: Request) -> Received:
         """What the variant answers, or how it fails."""
-        started_s, is_stream = self._clock.monotonic_s(), asked.leg.job.request.stream
-        provider, wire = one.served.variant.provider, asked.leg.wire
-        transport, timeouts = self._transports[provider], self._timeouts[provider]
+        provider, is_stream = one.served.variant.provider, one.job.request.stream
         first_byte_s: float | None = None
         first = b""
         try:
-            call = transport.begin(asked.request, is_stream, timeouts)
-            call = call or await transport.send(asked.request, is_stream, timeouts)
+            call = await self._transports[provider].send(request, is_stream, self._timeouts[provider])
             try:
                 head = await call.head()
                 if is_stream and head.status == 200:
                     first = await call.chunk()
-                    first_byte_s = self._clock.monotonic_s() - started_s
-                left = self._limits.max_answer_bytes - len(first)
-                body = first + (call.at_hand(left) or await call.read(left))
+                    first_byte_s = self._clock.monotonic_s() - one.started_s
+                body = first + await call.read(self._limits.max_answer_bytes - len(first))
             finally:
                 call.close()
         except CallFailed as failed:
-            return Received(wire, failed.failure.status, None, self._clock.monotonic_s() - started_s)
-        self._pauses.heard(one.model, head)
-        return Received(wire, head.status, body, self._clock.monotonic_s() - started_s, first_byte_s)
+            return self._as_received(one, failed.failure)
+        return self._as_received(one, (head, body), first_byte_s)
 
-    def _settle(self, name: str, kind: PairKind, held_usd: float, received: Received, answer: ShadowAnswer) -> None:
+    def _told(self, one: Unanswered, ended: Ended) -> None:
+        """See `_ask`: what its call says in the end."""
+        if one in self._running:
+            self._fenced(one, lambda: self._hear(one, self._as_received(one, ended)))
+
+    def _as_received(self, one: Unanswered, ended: Ended, first_byte_s: float | None = None) -> Received:
+        """What came of a call, by now."""
+        took_s = self._clock.monotonic_s() - one.started_s
+        if isinstance(ended, Failure):
+            return Received(one.wire, ended.status, None, took_s)
+        head, body = ended
+        if head.status in TOO_MUCH:
+            self._pauses.heard(one.model, head)
+        return Received(one.wire, head.status, body, took_s, first_byte_s)
+
+    def _hear(self, one: Unanswered, received: Received) -> None:
+        """Take an answer, and pair it when the user's is over."""
+        answer = unseen_side(one.served.variant, received, one.job.request.stream, self._pricing)
+        self._settle(one, received, answer)
+        pair, primary = partial(self._pair, one, answer), one.mirroring.primary
+        if primary.done():
+            pair()
+        else:
+            primary.add_done_callback(lambda _: self._fenced(one, pair))
+
+    def _settle(self, one: Unanswered, received: Received, answer: ShadowAnswer) -> None:
         """What it cost: nothing where the provider refused, unknown where it did not say, or was cut short."""
         was_refused = received.body is not None and received.status != 200
         cost_usd = 0.0 if was_refused else answer.cost_usd
-        self._budget.settle(held_usd, cost_usd)
-        self._counters.count_cost(name, kind, cost_usd)
+        self._budget.settle(one.held_usd, cost_usd)
+        self._counters.count_cost(one.job.workload.name, one.unseen.kind, cost_usd)
 
-    def _paired(
-        self, job: Job, one: Wanted, mirroring: Mirroring, answer: ShadowAnswer, stripped: bool
-    ) -> tuple[ShadowFate, str]:
-        outcome = mirroring.primary.result()
+    def _pair(self, one: Unanswered, answer: ShadowAnswer) -> None:
+        if one in self._running:
+            self._end(one, *self._paired(one, answer))
+
+    def _paired(self, one: Unanswered, answer: ShadowAnswer) -> tuple[ShadowFate, str]:
+        job, mirroring, outcome = one.job, one.mirroring, one.mirroring.primary.result()
         if outcome.by is not None and outcome.status in TOO_MUCH:
             self._pauses.heard((outcome.by.variant.provider, outcome.by.variant.model), Head(outcome.status, ()))
         if outcome.status == 200 and outcome.body is None and not outcome.left:
             return ShadowFate.FAILED, "too_large"
         seen = mirroring.seen = mirroring.seen or seen_side(job, outcome, self._pricing)
-        self._recorder.record_pair(pair_of(job, one.unseen, seen, answer, stripped))
+        self._recorder.record_pair(pair_of(job, one.unseen, seen, answer, one.stripped))
         if outcome.left:
             return ShadowFate.FAILED, "client_left"
         if seen.status != 200:
             return ShadowFate.FAILED, f"{job.chosen.value}_failed"
-        failed = "incumbent_failed" if one.served.id == job.serving.incumbent.id else "candidate_failed"
-        return (ShadowFate.PAIRED, "") if answer.status == 200 else (ShadowFate.FAILED, failed)
+        if answer.status != 200:
+            is_incumbents = one.served.id == job.serving.incumbent.id
+            return ShadowFate.FAILED, "incumbent_failed" if is_incumbents else "candidate_failed"
+        return ShadowFate.PAIRED, ""
+
+    def _end(self, one: Unanswered, fate: ShadowFate, why: str) -> None:
+        """Let go of it, once, and count it when the user's answer is over as well."""
+        if one not in self._running:
+            return
+        self._running.remove(one)
+        self._held_bytes -= len(one.job.request.body)
+        if one.call is not None:
+            one.call.close()
+        if self._emptied is not None and not self._running and not self._emptied.done():
+            self._emptied.set_result(None)
+        primary = one.mirroring.primary
+        if primary.done():
+            self._count(one, fate, why)
+        else:
+            primary.add_done_callback(lambda _: self._count(one, fate, why))
+
+    def _count(self, one: Unanswered, fate: ShadowFate, why: str) -> None:
+        """Count how it ended. What fails in the record must stay here: whoever called has others to count."""
+        self._counters.count_shadow(one.job.workload.name, one.unseen.kind, fate, why)
+        if one.covers:
+            try:
+                self._finished(one.job, one.mirroring.primary.result(), fate)
+            except Exception:
+                LOG.exception("the end of a mirrored request cannot be recorded")
 
 
 def _within(timeouts: Timeouts, most_s: float) -> Timeouts:
@@ -248,10 +332,12 @@ def _within(timeouts: Timeouts, most_s: float) -> Timeouts:
     return replace(timeouts, total_s=min(timeouts.total_s, most_s))
 
 
-def _wanted(drawn: Iterable[Unseen], serving: Serving) -> list[Wanted]:
-    """The unseen answers that were drawn, of variants that this gateway can ask."""
-    known = {one.id: one for one in (serving.incumbent, serving.candidate, *serving.others) if one is not None}
-    return [Wanted(one, known[one.variant], _covers(one, serving)) for one in drawn if one.variant in known]
+def _known(variant_id: str, serving: Serving) -> ServedVariant | None:
+    """A variant that was drawn, if this gateway can ask it."""
+    candidate = serving.candidate
+    if candidate is not None and candidate.id == variant_id:
+        return candidate
+    return next((one for one in (serving.incumbent, *serving.others) if one.id == variant_id), None)
 
 
 def _covers(drawn: Unseen, serving: Serving) -> bool:

@@ -30,7 +30,8 @@ class Pauses:
 
     def is_on(self, model: Model) -> bool:
         """Whether this model is left alone at present."""
-        return self._clock.monotonic_s() < self._until_s.get(model, 0.0)
+        until_s = self._until_s.get(model)
+        return until_s is not None and self._clock.monotonic_s() < until_s
 
     def heard(self, model: Model, head: Head) -> None:
         """Take note of how an answer of this model began."""

@@ -55,7 +55,7 @@ class SumSink(Protocol):
 class RecordQueue:
     """Implements `ports.Recorder` for the path of a request; hands over to a `sink` and a `sum_sink`, if there are.
 
-    `record` and `record_pair` belong to one thread, the loop's.
+    What records belongs to one thread, the loop's; what hands over, to one at a time.
     """
 
     def __init__(self, gateway: str, limits: Queues, sink: Recorder | None, sum_sink: SumSink | None) -> None:
@@ -74,7 +74,8 @@ class RecordQueue:
         self._exposures: deque[Exposure] = deque()
         self._pairs: _Waiting[Pair] = deque()
         self._texts: _Waiting[Taken | CapturedRequest | FeedbackRecord] = deque()
-        self._held_bytes = 0
+        self._bytes_in = 0  # of pairs and texts that came in so far: the loop's alone to change
+        self._bytes_out = 0  # and of those that went out: whoever hands over
         self._sums = Sums()
         self._batch: Sums | None = None
         self._sequence: int | None = None
@@ -118,12 +119,12 @@ class RecordQueue:
 
     def _waits(self, queue: _Waiting[Q], item: Q, size: int) -> bool:
         """Whether there was room for one more."""
-        with self._lock:
-            if len(queue) >= self._limits.max_pairs or self._held_bytes + size > self._limits.max_pair_bytes:
-                return False
-            self._held_bytes += size
+        waiting, limits = len(queue), self._limits
+        if waiting >= limits.max_pairs or self._bytes_in - self._bytes_out + size > limits.max_pair_bytes:
+            return False
+        self._bytes_in += size
         queue.append((item, size))
-        if 2 * len(queue) == self._limits.max_pairs:
+        if 2 * (waiting + 1) == limits.max_pairs:
             self._wake.set()
         return True
 
@@ -176,8 +177,7 @@ class RecordQueue:
 
     def _next(self, queue: _Waiting[Q]) -> Q:
         item, size = queue.popleft()
-        with self._lock:
-            self._held_bytes -= size
+        self._bytes_out += size
         return item
 
     def _run(self) -> None:

@@ -14,7 +14,8 @@ Elsewhere: who gets which variant (app), whose fault a failure is (faults), stat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from midshift.domain.exposure import Fate
 from midshift.domain.rendering import Changes
@@ -41,7 +42,11 @@ GIVEN_UP_S = 10.0
 """An app that leaves after so long without an answer has given up on the candidate, which the breaker must hear: apps
 are often less patient than we are. Before that, somebody may have pressed stop."""
 
+Tell: TypeAlias = Callable[[], None]
+
 _BAD_REQUEST = 400
+_INCUMBENT = Arm.INCUMBENT
+_BY_INCUMBENT, _BY_CANDIDATE = Fate.INCUMBENT, Fate.CANDIDATE
 
 
 class Relay:
@@ -62,15 +67,10 @@ class Relay:
         self._clock = clock
         self._breakers: dict[tuple[str, str], BreakerState] = {}
 
-    async def serve(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]) -> None:
+    def serve(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Tell) -> Coroutine[Any, Any, None]:
         """Answer a job. `on_the_wire` is called whenever a variant has been asked: twice where one falls back."""
-        try:
-            if job.chosen is not Arm.CANDIDATE:
-                await self._by_incumbent(job, reply, outcome, on_the_wire)
-            elif not await self._by_candidate(job, reply, outcome, on_the_wire):
-                await self._instead_of_candidate(job, reply, outcome, on_the_wire)
-        finally:
-            outcome.latency_s = self._clock.monotonic_s() - job.started_s
+        way = self._by_incumbent if job.chosen is _INCUMBENT else self._by_candidate_or_incumbent
+        return way(job, reply, outcome, on_the_wire)
 
     async def count_tokens(self, job: Job, reply: Reply, outcome: Outcome) -> None:
         """Ask how many tokens a request has, of the variant that would answer it; no evidence comes of it.
@@ -106,9 +106,10 @@ class Relay:
             problem = Problem(400, str(error), UNCARRIED, error.param)
         else:
             if is_last or head.status == 200:
+                answer = leg.read(head, body)
                 if reply.is_paused:
-                    await reply.drained()
-                self._whole(leg, head, body, body, _read(leg, head, body), served, reply, outcome)
+                    await _taken_before(head, answer, served, reply, outcome)
+                self._whole(leg, head, body, body, answer, served, reply, outcome)
                 return True
         if is_last:
             await self._failed(job, problem, served, reply, outcome)
@@ -118,14 +119,14 @@ class Relay:
         """Workload and candidate of each that is left alone at present."""
         return [key for key, state in self._breakers.items() if state.is_open]
 
-    async def _by_candidate(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]) -> bool:
+    async def _by_candidate(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Tell) -> bool:
         """Whether the candidate has answered; if not, nothing has been sent to the app."""
         candidate = job.serving.candidate
         changes = candidate.recipe.render(job.request) if candidate is not None else None
         if candidate is None or changes is None:
             outcome.unmatched = candidate is not None
             return False
-        outcome.fate = Fate.CANDIDATE
+        outcome.fate = _BY_CANDIDATE
         breaker = self._breaker(job)
         attempt = breaker.allows(self._clock.monotonic_s())
         if attempt is None:
@@ -175,7 +176,7 @@ class Relay:
                 raise
         elif (out := leg.whole(head.status, begun)) is not None:
             if reply.is_paused:
-                await reply.drained()
+                await _taken_before(head, answer, candidate, reply, outcome)
             self._whole(leg, head, begun, out, answer, candidate, reply, outcome)
         else:
             outcome.fell_back = str(opening.FAILED)
@@ -188,7 +189,7 @@ class Relay:
         try:
             async with asyncio.timeout(leg.upstream.timeouts.first_byte_s):
                 head = await call.head()
-                failed = _failed_by(leg, head)
+                failed = leg.failed_by(head)
                 return head, failed or await opening.begun(call, leg.wire, self._settings.candidate_hold_s), None
         except TimeoutError:
             raise CallFailed(Failure.FIRST_BYTE_TIMEOUT) from None
@@ -197,17 +198,17 @@ class Relay:
         """The head of a candidate's answer, with all of it, as it is and as it is read; or how it failed."""
         call.hurry(self._settings.candidate_patience_s)
         head = await call.head()
-        if failed := _failed_by(leg, head):
+        if failed := leg.failed_by(head):
             return head, failed, None
         most = self._settings.max_answer_bytes
         body = call.at_hand(most) or await call.read(most)
         answer = leg.spoken.read_answer(body)
         return head, opening.FAILED if answer is None else body, answer
 
-    async def _instead_of_candidate(
-        self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]
-    ) -> None:
-        """Answer what the candidate was to answer."""
+    async def _by_candidate_or_incumbent(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Tell) -> None:
+        """Have the candidate answer, and where it does not, the incumbent."""
+        if await self._by_candidate(job, reply, outcome, on_the_wire):
+            return
         may_be_the_requests = faults.may_be_the_requests(outcome.fell_back)
         if outcome.fell_back and not may_be_the_requests:
             self._hear_failure(job, outcome)  # now: the app may leave before the incumbent has answered
@@ -215,8 +216,8 @@ class Relay:
         if may_be_the_requests:
             self._settle_fault(job, outcome)
 
-    async def _by_incumbent(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Callable[[], None]) -> None:
-        outcome.fate = Fate.INCUMBENT
+    async def _by_incumbent(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Tell) -> None:
+        outcome.fate = _BY_INCUMBENT
         incumbent = job.serving.incumbent
         changes = incumbent.recipe.render(job.request)
         if changes is None:  # an incumbent serves whatever comes: with the app's own prompt then
@@ -249,9 +250,10 @@ class Relay:
             if out is None:
                 await self._failed(job, ILLEGIBLE, incumbent, reply, outcome)
                 return
+            answer = leg.read(head, body)
             if reply.is_paused:
-                await reply.drained()
-            self._whole(leg, head, body, out, _read(leg, head, body), incumbent, reply, outcome)
+                await _taken_before(head, answer, incumbent, reply, outcome)
+            self._whole(leg, head, body, out, answer, incumbent, reply, outcome)
         except CallFailed as failed:
             await self._failed(job, problem_of(failed.failure), incumbent, reply, outcome)
         except Uncarried as error:
@@ -262,11 +264,11 @@ class Relay:
 
     def _leg(self, job: Job, served: ServedVariant) -> Leg:
         provider = served.variant.provider
-        return Leg.of(job, self._settings.upstreams[provider], provider=provider)
+        return Leg.of(job, self._settings.upstreams[provider], False, provider)
 
     def _request(self, leg: Leg, served: ServedVariant, changes: Changes, outcome: Outcome) -> Request:
-        outcome.stripped = bool(leg.job.held) and leg.job.carriage(served).strip
-        return leg.request(changes, outcome.stripped)
+        outcome.stripped = is_stripped = bool(leg.job.held) and leg.job.carriage(served).strip
+        return leg.request(changes, is_stripped)
 
     def _origin(self, job: Job, by: ServedVariant) -> Origin:
         return Origin.at(by, job.client, job.unit)
@@ -369,21 +371,15 @@ class Relay:
             self._hear_failure(job, outcome)
 
 
+async def _taken_before(head: Head, answer: Answer | None, by: ServedVariant, reply: Reply, outcome: Outcome) -> None:
+    """Wait until the app has taken its answer before this one. It may leave instead: this one is paid for by then."""
+    outcome.answer = answer or NO_ANSWER
+    await reply.drained_for(head.status, by)
+
+
 def _keep(outcome: Outcome, leg: Leg, body: bytes | None) -> None:
     if outcome.keeps_body:
         outcome.body, outcome.body_wire = body, leg.wire
-
-
-def _read(leg: Leg, head: Head, body: bytes) -> Answer | None:
-    """What a whole answer says of itself; None for an error, or where it is none."""
-    return leg.spoken.read_answer(body) if head.status == 200 else None
-
-
-def _failed_by(leg: Leg, head: Head) -> int:
-    """How a candidate has failed, by the head of its answer; 0 if it has not."""
-    if head.status != 200:
-        return head.status
-    return opening.FAILED if leg.is_illegible(head) else 0
 
 
 def _without_unknown_state(leg: Leg, served: ServedVariant, changes: Changes) -> Request | None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
+from midshift.domain.exposure import Fate
 from midshift.gateway import headers
+from midshift.gateway.answering import JSON
 from midshift.gateway.exchange import Exchange
-from midshift.gateway.job import Outcome
+from midshift.gateway.job import Job, Outcome
 from midshift.gateway.route import ServedVariant, Serving
 from midshift.ports import Clock
+from midshift.wire.protocol import Problem
+from midshift.wire.wires import WIRES
 
 
 class Reply:
     """The way back to the app: one head, then the body. `more` sends a part; it says whether the app takes more now."""
 
-    __slots__ = ("_clock", "_exchange", "_job_id", "_outcome", "_started_s", "is_begun", "more")
+    __slots__ = ("_clock", "_exchange", "_job_id", "_outcome", "_started_s", "more")
 
     def __init__(self, exchange: Exchange, job_id: str, outcome: Outcome, clock: Clock, started_s: float) -> None:
         self._exchange = exchange
@@ -22,7 +27,6 @@ class Reply:
         self._outcome = outcome
         self._clock = clock
         self._started_s = started_s
-        self.is_begun = False
         self.more = exchange.more
 
     async def whole(self, status: int, lines: headers.Lines, body: bytes, serving: Serving, by: ServedVariant) -> None:
@@ -49,13 +53,24 @@ class Reply:
         return self._exchange.more(data)
 
     @property
+    def is_begun(self) -> bool:
+        """Whether anything of the answer was sent."""
+        return self._exchange.is_begun
+
+    @property
     def is_paused(self) -> bool:
         """Whether the app has yet to take what was sent; `drained` waits for it."""
-        return self._exchange.is_paused
+        return self._exchange.connection.is_write_paused
 
     async def drained(self) -> None:
         """Wait until the app takes more."""
         await self._exchange.drained()
+
+    async def drained_for(self, status: int, by: ServedVariant) -> None:
+        """The same for an answer that is there: who gave it stays on the record, also where the app leaves now."""
+        outcome = self._outcome
+        outcome.status, outcome.is_answered, outcome.by = status, status == 200, by
+        await self.drained()
 
     def tell_when_writable(self, writable: Callable[[], None] | None) -> None:
         """Call this whenever the app takes more again."""
@@ -68,14 +83,32 @@ class Reply:
         self._exchange.end(data)
 
     def _head(self, status: int, lines: headers.Lines, serving: Serving, by: ServedVariant) -> headers.Lines:
-        ours = [*lines, (b"x-midshift-request-id", self._job_id), (b"x-midshift-variant", by.short_id)]
-        if serving.route.upgrade is not None:
-            ours.append((b"x-midshift-step", b"%d" % serving.route.step))
-        outcome = self._outcome
+        route, outcome = serving.route, self._outcome
+        ours = [*lines, (b"x-midshift-request-id", self._job_id), *_labels(by.short_id, route.upgrade, route.step)]
         if outcome.stripped:
             ours.append((b"x-midshift-state", b"stripped"))
-        self.is_begun = True
-        outcome.status = status
-        outcome.is_answered = status == 200
-        outcome.by = by
+        outcome.status, outcome.is_answered, outcome.by = status, status == 200, by
         return ours
+
+
+async def cut_short(job: Job, reply: Reply, outcome: Outcome, problem: Problem) -> None:
+    """End a request that this gateway could not serve, so that the app does not take it for served."""
+    outcome.status = problem.status
+    wire = WIRES[job.wire]
+    if reply.is_begun and not job.request.stream:
+        raise ConnectionAbortedError("an answer with a length can only be ended early by closing")
+    if reply.is_begun:
+        reply.end(wire.error_event(problem))
+        return
+    outcome.fate = Fate.REFUSED
+    body = wire.error_body(problem)
+    lines = [JSON, (b"content-length", b"%d" % len(body)), *([headers.COME_AGAIN] if problem.status == 503 else [])]
+    by = outcome.by or job.serving.incumbent  # whoever gave the answer that is not sent: its tokens have its price
+    await reply.whole(problem.status, lines, body, job.serving, by)
+
+
+@lru_cache(1024)
+def _labels(variant: bytes, upgrade: str | None, step: int) -> tuple[tuple[bytes, bytes], ...]:
+    """What is said of every answer of a variant at a step."""
+    named = (b"x-midshift-variant", variant)
+    return (named,) if upgrade is None else (named, (b"x-midshift-step", b"%d" % step))

@@ -49,7 +49,11 @@ class Received:
 def unseen_side(variant: Variant, received: Received, streamed: bool, pricing: Pricing) -> ShadowAnswer:
     """What a variant answered that nobody saw."""
     answer = received.said(streamed)
-    return _failed(received) if answer is None else _side(received, answer, streamed, pricing(variant, answer.usage))
+    if answer is None:
+        return _failed(received.status, received.latency_s, received.first_byte_s)
+    tools = tool_calls(received.wire, received.body or b"", streamed)
+    cost_usd = pricing(variant, answer.usage)
+    return _side(answer, tools, cost_usd, received.latency_s, received.first_byte_s)
 
 
 def seen_side(job: Job, outcome: Outcome, pricing: Pricing) -> ShadowAnswer:
@@ -62,12 +66,12 @@ def seen_side(job: Job, outcome: Outcome, pricing: Pricing) -> ShadowAnswer:
         return ShadowAnswer(None, _status_of(outcome), outcome.latency_s)
     streamed = job.request.stream
     first_byte_s = outcome.first_byte_s if streamed else None
-    received = Received(outcome.body_wire, outcome.status, outcome.body, outcome.latency_s, first_byte_s)
     answer = outcome.said(streamed)
     if answer is None:
-        return _failed(received)
+        return _failed(outcome.status, outcome.latency_s, first_byte_s)
+    tools = tool_calls(outcome.body_wire, outcome.body or b"", streamed)
     cost_usd = pricing(served.variant, answer.usage) if streamed else outcome.cost_usd(pricing)
-    return _side(received, answer, streamed, cost_usd)
+    return _side(answer, tools, cost_usd, outcome.latency_s, first_byte_s)
 
 
 def pair_of(job: Job, wanted: Unseen, seen: ShadowAnswer, unseen: ShadowAnswer, stripped: bool) -> Pair:
@@ -92,29 +96,30 @@ def pair_of(job: Job, wanted: Unseen, seen: ShadowAnswer, unseen: ShadowAnswer, 
     )
 
 
-def _side(received: Received, answer: Answer, streamed: bool, cost_usd: float | None) -> ShadowAnswer:
-    """A side that answered: what was received, and what it says."""
+def _side(
+    answer: Answer, tools: str | None, cost_usd: float | None, latency_s: float | None, first_byte_s: float | None
+) -> ShadowAnswer:
+    """A side that answered: what it says, and what it took."""
     usage = answer.usage
     return ShadowAnswer(
         text=answer.text,
         status=200,
-        latency_s=received.latency_s,
+        latency_s=latency_s,
         tokens_in=usage.tokens_in,
         tokens_out=usage.tokens_out,
         cost_usd=cost_usd,
         finish_reason=answer.finish_reason,
-        tools=tool_calls(received.wire, received.body or b"", streamed),
-        first_byte_s=received.first_byte_s,
+        tools=tools,
+        first_byte_s=first_byte_s,
         cached_in=usage.cached_in,
         cache_write_in=usage.cache_write_in,
         reasoning_out=usage.reasoning_out,
     )
 
 
-def _failed(received: Received) -> ShadowAnswer:
-    """A side without an answer."""
-    status = 502 if received.status == 200 else received.status
-    return ShadowAnswer(None, status, received.latency_s, first_byte_s=received.first_byte_s)
+def _failed(status: int, latency_s: float | None, first_byte_s: float | None) -> ShadowAnswer:
+    """A side without an answer; one that said that it was one has failed as a gateway does."""
+    return ShadowAnswer(None, 502 if status == 200 else status, latency_s, first_byte_s=first_byte_s)
 
 
 def _status_of(outcome: Outcome) -> int:

@@ -27,6 +27,7 @@ from midshift.shadow.features import features
 _NOTHING: tuple[Capture, tuple[str, ...]] = (Capture(), ())
 """What is kept of a workload that nobody defined: missing permission is none."""
 
+_ENCODER = msgspec.json.Encoder()
 _DIGEST_CHARS = 16
 _IS_DIGEST = re.compile(r'"?#[0-9a-f]{16}"?')
 
@@ -164,7 +165,7 @@ def _nameless(tools: str | None, key: bytes) -> str | None:
     if calls is None:
         return None
     shown = [{"name": call.get("name"), "arguments": _arguments(call.get("arguments"), key)} for call in calls]
-    return msgspec.json.encode(shown).decode()
+    return _ENCODER.encode(shown).decode()
 
 
 def _arguments(arguments: object, key: bytes) -> str:
@@ -181,7 +182,7 @@ def _arguments(arguments: object, key: bytes) -> str:
 
 def _redacted_tools(tools: str | None, kinds: tuple[Redaction, ...]) -> str | None:
     calls = _calls(tools)
-    return None if calls is None else msgspec.json.encode(redacted_json(calls, kinds)).decode()
+    return None if calls is None else _ENCODER.encode(redacted_json(calls, kinds)).decode()
 
 
 def _calls(tools: str | None) -> list[dict[str, Any]] | None:

@@ -168,12 +168,13 @@ class SegmentWriter:
     def _take(self, kind: Kind, row: Record, characters: int = 0) -> None:
         with self._door:
             waiting = self._waiting
+            is_first = waiting.load == 0
             if self._closed or waiting.load >= self._limits.waiting:
                 self._counts = replace(self._counts, lost=self._counts.lost + 1)
             else:
                 waiting.rows[kind].append(row)
                 waiting.load += 1 + characters // 1000
-        if not self._wake.is_set():
+        if is_first:  # the others find the writer awake, or still to look
             self._wake.set()
 
     # What follows runs on the writer's thread.

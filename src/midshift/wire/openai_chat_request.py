@@ -10,6 +10,7 @@ Elsewhere: answers, streams and errors (openai_chat).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from msgspec import Raw
 from midshift.domain.clamping import EFFORT, Bounds
 from midshift.domain.rendering import Changes
 from midshift.wire import prompt_texts
-from midshift.wire.json_object import WRONG, encoded, inside, plain, written
+from midshift.wire.json_object import WRONG, encoded, inside, plain, text_of, written
 from midshift.wire.once import once
 from midshift.wire.protocol import Sent, Unreadable
 
@@ -67,8 +68,11 @@ class ChatRequest:
             fields = self._fields = _fields.decode(body)
         except WRONG as error:
             raise Unreadable(f"the request body is not a JSON object: {error}") from None
-        self.model = _required(fields, "model", _text, "the name of a model")
-        self.messages = _required(fields, "messages", _items, "a list of messages")
+        try:
+            self.model = _text.decode(fields["model"])
+            self.messages = _items.decode(fields["messages"])
+        except (KeyError, *WRONG):
+            raise _incomplete(fields) from None
         self.stream = fields.get("stream") == _TRUE
         self._plain: dict[str, Any] = {}
 
@@ -135,9 +139,9 @@ class ChatRequest:
         if changes.drop or changes.clamp or changes.set:
             _change(changed, changes)
         if changes.model is not None:
-            _set(changed, "model", Raw(_encoder.encode(changes.model)))
+            _set(changed, "model", _spelt(changes.model))
         if changes.effort is not None:
-            _set(changed, "reasoning_effort", Raw(_encoder.encode(changes.effort)))
+            _set(changed, "reasoning_effort", _spelt(changes.effort))
         if changes.system is not None:
             _set(changed, "messages", self._with_system(changes.system))
         if ask_usage and self.stream and not self.asks_usage:
@@ -172,11 +176,11 @@ class ChatRequest:
         return self._fields.get(name, _NULL)
 
 
-def _required(fields: dict[str, Raw], name: str, decoder: msgspec.json.Decoder[Any], expected: str) -> Any:
-    try:
-        return decoder.decode(fields.get(name, _NULL))
-    except WRONG:
-        raise Unreadable(f"{name!r} must be {expected}", name) from None
+def _incomplete(fields: dict[str, Raw]) -> Unreadable:
+    """What is wrong with a request that has no model, or no list of messages."""
+    is_model = text_of(fields.get("model", _NULL)) is None
+    name, expected = ("model", "the name of a model") if is_model else ("messages", "a list of messages")
+    return Unreadable(f"{name!r} must be {expected}", name)
 
 
 def _plain_mapping(raw: Raw) -> dict[str, Any]:
@@ -233,6 +237,12 @@ def _change(fields: dict[str, Raw], changes: Changes) -> None:
         _clamp(fields, "reasoning_effort" if name == EFFORT else name, bounds)
     for name, value in changes.set.items():
         _set(fields, name, encoded(value))
+
+
+@lru_cache(1024)
+def _spelt(value: str) -> Raw:
+    """The few models and efforts that come with every request, as JSON."""
+    return Raw(_encoder.encode(value))
 
 
 def _set(fields: dict[str, Raw], name: str, value: Raw) -> None:

@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midshift.providers.http.call import HIGH_WATER, OpenCall
+from midshift.providers.http.call import HIGH_WATER, LARGE, OpenCall
 from midshift.providers.http.connection import Connection
-from midshift.providers.http.messages import Call, CallFailed, Failure, Head
+from midshift.providers.http.messages import Call, CallFailed, Ended, Failure, Head
 from midshift.providers.http.settings import Timeouts
 from midshift.providers.http.watching import Watch
 from tests.providers.http.test_connection import OTHERS, Answer, Keeper, Wire, cut, in_chunks
@@ -83,11 +83,27 @@ class Exchange:
             self.connection.connection_lost(None)
 
 
+@dataclass
+class Moved:
+    """The loop that runs, at a time that a test sets."""
+
+    now_s: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    def time(self) -> float:
+        return self.now_s
+
+    def create_future(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+
 @asynccontextmanager
-async def an_exchange(timeouts: Timeouts | None = None, request: bytes = REQUEST) -> AsyncIterator[Exchange]:
+async def an_exchange(
+    timeouts: Timeouts | None = None, request: bytes = REQUEST, at: Moved | None = None
+) -> AsyncIterator[Exchange]:
     """On a loop, as a pool makes it; without a `request`, nothing is written yet."""
     limits = timeouts or Timeouts()
-    loop, watch, line = asyncio.get_running_loop(), Watch(), Line()
+    loop: Any = at or asyncio.get_running_loop()
+    watch, line = Watch(), Line()
     connection = Connection(line.keeper)
     made: Any = line
     connection.connection_made(made)
@@ -345,6 +361,32 @@ async def test_a_stream_that_begins_late_and_stalls_is_idle() -> None:
         assert Failure.IDLE_TIMEOUT is await ended(exchange.call.forward(Taker().take))
 
 
+async def test_silence_counts_from_the_last_progress_in_either_direction() -> None:
+    """A server may begin its answer before it has read all of a large request: from then on it owes its next part, and
+    may think as long as any other."""
+    at = Moved()
+    async with an_exchange(Timeouts(idle_s=10.0), b"", at) as exchange, asyncio.TaskGroup() as tasks:
+
+        def is_idle_after(seconds: float) -> bool:
+            return exchange.call.look_at(at.now_s + seconds) <= at.now_s + seconds
+
+        exchange.connection.pause_writing()
+        sending = tasks.create_task(exchange.call.write_large(REQUEST, bytes(LARGE + 1)))
+        await a_turn()
+        at.now_s += 8.0
+        exchange.push(CHUNKED, b"1\r\na\r\n")
+        assert (False, True) == (is_idle_after(9.0), is_idle_after(10.0))
+
+        at.now_s += 8.0
+        exchange.connection.resume_writing()
+        await sending
+        assert (False, True) == (is_idle_after(9.0), is_idle_after(10.0))
+
+        at.now_s += 8.0
+        exchange.push(b"1\r\nb\r\n")
+        assert (False, True) == (is_idle_after(9.0), is_idle_after(10.0))
+
+
 async def test_a_whole_answer_is_late_no_more() -> None:
     """However long its reader leaves it there."""
     limits = Timeouts(idle_s=SHORT_S, total_s=SHORT_S)
@@ -488,6 +530,64 @@ async def test_half_an_answer_is_never_at_hand(sent: bytes) -> None:
         assert b"" == exchange.call.at_hand(LIMIT)
         with pytest.raises(CallFailed, match="broken"):
             await exchange.call.read(LIMIT)
+
+
+def told(exchange: Exchange, limit: int = LIMIT) -> asyncio.Future[Ended]:
+    """What is said at the end to whoever has no task."""
+    future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+    exchange.call.when_over(limit, future.set_result)
+    return future
+
+
+@pytest.mark.parametrize("parts", [[], [b""], [b"a", b"b"], [b"x" * 300_000, b"y" * 300_000]])
+async def test_the_end_of_a_whole_answer_is_told_once_with_all_of_it(parts: list[bytes]) -> None:
+    """However it comes; `set_result` would raise at a second time."""
+    async with an_exchange() as exchange:
+        waiting = told(exchange, 600_000)
+        exchange.push(OK + b"content-length: %d\r\n\r\n" % sum(map(len, parts)))
+        for part in parts:
+            await asyncio.sleep(0)
+            exchange.push(part)
+
+        head, body = cast("tuple[Head, bytes]", await waiting)
+        assert (200, b"".join(parts)) == (head.status, body)
+        exchange.call.close()
+        assert [True] == exchange.line.keeper.kept
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (OK + b"content-length: 11\r\n\r\n", Failure.TOO_LARGE),
+        (CHUNKED + b"b\r\n01234567890\r\n", Failure.TOO_LARGE),
+        (CHUNKED + b"b\r\n01234567890\r\n0\r\n\r\n", Failure.TOO_LARGE),
+        (CHUNKED + b"1\r\na\r\n", Failure.BROKEN),
+        (b"", Failure.BROKEN),
+    ],
+)
+@pytest.mark.parametrize("asks_first", [False, True])
+async def test_what_is_no_whole_answer_is_told_as_a_failure(sent: bytes, why: Failure, asks_first: bool) -> None:
+    """As `read` has it, whether somebody asked before it came or after."""
+    async with an_exchange() as exchange:
+        waiting = told(exchange, 10) if asks_first else None
+        exchange.push(sent)
+        waiting = waiting or told(exchange, 10)
+        if why is Failure.BROKEN:
+            exchange.end()
+
+        assert why is await waiting
+
+
+async def test_whoever_waits_for_the_end_hears_of_a_call_that_is_closed_or_late() -> None:
+    """Nobody waits for ever."""
+    async with an_exchange() as exchange:
+        waiting = told(exchange)
+        exchange.call.close()
+        assert Failure.BROKEN is await waiting
+
+    async with an_exchange() as exchange:
+        exchange.call.hurry(SHORT_S)
+        assert Failure.FIRST_BYTE_TIMEOUT is await told(exchange)
 
 
 @pytest.mark.parametrize("sent", [b"", CHUNKED, CHUNKED + b"1\r\na\r\n"])

@@ -60,6 +60,39 @@ def test_a_call_that_is_given_up_as_its_connection_opens_gives_its_place_back(
     run(scenario())
 
 
+class Unwritable:
+    """A transport that takes nothing any more."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.abort = transport.abort
+
+    def write(self, data: bytes) -> None:
+        raise ZeroDivisionError
+
+    def is_closing(self) -> bool:
+        return False
+
+
+@LOOPS
+def test_a_call_that_cannot_be_written_gives_its_place_back(run: Run) -> None:
+    """An error of the loop's, or of ours: so many of them as there are places would close a provider for good."""
+
+    async def scenario() -> None:
+        async with a_pool(plain, max_connections=1) as (pool, _):
+            await ask(pool)
+            (connection,) = pool._all
+            assert connection.transport is not None
+            unwritable: Any = Unwritable(connection.transport)
+            connection.transport = unwritable
+            with pytest.raises(ZeroDivisionError):
+                pool.begin(Request("/x", [], BODY), streamed=False)
+
+            await gone(pool)
+            assert ANSWER == await ask(pool)
+
+    run(scenario())
+
+
 @LOOPS
 def test_who_leaves_the_line_as_its_turn_comes_leaves_it_like_anybody_else(run: Run) -> None:
     """An error of ours would be an answer of 500, where the incumbent could have answered."""

@@ -386,6 +386,23 @@ async def test_what_is_no_whole_answer_is_broken(sent: bytes) -> None:
         assert Failure.BROKEN is await why(pool)
 
 
+async def test_an_answer_that_ends_with_its_connection_is_not_whole_because_we_close_it() -> None:
+    """A gateway that stops would pass half of it on, and keep it as evidence."""
+
+    async def half(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\n\r\nhalf of")
+        await silent(exchange)
+
+    async with a_pool(half) as (pool, _):
+        call = await pool.send(Request("/x", [], BODY), streamed=True)
+        assert b"half of" == await call.chunk()
+        pool.close()
+
+        with pytest.raises(CallFailed, match="broken"):
+            await call.chunk()
+        assert 1 == pool.counts().failures[Failure.BROKEN]
+
+
 async def test_a_large_body_arrives_whole() -> None:
     """Pictures and documents make requests of tens of megabytes."""
     body = bytes(range(256)) * 4096 * 8

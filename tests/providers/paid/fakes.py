@@ -11,7 +11,7 @@ from decimal import Decimal
 from midshift.domain.cost import Rates, UnitPrices
 from midshift.domain.paid_call import CallKey
 from midshift.domain.variant import Variant
-from midshift.providers.http.messages import Call, CallFailed, Failure, Head, Headers, Request
+from midshift.providers.http.messages import Call, CallFailed, Ended, Failure, Head, Headers, Request
 from midshift.providers.http.settings import Timeouts
 from midshift.providers.paid.buyer import Order
 from midshift.providers.paid.desk import Sleep
@@ -84,6 +84,10 @@ class FakeCall:
     def at_hand(self, limit: int) -> bytes:
         """See `Call`."""
         return b""
+
+    def when_over(self, limit: int, told: Callable[[Ended], None]) -> None:
+        """See `Call`."""
+        told(self._reply.fails or (Head(self._reply.status, self._reply.headers), self._reply.body))
 
     async def read(self, limit: int) -> bytes:
         """See `Call`."""

@@ -89,3 +89,25 @@ def test_an_answer_that_calls_nothing_has_no_list() -> None:
     body = {"choices": [{"message": {"content": "A tool? A function? \u00e9"}, "finish_reason": "stop"}]}
 
     assert tool_calls(WireName.OPENAI_CHAT, json.dumps(body).encode(), False) is None
+
+
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "1", "name": "pay", "arguments": ""}
+USE = {"type": "tool_use", "id": "1", "name": "pay", "input": {}}
+
+
+@pytest.mark.parametrize(
+    ("wire", "event", "index"),
+    [
+        (WireName.OPENAI_RESPONSES, {"type": "response.output_item.added", "item": CALL}, "output_index"),
+        (WireName.ANTHROPIC, {"type": "content_block_start", "content_block": USE}, "index"),
+    ],
+)
+def test_a_stream_that_cannot_be_read_has_no_list(wire: WireName, event: dict[str, Any], index: str) -> None:
+    """A vendor that sends a list where a number belongs must not cost the record of the whole answer."""
+
+    def found_at(place: object) -> str | None:
+        data = json.dumps({**event, index: place})
+        return tool_calls(wire, f"event: {event['type']}\ndata: {data}\n\n".encode(), True)
+
+    assert '[{"name":"pay","arguments":""}]' == found_at(0)
+    assert found_at([]) is None

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 
 from midshift.providers.http.connection import Connection
-from midshift.providers.http.messages import CallFailed, Failure, Head
+from midshift.providers.http.messages import CallFailed, Ended, Failure, Head
 from midshift.providers.http.outbox import Outbox
 from midshift.providers.http.settings import Timeouts
 from midshift.providers.http.watching import Watch
@@ -186,6 +186,15 @@ class OpenCall:
             raise CallFailed(self._why)
         return self._taken() if self._buffer else b""
 
+    def when_over(self, limit: int, told: Callable[[Ended], None]) -> None:
+        """See `Call`."""
+        if self._over or self._buffered > limit or self._declared() > limit:
+            told(self._ended(limit))
+            return
+        self._enough = limit
+        self._resume_reading()
+        self._pushed().add_done_callback(lambda _: self.when_over(limit, told))
+
     async def forward(self, take: Callable[[bytes], bool]) -> None:
         """See `Call`."""
         self._handing = handing = _Handing(take)
@@ -280,6 +289,14 @@ class OpenCall:
         """How long the answer says that it is, if it does; the parser has read it as a number before."""
         return int(self._head.value(b"content-length") or 0) if self._head is not None else 0
 
+    def _ended(self, limit: int) -> Ended:
+        """What there is to say of an answer that is over, or is to be."""
+        if not self._over or self._buffered > limit:
+            return self._given_up(Failure.TOO_LARGE).failure
+        if self._why is not None or self._head is None:
+            return self._why or Failure.BROKEN
+        return self._head, self._taken() if self._buffer else b""
+
     async def _all_up_to(self, limit: int) -> None:
         """Wait until the answer is over or beyond the limit, which is all of it that may wait here meanwhile."""
         self._enough = limit
@@ -356,7 +373,7 @@ class OpenCall:
             return self._sent_at + self._first_byte_s, Failure.FIRST_BYTE_TIMEOUT
         if self._reading_paused:  # it is our reader that is slow
             return self._total_at, self._late
-        return self._last_at + self._timeouts.idle_s, Failure.IDLE_TIMEOUT
+        return max(self._sent_at, self._last_at) + self._timeouts.idle_s, Failure.IDLE_TIMEOUT
 
     def _given_up(self, why: Failure) -> CallFailed:
         self._connection.owner.failed(why)

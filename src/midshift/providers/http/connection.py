@@ -134,13 +134,13 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._is_reusable = False
-            self._broken()
+            self.break_off()
         if self._is_whole:
             self._is_whole = False
             self._barren = 0
             self.owner.released(self, self._is_reusable)
         elif self._barren > _LONGEST_BARREN:
-            self._broken()
+            self.break_off()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.transport = None
@@ -222,7 +222,8 @@ class Connection(asyncio.Protocol):
             return False
         return not {b"content-length", b"transfer-encoding"} & {name for name, _ in self._head.headers}
 
-    def _broken(self) -> None:
+    def break_off(self) -> None:
+        """Close at once; a call that is under way has failed, also one whose answer would end with the connection."""
         call, self.call = self.call, None
         if call is not None:
             self.owner.failed(Failure.BROKEN)

@@ -75,6 +75,10 @@ class Head:
         return b""
 
 
+Ended: TypeAlias = tuple[Head, bytes] | Failure
+"""A whole answer, or why there is none."""
+
+
 class Call(Protocol):
     """One request that is on the wire, and its answer as it comes. What is awaited may raise CallFailed."""
 
@@ -111,6 +115,14 @@ class Call(Protocol):
         """All that is left; TOO_LARGE beyond the limit, at once where the answer says how long it is.
 
         The parts are joined once, at the end: for that moment the answer is in memory twice.
+        """
+        ...
+
+    def when_over(self, limit: int, told: Callable[[Ended], None]) -> None:
+        """Tell once how it ended, in the place of `head` and `read`, for whoever has no task that could wait for them.
+
+        Tells as soon as it is over, or is to be: beyond the limit, or closed. At once where that is known by now; else
+        in a turn of the loop of its own.
         """
         ...
 

@@ -99,7 +99,11 @@ class Pool:
         if connection is None:
             return None
         call = self._call(loop, connection, request, streamed, timeouts or self._timeouts, now)
-        call.write_soon(head + request.body, self._outbox)
+        try:
+            call.write_soon(head + request.body, self._outbox)
+        except BaseException:
+            call.close()
+            raise
         return call
 
     async def send(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call:
@@ -127,7 +131,7 @@ class Pool:
         self._is_closed = True
         self._watch.close()
         for connection in list(self._all):
-            connection.abort()
+            connection.break_off()
 
     def counts(self) -> PoolCounts:
         """What it did, and what it holds."""

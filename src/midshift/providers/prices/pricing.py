@@ -31,12 +31,14 @@ def pricing(book: Book, now: Callable[[], datetime]) -> Callable[[Variant, Usage
         if usage.cost_usd is not None:
             return usage.cost_usd
         at = now()
-        if not begin <= at < end or len(prepared) > _MOST_PREPARED:
+        if not begin <= at < end:
             begin, end = _quarter(at)
             prepared.clear()
         key = (id(variant), usage.service_tier)
         found = prepared.get(key)
         if found is None:
+            if len(prepared) >= _MOST_PREPARED:
+                prepared.clear()
             found = prepared[key] = variant, _prepared(book, variant, at, usage.service_tier)
         return found[1](usage)
 

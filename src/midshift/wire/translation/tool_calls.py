@@ -9,26 +9,29 @@ import msgspec
 
 from midshift.wire.protocol import WireName
 from midshift.wire.translation.conversation import ToolBegan, ToolCall, ToolDelta
-from midshift.wire.translation.translate import TRANSLATIONS
+from midshift.wire.translation.translate import TRANSLATIONS, UNFORESEEN
 
 _encoder = msgspec.json.Encoder()
 
 
 def tool_calls(wire: WireName, body: bytes, streamed: bool) -> str | None:
-    """A JSON list of `{"name", "arguments"}` in the order of the calls; None where there is none.
+    """A JSON list of `{"name", "arguments"}` in the order of the calls; None where there is none that can be read.
 
     `arguments` is the text that the model wrote, which need not be JSON. Ids are left out: they are new every time.
     """
     if not _may_call(body):
         return None
-    calls = _streamed(wire, body) if streamed else _whole(wire, body)
+    try:
+        calls = _streamed(wire, body) if streamed else _whole(wire, body)
+    except UNFORESEEN:
+        return None
     listed = [{"name": name, "arguments": arguments} for name, arguments in calls]
     return _encoder.encode(listed).decode() if listed else None
 
 
 def _may_call(body: bytes) -> bool:
     """Whether to look closer: all wires name a call by one of these words, whose letters JSON may spell as escapes."""
-    return b"tool" in body or b"function" in body or b"\\u00" in body
+    return b"tool" in body or b"function" in body or b"\\u006" in body or b"\\u007" in body
 
 
 def _whole(wire: WireName, body: bytes) -> list[tuple[str, str]]:

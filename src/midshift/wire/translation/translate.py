@@ -32,7 +32,7 @@ TRANSLATIONS: Mapping[WireName, Translation] = MappingProxyType(
 )
 
 _UNCHANGED = Changes()
-_UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What a value of a kind that nobody expected can raise: it must not cost the user an answer of the incumbent."""
 _SAME = ("service_tier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier")
 _FROM_CHAT = {name: name for name in _SAME} | {"verbosity": "text.verbosity"}
@@ -84,7 +84,7 @@ def translated_reply(spoken: WireName, wanted: WireName, status: int, body: byte
     try:
         reply = TRANSLATIONS[spoken].read_reply(body)
         return None if reply is None else TRANSLATIONS[wanted].write_reply(reply)
-    except _UNFORESEEN:
+    except UNFORESEEN:
         return None
 
 
@@ -95,7 +95,7 @@ def _carried(spoken: WireName, wanted: WireName, body: bytes, path: str, query: 
         raise
     except Unreadable as error:
         raise Uncarried(error.param, str(error)) from error
-    except _UNFORESEEN as error:
+    except UNFORESEEN as error:
         raise Uncarried(None, "a value in it is not of the kind that its field has") from error
 
 
