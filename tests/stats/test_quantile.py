@@ -21,9 +21,9 @@ QUANTILES = st.sampled_from([0.1, 0.5, 0.9, 0.95, 0.99])
 
 @st.composite
 def pairs(draw: st.DrawFn, most: int = 40) -> tuple[Floats, Floats]:
-    """Two columns of one length, often with ties."""
+    """Two columns of one length, often with ties. Measured to a millionth: a shift swallows what is far below that."""
     n = draw(st.integers(1, most))
-    value = st.integers(0, 6).map(float) if draw(st.booleans()) else st.floats(0.0, 1000.0, width=32)
+    value = st.integers(0, 6).map(float) if draw(st.booleans()) else st.floats(0.0, 1000.0).map(lambda x: round(x, 6))
     first, second = (np.array(draw(st.lists(value, min_size=n, max_size=n))) for _ in range(2))
     return first, second
 

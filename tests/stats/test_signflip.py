@@ -157,7 +157,8 @@ def test_the_order_of_the_pairs_changes_nothing(shuffled: tuple[Floats, list[int
     """Rows come in the order of a file; a finding must not depend on it."""
     sums, order = shuffled
 
-    assert pytest.approx(signflip.p_upper(sums), rel=1e-6) == signflip.p_upper(sums[order])
+    # Close to one half the two terms of the saddlepoint nearly cancel, and five digits are left of a sum's rounding.
+    assert pytest.approx(signflip.p_upper(sums), rel=1e-5) == signflip.p_upper(sums[order])
 
 
 @pytest.mark.parametrize("sums", [np.zeros(0), np.zeros(5)])
