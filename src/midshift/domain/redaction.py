@@ -121,8 +121,8 @@ def _holds_of_k(begins: str, text: str) -> bool:
 
 
 def _holds_of_github(text: str) -> bool:
-    """Half of all English texts hold a `gh`."""
-    return "gh" in text and ("github_pat_" in text or _OF_GITHUB.search(text) is not None)
+    """Half of all English texts hold a `gh`, and `github` holds none."""
+    return "github_pat_" in text or ("gh" in text and _OF_GITHUB.search(text) is not None)
 
 
 def _held_at_most(text: str) -> Collection[Redaction]:
