@@ -383,14 +383,14 @@ async def test_a_balancer_may_ask_for_the_head_alone(path: str) -> None:
 
 @pytest.mark.slow
 async def test_the_counters_reconcile_under_load_and_failures() -> None:
-    """500 requests at once: streamed or not, mirrored or not, cut, refused, abandoned. None may go missing."""
+    """A few at once, then 500: streamed or not, mirrored or not, cut, refused, abandoned. None may go missing."""
 
     async def moody(exchange: Exchange) -> None:
         mood = int(exchange.seen.json["user"].split("-")[1]) % 7
         scripts = [answering(), failing(500), failing(429), cutting, streaming(), silent, answering()]
         await scripts[mood](exchange)
 
-    # With fewer connections than requests, those that get one are answered in time: some pairs come about for sure.
+    # Fewer connections than requests: under load, whether a call is in time is for the machine to say.
     calm = {"max_connections": 100, "timeouts": Timeouts(first_byte_s=0.5, total_s=0.5)}
     route = a_route(share=0.5, shadow_share=0.5)
     never = Breaker(window=10_000)
@@ -411,17 +411,22 @@ async def test_the_counters_reconcile_under_load_and_failures() -> None:
             else:
                 await stage.app.ask(a_question(user, stream=kind % 2 == 0))
 
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(500):
-                tasks.create_task(one(number))
-        await stage.settled()
+        async def all_at_once(numbers: range) -> None:
+            async with asyncio.TaskGroup() as tasks:
+                for number in numbers:
+                    tasks.create_task(one(number))
+            await stage.settled()
 
         counters = stage.gateway.counters
+        for first in range(0, 160, 40):
+            await all_at_once(range(first, first + 40))
+        assert all(counters.total(fate) for fate in (*Fate, ShadowFate.PAIRED, ShadowFate.SKIPPED, ShadowFate.FAILED))
+
+        await all_at_once(range(160, 660))
         assert counters.reconciles
-        assert 500 >= counters.received >= 450  # one that leaves before it was heard was never received
+        assert 660 >= counters.received >= 594  # one that leaves before it was heard was never received
         assert counters.received == sum(counters.total(fate) for fate in Fate)
         assert sum(counters.eligible.values()) == sum(counters.total(fate) for fate in ShadowFate)
-        assert all(counters.total(fate) for fate in (*Fate, ShadowFate.PAIRED, ShadowFate.SKIPPED, ShadowFate.FAILED))
         served = Counter(found.fate for found in stage.exposures)
         assert counters.total(Fate.CANDIDATE) == served[Fate.CANDIDATE]
         assert counters.total(Fate.INCUMBENT) == served[Fate.INCUMBENT]
