@@ -12,7 +12,7 @@ from typing import Protocol
 
 from midshift.domain.capture import CapturedRequest, FeedbackRecord
 from midshift.domain.exposure import Exposure, HistogramKey, Pair, Sum, SumKey
-from midshift.domain.gateways import GatewayProcess, GatewayReport, Told
+from midshift.domain.gateways import Death, GatewayProcess, GatewayReport, Told
 from midshift.domain.histogram import Histogram
 from midshift.domain.paid_call import CallKey, Intent, Purchase, Result, Settled
 from midshift.domain.routing import Route
@@ -406,6 +406,10 @@ class GatewayReports(Protocol):
 
     def leave(self, process: GatewayProcess, at: datetime) -> None:
         """It ends, and serves nobody any more."""
+        ...
+
+    def say_dead(self, process: GatewayProcess, heard_at: datetime, death: Death) -> None:
+        """Somebody says that it is dead, who heard it last at `heard_at`: void as soon as anything later is heard."""
         ...
 
     def reports(self) -> Sequence[GatewayReport]:

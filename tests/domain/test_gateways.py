@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from midshift.domain.gateways import GatewayProcess, GatewayReport, Standing, doubled, hidden, present
+from midshift.domain.gateways import Death, GatewayProcess, GatewayReport, Standing, doubled, hidden, present
 from midshift.domain.routing import Route
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DEATH = Death("ada", "node-7 is gone", NOW)
 
 
 def said(
@@ -17,9 +18,11 @@ def said(
     name: str = "g1",
     instance: str = "a",
     is_stopped: bool = False,
+    death: Death | None = None,
 ) -> GatewayReport:
     """What a gateway said about `support`."""
-    return GatewayReport(name, "support", epoch, NOW - timedelta(seconds=seconds_ago), home, instance, is_stopped)
+    at = NOW - timedelta(seconds=seconds_ago)
+    return GatewayReport(name, "support", epoch, at, home, instance, is_stopped, death)
 
 
 def a_row(share: float) -> Route:
@@ -38,6 +41,8 @@ def a_row(share: float) -> Route:
         (said(31.0), Standing.SILENT),
         (said(31.0, home="forced"), Standing.SILENT),
         (said(1.0, is_stopped=True), Standing.STOPPED),
+        (said(31.0, death=DEATH), Standing.DEAD),
+        (said(31.0, is_stopped=True, death=DEATH), Standing.STOPPED),
     ],
 )
 def test_how_a_gateway_stands_is_said_by_its_last_report_and_its_age(report: GatewayReport, standing: Standing) -> None:
@@ -57,6 +62,7 @@ def test_how_a_gateway_stands_is_said_by_its_last_report_and_its_age(report: Gat
         (said(42.0), 0.5, True),
         (said(601.0), 0.5, False),
         (said(601.0), 1.0, True),
+        (said(601.0, death=DEATH), 1.0, False),
         (said(42.0), 0.0, False),
         (said(42.0, epoch=4), 0.5, False),
     ],
@@ -90,6 +96,11 @@ def test_a_silent_process_is_not_shown_behind_one_of_its_name_and_is_still_known
     assert [cut_off] == hidden([cut_off, stopped], "support", NOW)
     assert [] == hidden([cut_off], "support", NOW)  # shown
     assert [] == hidden([cut_off, new], "billing", NOW)
+
+
+def test_one_that_is_said_to_be_dead_is_not_asked_after_behind_one_of_its_name() -> None:
+    """Somebody has looked: it is not cut off."""
+    assert [] == hidden([said(60.0, death=DEATH), said(instance="b", epoch=4)], "support", NOW)
 
 
 def test_a_process_that_is_silent_for_more_than_a_day_is_still_known() -> None:

@@ -69,6 +69,7 @@ def _gateway(report: GatewayReport, epoch: int, now: datetime) -> dict[str, Any]
         "is_current": standing is Standing.SERVES,
         "home": report.home or None,
         "seconds_ago": round((now - report.at).total_seconds(), 1),
+        "death": None if report.death is None else {"who": report.death.who, "why": report.death.why},
     }
 
 
@@ -123,6 +124,9 @@ def _gateway_line(item: Mapping[str, Any]) -> str:
             return f"  ⚠ {name} is home: {said}. Everybody gets the incumbent there; heard {ago} ago"
         case Standing.SILENT:
             return f"  ✖ {name} is silent for {ago}: dead, or cut off from the store. It served epoch {epoch}"
+        case Standing.DEAD:
+            who, why = visible(item["death"]["who"]), visible(item["death"]["why"])
+            return f"  · {name} is dead, says {who}: {why}; heard last {ago} ago"
         case Standing.STOPPED:
             return f"  · {name} stopped {ago} ago"
 

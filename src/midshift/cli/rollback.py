@@ -92,7 +92,7 @@ class _Followers:
     """The gateways of a workload, by what a withdrawn candidate means there.
 
     `late` live and do not follow; `unheard` are silent, and may be cut off with the candidate in force; `gone` are
-    silent and can serve it to nobody, by the row that they knew.
+    silent and can serve it to nobody, by the row that they knew; `dead` are silent, and somebody says so.
     """
 
     following: list[str]
@@ -100,6 +100,7 @@ class _Followers:
     late: list[str]
     unheard: list[str]
     gone: list[str]
+    dead: list[str]
     stopped: list[str]
 
     @property
@@ -111,7 +112,7 @@ class _Followers:
 def _followers(store: SqlStore, route: Route, now: datetime) -> _Followers:
     known = {change.route.epoch: change.route for change in store.route_changes(route.workload)}
     reports = store.reports()
-    found = _Followers([], [], [], [], [], [])
+    found = _Followers([], [], [], [], [], [], [])
     for report in present(reports, route.workload, now):
         may_serve = _may_serve(report, route, known.get(report.epoch), now)
         match report.standing(route.epoch, now):
@@ -121,6 +122,8 @@ def _followers(store: SqlStore, route: Route, now: datetime) -> _Followers:
                 found.home.append(f"{report.gateway} ({report.home})")
             case Standing.SILENT:
                 (found.unheard if may_serve else found.gone).append(report.gateway)
+            case Standing.DEAD:
+                found.dead.append(f"{report.gateway} (says {report.death.who})" if report.death else report.gateway)
             case Standing.STOPPED:
                 found.stopped.append(report.gateway)
             case _:
@@ -159,10 +162,13 @@ def _said(found: _Followers, spent_s: float) -> Iterator[str]:
         yield f"Home by themselves, with the incumbent for everybody: {_listed(found.home)}"
     if found.unheard:
         yield f"Silent:{_whole(found.unheard)}Dead, or cut off from the store with the candidate in force. {_THERE}"
+        yield "One that you have seen to be dead: midshift dead GATEWAY --why REASON"
     if found.gone:
         unsure = "Without the candidate by what they said last, which nobody confirms"
         there = "Nobody gets the candidate there" if found.is_answered else unsure
         yield f"Silent for longer: {_listed(found.gone)}. {there}"
+    if found.dead:
+        yield f"Dead: {_listed(found.dead)}"
 
 
 def _whole(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 A gateway that listens says every few seconds which row it knows, and whether it is home in spite of it; when it ends
 in order it says so. Whoever was not heard for half a minute is dead, or cut off from the store: nobody can tell which.
 One that is cut off serves by the last row that it knew, below a share of 100 % for ten minutes at most (gateway.route).
+Somebody who has looked can say that it is dead; that holds until it says anything again.
 Elsewhere: who asks (cli.status, cli.rollback), where it is kept (store).
 """
 
@@ -39,12 +40,13 @@ class Standing(StrEnum):
     BEHIND = "behind"
     HOME = "home"
     SILENT = "silent"
+    DEAD = "dead"
     STOPPED = "stopped"
 
     @property
     def is_heard(self) -> bool:
         """Whether it lives, as far as one can know."""
-        return self not in (Standing.SILENT, Standing.STOPPED)
+        return self not in (Standing.SILENT, Standing.DEAD, Standing.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,21 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Death:
+    """Who says that a process serves nobody any more, for what reason, and when (machine time)."""
+
+    who: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayReport:
     """What one process said last of one workload, at `at` (machine time).
 
     `home` says why it gives everybody the incumbent although the row of `epoch` may say otherwise; empty where the row
-    is in force. It is a text, for a gateway of another version may know another reason.
+    is in force. It is a text, for a gateway of another version may know another reason. `death` is None where nobody
+    has said it since.
     """
 
     gateway: str
@@ -83,6 +95,7 @@ class GatewayReport:
     home: str = ""
     instance: str = ""
     is_stopped: bool = False
+    death: Death | None = None
 
     @property
     def process(self) -> GatewayProcess:
@@ -94,7 +107,7 @@ class GatewayReport:
         if self.is_stopped:
             return Standing.STOPPED
         if now - self.at > SILENT_AFTER:
-            return Standing.SILENT
+            return Standing.SILENT if self.death is None else Standing.DEAD
         if self.home:
             return Standing.HOME
         return Standing.SERVES if self.epoch >= epoch else Standing.BEHIND
@@ -107,7 +120,7 @@ class GatewayReport:
         standing = self.standing(epoch, now)
         if standing is Standing.HOME:
             return self.home == UNROUTED and self.epoch < epoch
-        if standing in (Standing.SERVES, Standing.STOPPED) or self.epoch >= epoch:
+        if standing in (Standing.SERVES, Standing.DEAD, Standing.STOPPED) or self.epoch >= epoch:
             return False
         if known is None or standing is Standing.BEHIND:
             return True

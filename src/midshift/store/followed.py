@@ -6,9 +6,11 @@ Elsewhere: how rows are written (definitions, routing, upgrades).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from midshift.domain.gateways import GatewayReport
+from midshift.domain.gateways import Death, GatewayProcess, GatewayReport
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Upgrade
 from midshift.domain.variant import Variant
@@ -32,6 +34,7 @@ _LIVES = (
     "ORDER BY gateway, instance, workload"
 )
 _EARLIER = "SELECT gateway, workload, epoch, at FROM gateway_reports ORDER BY gateway, workload"
+_DEATHS = "SELECT gateway, instance, heard_at, at, who, why FROM gateway_deaths"
 _VARIANT = "SELECT content FROM variants WHERE id = ?"
 
 
@@ -57,10 +60,24 @@ def reports(connection: Plain) -> list[GatewayReport]:
     """What each process of a gateway said last; of gateways before version 0007, what their name did."""
     lives = connection.execute(_LIVES).fetchall()
     earlier = [(*row, "", "", 0) for row in connection.execute(_EARLIER).fetchall()]
-    return [
+    found = [
         GatewayReport(name, workload, epoch, moment(at), home, instance, bool(stopped))
         for name, workload, epoch, at, home, instance, stopped in [*lives, *earlier]
     ]
+    return _with_deaths(connection, found)
+
+
+def _with_deaths(connection: Plain, reports: list[GatewayReport]) -> list[GatewayReport]:
+    """The same, with what was said of those that have said nothing since."""
+    heard_at: dict[GatewayProcess, datetime] = {}
+    for one in reports:
+        heard_at[one.process] = max(one.at, heard_at.get(one.process, one.at))
+    deaths = {}
+    for name, instance, last, at, who, why in connection.execute(_DEATHS).fetchall():
+        process = GatewayProcess(name, instance)
+        if heard_at.get(process) == moment(last):
+            deaths[process] = Death(who, why, moment(at))
+    return [replace(one, death=deaths.get(one.process)) for one in reports] if deaths else reports
 
 
 def variant(connection: Plain, variant_id: str) -> Variant:

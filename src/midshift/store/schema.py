@@ -8,6 +8,7 @@ A sum is what two tables say together: `cells` has the metrics of requests, side
 `sums` any other by its name (feedback, and what another version may know). So is a histogram: `spans` has 16
 neighbouring buckets a row, and `histograms` what gateways before version 0006 wrote, of which some may still run. What
 gateways say is in `gateway_lives`, process by process, and of those before version 0007 in `gateway_reports`, by name.
+Who was said to be dead is in `gateway_deaths`, which holds as long as nothing was heard after `heard_at`.
 Elsewhere: how an existing store gets here (migrations; a test holds the two together), its versions (versions).
 """
 
@@ -267,6 +268,17 @@ gateway_lives = Table(
     Column("home", Text, nullable=False),
     Column("stopped", Integer, nullable=False),
     Column("at", Instant, nullable=False),
+)
+
+gateway_deaths = Table(
+    "gateway_deaths",
+    METADATA,
+    Column("gateway", Text, primary_key=True),
+    Column("instance", Text, primary_key=True),
+    Column("heard_at", Instant, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
 )
 
 gateway_reports = Table(

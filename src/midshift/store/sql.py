@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError
 
 from midshift.domain import upgrade as machine
 from midshift.domain.exposure import HistogramKey, Sum, SumKey
-from midshift.domain.gateways import GatewayProcess, GatewayReport, Told
+from midshift.domain.gateways import Death, GatewayProcess, GatewayReport, Told
 from midshift.domain.histogram import Histogram
 from midshift.domain.routing import Route
 from midshift.domain.upgrade import Event, Kind, Upgrade
@@ -296,6 +296,12 @@ class SqlStore:
     def leave(self, process: GatewayProcess, at: datetime) -> None:
         """It ends."""
         self._writer.run(lambda connection: tallies.leave(self._database.plain(connection), process, at))
+
+    def say_dead(self, process: GatewayProcess, heard_at: datetime, death: Death) -> None:
+        """Somebody says that it is dead."""
+        self._writer.run(
+            lambda connection: tallies.say_dead(self._database.plain(connection), process, heard_at, death)
+        )
 
     def reports(self) -> Sequence[GatewayReport]:
         """What each process said last."""

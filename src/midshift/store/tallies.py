@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from midshift.domain.cells import NUMBERS
 from midshift.domain.exposure import HistogramKey, Sum, SumKey
-from midshift.domain.gateways import ERASED_AFTER, FORGOTTEN_AFTER, GatewayProcess, Told
+from midshift.domain.gateways import ERASED_AFTER, FORGOTTEN_AFTER, Death, GatewayProcess, Told
 from midshift.domain.histogram import SPAN, Histogram
 from midshift.domain.sums import CellRow, Row, cell_rows, rows
 from midshift.errors import UsageError
@@ -57,6 +57,12 @@ SELECT gateway, instance FROM gateway_lives GROUP BY gateway, instance
 HAVING max(at) < ? OR (min(stopped) = 1 AND max(at) < ?)
 """
 _FORGET_LIFE = "DELETE FROM gateway_lives WHERE gateway = ? AND instance = ?"
+_SAY_DEAD = """
+INSERT INTO gateway_deaths (gateway, instance, heard_at, at, who, why) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (gateway, instance)
+DO UPDATE SET heard_at = excluded.heard_at, at = excluded.at, who = excluded.who, why = excluded.why
+"""
+_FORGET_DEATH = "DELETE FROM gateway_deaths WHERE gateway = ? AND instance = ?"
 _FORGET_BATCHES_OF = "DELETE FROM sum_batches WHERE gateway = ?"
 _FORGET_REPORTS = "DELETE FROM gateway_reports WHERE at < ?"
 
@@ -106,7 +112,8 @@ def enter(connection: Plain, process: GatewayProcess, dead: Collection[str], at:
     weeks, and never by the starter's clock alone: what another process said last has to be as much later.
     """
     over = [*_long_over(connection, process, at), *(GatewayProcess(process.name, one) for one in sorted(dead))]
-    connection.executemany(_FORGET_LIFE, [(one.name, one.instance) for one in over])
+    for statement in (_FORGET_LIFE, _FORGET_DEATH):
+        connection.executemany(statement, [(one.name, one.instance) for one in over])
     connection.executemany(_FORGET_BATCHES_OF, [(one.key,) for one in over if one.instance])
 
 
@@ -130,6 +137,12 @@ def report(connection: Plain, process: GatewayProcess, told: Mapping[str, Told],
 def leave(connection: Plain, process: GatewayProcess, at: datetime) -> None:
     """Put down that a gateway has ended."""
     connection.execute(_LEAVE, (stored(at), process.name, process.instance))
+
+
+def say_dead(connection: Plain, process: GatewayProcess, heard_at: datetime, death: Death) -> None:
+    """Put down that somebody says of a process that it is dead, knowing nothing of it that is later than `heard_at`."""
+    said = stored(heard_at), stored(death.at), death.who, death.why
+    connection.execute(_SAY_DEAD, (process.name, process.instance, *said))
 
 
 def _is_new(connection: Plain, gateway: str, sequence: int) -> bool:

@@ -127,6 +127,28 @@ def rollback(
 
 
 @app.command()
+def dead(
+    gateways: Annotated[list[str], typer.Argument(metavar="GATEWAY...", help="As `midshift status` names them.")],
+    why: Annotated[str, typer.Option(metavar="REASON", help="How you know: node-7 is gone, the pod was killed.")],
+    who: Annotated[
+        str | None, typer.Option(metavar="NAME", envvar="MIDSHIFT_WHO", help="Who says so; default: your login.")
+    ] = None,
+    config: Config = CONFIG,
+    env: Env = None,
+    store: Store = None,
+) -> None:
+    """Say that silent gateways are dead and not cut off, so that no rollback asks after them.
+
+    Only who has looked can know: a gateway that the store does not hear serves on by the row that it knew. What you say
+    holds until that process says anything again.
+    """
+    from midshift.cli import dead, project, rollback
+
+    target = project.Target(config, env, store)
+    raise typer.Exit(dead.say_dead(target, gateways, who or rollback.login(), why))
+
+
+@app.command()
 def erase(
     unit: Annotated[
         str, typer.Option(metavar="VALUE", help="The unit as the app names it; - reads it from standard input.")
