@@ -107,6 +107,14 @@ class FakeProvider:
             server.close()
             self.close_connections()
 
+    async def was_left(self, within_s: float = 5.0) -> bool:
+        """Whether whoever asked has gone, or goes in so much time."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self.left.wait()
+        except TimeoutError:
+            return False
+
     def close_connections(self) -> None:
         """Close every connection, as a server does with idle ones."""
         for writer in list(self._open):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from midshift.cli.basis import Holding
 from midshift.cli.project import Target
-from midshift.cli.serve import StateFolder
+from midshift.cli.state_folder import StateFolder
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.upgrade import Upgrade
 from midshift.testing import ManualClock

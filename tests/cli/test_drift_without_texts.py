@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from midshift.cli import serve
+from midshift.cli.state_folder import StateFolder
 from midshift.domain.exposure import Pair, ShadowAnswer
 from midshift.domain.unseen import PairKind
 from midshift.domain.upgrade import Kind, Upgrade
@@ -39,7 +39,7 @@ def flagged(product: Path, upgrade: Upgrade, pairs: list[Pair], name: str) -> tu
     with SegmentWriter(product / name, "gateway-1") as writer:
         for pair in pairs:
             writer.record_pair(pair)
-    return serve.StateFolder(product / name, ManualClock()).flagged_drift(upgrade)
+    return StateFolder(product / name, ManualClock()).flagged_drift(upgrade)
 
 
 @pytest.mark.parametrize("text", ["Yes.", "", '{"a": 1}', f"{SENTENCE}\n\nHope this helps!"])
@@ -77,4 +77,4 @@ def test_divergence_needs_texts_and_says_nothing_without(product: Path) -> None:
     pairs += [replace(pair, kind=PairKind.NOISE, candidate_id=upgrade.incumbent) for pair in pairs]
     flagged(product, upgrade, pairs, "bare")
 
-    assert [] == serve.StateFolder(product / "bare", ManualClock()).divergence(upgrade)
+    assert [] == StateFolder(product / "bare", ManualClock()).divergence(upgrade)

@@ -19,7 +19,7 @@ from midshift.cli import compare, eval_options
 from midshift.cli import eval as command
 from midshift.cli.main import run
 from midshift.cli.project import Target
-from midshift.cli.serve import StateFolder
+from midshift.cli.state_folder import StateFolder
 from midshift.domain.gate import Decision
 from midshift.domain.upgrade import Upgrade, begin
 from midshift.errors import MidshiftError, UsageError

@@ -16,7 +16,7 @@ from midshift.cli import main
 from midshift.cli.basis import Holding
 from midshift.cli.eval_looks import Looks
 from midshift.cli.project import Target
-from midshift.cli.serve import StateFolder
+from midshift.cli.state_folder import StateFolder
 from midshift.domain.gate import Decision
 from midshift.errors import InputError, UsageError
 from midshift.providers.paid.buyer import TurnedAway

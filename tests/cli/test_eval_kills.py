@@ -45,41 +45,41 @@ class Deadly:
 @pytest.mark.heavy
 def test_twenty_kills_pay_for_nothing_twice_and_change_no_verdict(tmp_path: Path) -> None:
     """What was lost is held until somebody says that it may be bought again; then the eval ends as if nothing was."""
-    asyncio.run(_killed(tmp_path))
 
+    async def scenario() -> None:
+        provider = ScriptedProvider(
+            {"sonnet-3.7": Voice(simulated.INCUMBENT), "sonnet-4.6": Voice(simulated.CANDIDATE)}, cases=CASES
+        )
+        deadly, calls, random = Deadly(provider), provider_server.Calls(), Random(11)
+        whole, broken = (_product(tmp_path / name, provider) for name in ("whole", "broken"))
+        async with provider_server.serve(deadly, calls=calls, latency_scale=0.0) as url:
+            undisturbed = await _finished(whole, url)
+            assert 2 * CASES == calls.total
+            calls.by_case.clear()
+            for _ in range(KILLS):
+                deadly.in_requests = random.randint(1, 20)
+                deadly.victim = await _started(broken, url, "--skip-unknown")
+                assert -signal.SIGKILL == await deadly.victim.wait()
+            deadly.victim = None
 
-async def _killed(folder: Path) -> None:
-    provider = ScriptedProvider(
-        {"sonnet-3.7": Voice(simulated.INCUMBENT), "sonnet-4.6": Voice(simulated.CANDIDATE)}, cases=CASES
-    )
-    deadly, calls, random = Deadly(provider), provider_server.Calls(), Random(11)
-    whole, broken = (_product(folder / name, provider) for name in ("whole", "broken"))
-    async with provider_server.serve(deadly, calls=calls, latency_scale=0.0) as url:
-        undisturbed = await _finished(whole, url)
-        assert 2 * CASES == calls.total
-        calls.by_case.clear()
-        for _ in range(KILLS):
-            deadly.in_requests = random.randint(1, 20)
-            deadly.victim = await _started(broken, url, "--skip-unknown")
-            assert -signal.SIGKILL == await deadly.victim.wait()
-        deadly.victim = None
+            assert {1} == set(calls.by_case.values())
+            paid = dict(calls.by_case)
+            said = await _refused(broken, url)
+            assert "calls that may have been served and paid" in said
+            assert paid == calls.by_case
 
-        assert {1} == set(calls.by_case.values())
-        paid = dict(calls.by_case)
-        said = await _refused(broken, url)
-        assert "calls that may have been served and paid" in said
-        assert paid == calls.by_case
+            found = await _finished(broken, url, "--rebuy-unknown")
+            again = [case for case, count in calls.by_case.items() if count == 2]
+            assert 2 * CASES == len(calls.by_case)
+            assert {1, 2} == set(calls.by_case.values())
+            assert KILLS <= len(again) <= KILLS * 16
+            assert undisturbed == found
 
-        found = await _finished(broken, url, "--rebuy-unknown")
-        again = [case for case, count in calls.by_case.items() if count == 2]
-        assert 2 * CASES == len(calls.by_case)
-        assert {1, 2} == set(calls.by_case.values())
-        assert KILLS <= len(again) <= KILLS * 16
-        assert undisturbed == found
+            before = dict(calls.by_case)
+            assert undisturbed == await _finished(broken, url)
+            assert before == calls.by_case
 
-        before = dict(calls.by_case)
-        assert undisturbed == await _finished(broken, url)
-        assert before == calls.by_case
+    asyncio.run(scenario())
 
 
 def _product(folder: Path, provider: ScriptedProvider) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from midshift.cli import forcing, main, upgrade
 from midshift.cli.project import Target
 from midshift.cli.rollback import NOBODY_SAID
-from midshift.cli.serve import StateFolder
+from midshift.cli.state_folder import StateFolder
 from midshift.controller.loop import Controller
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.exposure import Exposure, Fate, ShadowFate

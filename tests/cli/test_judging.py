@@ -14,7 +14,7 @@ import pytest
 from midshift.cli import calibrating, eval_options, judging, upgrade
 from midshift.cli import eval as command
 from midshift.cli.project import Target, applied
-from midshift.cli.serve import StateFolder
+from midshift.cli.state_folder import StateFolder
 from midshift.domain.gate import Decision
 from midshift.domain.upgrade import Upgrade, begin
 from midshift.domain.variant import Variant

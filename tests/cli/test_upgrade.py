@@ -13,7 +13,7 @@ import pytest
 from midshift.cli import in_force, upgrade
 from midshift.cli.project import Target
 from midshift.cli.rollback import NOBODY_SAID
-from midshift.cli.serve import StateFolder
+from midshift.cli.state_folder import StateFolder
 from midshift.cli.system import SystemClock
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.gate import Decision

@@ -161,8 +161,10 @@ def test_a_writer_that_waits_too_long_is_told_who_to_look_for(file: Path) -> Non
         with pytest.raises(StoreError, match=r"write lock for too long.*fuser FILE"):
             side.report(GatewayProcess("gateway-1"), {"support": Told(1)}, START)
         other.rollback()
+        assert [] == list(side.reports())
 
         side.report(GatewayProcess("gateway-1"), {"support": Told(1)}, START)
+        assert ["gateway-1"] == [report.gateway for report in side.reports()]
 
 
 def test_only_tables_that_are_known_are_current(file: Path, tmp_path: Path) -> None:

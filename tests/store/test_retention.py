@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -202,7 +203,9 @@ def test_two_janitors_take_turns(tmp_path: Path) -> None:
 def test_the_thread_ends_with_its_block(tmp_path: Path) -> None:
     """And has swept once by then or not at all; nothing waits for its pause."""
     with a_janitor(tmp_path, ManualClock()):
-        pass
+        begun = [thread for thread in threading.enumerate() if thread.name == "midshift-janitor"]
+
+    assert [False] == [thread.is_alive() for thread in begun]
 
 
 def test_a_unit_is_erased_from_every_kind_of_record(tmp_path: Path) -> None:

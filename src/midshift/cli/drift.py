@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from midshift.cli.project import Target, named, say
-from midshift.cli.serve import StateFolder
+from midshift.cli.state_folder import StateFolder
 from midshift.cli.system import SystemClock
 from midshift.domain.upgrade import Upgrade
 from midshift.errors import UsageError

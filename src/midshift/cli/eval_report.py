@@ -13,7 +13,7 @@ from types import MappingProxyType
 from midshift.cli import eval_bakeoff, eval_files
 from midshift.cli.compare import EXIT_CODES
 from midshift.cli.eval_wanted import Wanted
-from midshift.cli.serve import StateFolder
+from midshift.cli.state_folder import StateFolder
 from midshift.domain.evidence import EvalEvidence, failed_in
 from midshift.domain.gate import Decision
 from midshift.errors import UsageError

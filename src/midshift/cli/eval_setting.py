@@ -147,7 +147,7 @@ def lines_of(
     environment: Mapping[str, str],
 ) -> Iterator[Line]:
     """The way to each of these variants, as the workload's app would ask it."""
-    from midshift.cli.serve import make_private
+    from midshift.cli.state_folder import make_private
     from midshift.cli.upstreams import override
     from midshift.providers.definition import is_loopback
 
@@ -175,7 +175,7 @@ def lines_of(
 @contextmanager
 def opened(options: Options) -> Iterator[PaidCalls]:
     """The ledger of paid calls, for as long as the block runs."""
-    from midshift.cli.serve import make_private
+    from midshift.cli.state_folder import make_private
     from midshift.store.ledger import Ledger
 
     make_private(options.state)

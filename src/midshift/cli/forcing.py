@@ -107,7 +107,7 @@ def _subject(target: Target, store: SqlStore, options: Options) -> tuple[Upgrade
 
 def _stopped(upgrade: Upgrade, options: Options, holds: Holding) -> EvalEvidence | None:
     """The eval that says stop; None where the upgrade is forced already, and past its eval."""
-    from midshift.cli.serve import StateFolder
+    from midshift.cli.state_folder import StateFolder
 
     sources = StateFolder(options.state, SystemClock(), holds)
     found = sources.eval_of(upgrade)

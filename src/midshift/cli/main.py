@@ -50,6 +50,9 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as leaving:
         return int(leaving.exit_code)
     except typer.TyperException as error:
+        if _is_a_group(arguments):
+            app([*arguments, "--help"], standalone_mode=False)
+            return 2
         return _complain(f"{error.format_message().rstrip('.')}. Type next: {_help_for(error, arguments)}", 2)
     except (typer.Abort, KeyboardInterrupt):
         return _complain("interrupted", 4)
@@ -73,6 +76,16 @@ def _help_for(error: typer.TyperException, arguments: list[str]) -> str:
     while context is not None and context.parent is not None:
         names, context = [str(context.info_name), *names], context.parent
     return " ".join(["midshift", *(names or _commands_in(arguments)), "--help"])
+
+
+def _is_a_group(arguments: list[str]) -> bool:
+    """Whether the arguments name a group, and none of its commands."""
+    from typer.main import get_command
+
+    command: object = get_command(app)
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word)
+    return hasattr(command, "commands")
 
 
 def _commands_in(arguments: list[str]) -> list[str]:

@@ -26,7 +26,7 @@ from midshift.cli.retune_files import Shelf
 from midshift.cli.retune_gate import Judged
 from midshift.cli.retune_report import reported
 from midshift.cli.retune_setting import Options, Setting, dealt, purchasing, read
-from midshift.cli.serve import StateFolder
+from midshift.cli.state_folder import StateFolder
 from midshift.cli.system import SystemClock
 from midshift.domain.evidence import Basis
 from midshift.domain.gate import Decision, Retuning

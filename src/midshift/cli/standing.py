@@ -19,7 +19,7 @@ from midshift.cli.upgrade_log import entries
 from midshift.errors import UsageError
 
 if TYPE_CHECKING:
-    from midshift.cli.serve import StateFolder
+    from midshift.cli.state_folder import StateFolder
     from midshift.reports.status import Position
     from midshift.store.sql import SqlStore
 
@@ -33,7 +33,7 @@ def status(
     from rich.console import Console, Group
 
     from midshift.cli.basis import Holding
-    from midshift.cli.serve import StateFolder
+    from midshift.cli.state_folder import StateFolder
     from midshift.reports import status as report
 
     with target.open_store() as store:

@@ -108,7 +108,7 @@ def start(
 def _say_eval_trouble(target: Target, store: SqlStore, upgrade: Upgrade, state: Path) -> None:
     """An eval that somebody ran, and that counts as none, must not be waited for in silence."""
     from midshift.cli.basis import Holding
-    from midshift.cli.serve import StateFolder
+    from midshift.cli.state_folder import StateFolder
 
     holds = Holding(target, store, SystemClock())
     trouble = StateFolder(state, SystemClock(), holds).eval_trouble(upgrade)
@@ -337,7 +337,7 @@ def require_who(event: Event) -> None:
 
 def _require_waivable(store: SqlStore, upgrade: Upgrade, what: str, state: Path) -> None:
     """A misspelt waiver would open nothing, and nobody would know why the upgrade still waits."""
-    from midshift.cli.serve import StateFolder
+    from midshift.cli.state_folder import StateFolder
     from midshift.shadow.drift import Kind as DriftKind
 
     found = StateFolder(state, SystemClock()).eval_of(upgrade)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from midshift.evals.graders import compiled
 from midshift.evals.importers import File, Imported, Options, Source, import_file
-from midshift.evals.suite_file import Suite
+from midshift.evals.suite_file import EvalCase, Suite, line_of, read_cases
 
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital of France?"}]
 BRAINTRUST = {
@@ -76,6 +79,13 @@ EVERY: dict[Source, dict[str, Any]] = {
     Source.INSPECT: INSPECT,
     Source.TABLE: TABLE,
 }
+
+
+def assert_a_suite_holds(cases: Sequence[EvalCase]) -> None:
+    """Written and read, each says in every field what it said; a number that JSON does not have is null."""
+    again = read_cases([line_of(case) for case in cases], "x")
+    for one, other in zip(cases, again, strict=True):
+        assert msgspec.json.encode(replace(one, place=0)) == msgspec.json.encode(replace(other, place=0))
 
 
 def a_result(test: int, prompt: int, raw: str) -> dict[str, Any]:

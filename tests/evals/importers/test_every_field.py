@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from midshift.errors import InputError, UsageError
 from midshift.evals.importers import File, Options, Source, import_file, tables
-from midshift.evals.suite_file import line_of, read_cases
-from tests.evals.importers.imports import EVERY, imported, lines
+from midshift.evals.suite_file import line_of
+from tests.evals.importers.imports import EVERY, assert_a_suite_holds, imported, lines
 from tests.evals.importers.test_hostile import GOOD, JSON
 
 FORMS = {
@@ -44,8 +44,7 @@ def read(held: str, name: str, source: Source) -> None:
     except InputError as error:
         assert name in str(error)
         return
-    for case in found.cases:
-        read_cases([line_of(case)], "x")
+    assert_a_suite_holds(found.cases)
 
 
 @pytest.mark.slow
@@ -94,8 +93,7 @@ def test_any_path_that_a_person_names_gives_cases_or_an_error(data: st.DataObjec
         found = import_file(File("x.json", json.dumps(GOOD[source]).encode()), source, with_fields)[1]
     except (InputError, UsageError):
         return
-    for case in found.cases:
-        read_cases([line_of(case)], "x")
+    assert_a_suite_holds(found.cases)
 
 
 @pytest.mark.parametrize("source", sorted(EVERY))

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from midshift.errors import InputError
 from midshift.evals.importers import File, Options, Source, import_file, sniffed
 from midshift.evals.importers.zip_file import LARGEST_MEMBER
-from midshift.evals.suite_file import line_of, read_cases
-from tests.evals.importers.imports import EVERY, a_result, imported
+from tests.evals.importers.imports import EVERY, a_result, assert_a_suite_holds, imported
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["user", "Paris"]),
@@ -68,8 +67,7 @@ def test_no_value_breaks_an_importer_and_what_it_carries_is_a_case(data: st.Data
             found = import_file(File("x.json", held), said, Options())[1]
         except InputError:
             continue
-        for case in found.cases:
-            read_cases([line_of(case)], "x")
+        assert_a_suite_holds(found.cases)
 
 
 @settings(max_examples=150, deadline=None)

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from midshift.errors import InputError
 from midshift.evals.importers import File, Options, Source, import_file, parquet
 from midshift.evals.importers.data import DEEPEST
-from midshift.evals.suite_file import line_of, read_cases
-from tests.evals.importers.imports import CHAT, LANGFUSE, LM_EVAL, imported, lost
+from tests.evals.importers.imports import CHAT, LANGFUSE, LM_EVAL, assert_a_suite_holds, imported, lost
 
 pa = pytest.importorskip("pyarrow", reason="NOT TESTED: no pyarrow (type: pip install 'midshift[parquet]')")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -207,5 +206,4 @@ def test_no_value_of_any_type_breaks_an_import(name: str, value: Any) -> None:
         found = import_file(File("x.parquet", held), None, Options())[1]
     except InputError:
         return
-    for case in found.cases:
-        read_cases([line_of(case)], "x")
+    assert_a_suite_holds(found.cases)

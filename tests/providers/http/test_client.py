@@ -134,7 +134,8 @@ async def test_a_question_that_is_given_up_is_not_answered() -> None:
             await server.asked.wait()
             asked.cancel()
 
-        await server.left.wait()
+        assert asked.cancelled()
+        assert await server.was_left()
 
 
 @pytest.mark.parametrize(

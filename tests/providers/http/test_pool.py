@@ -170,7 +170,7 @@ async def test_closing_a_call_closes_its_connection() -> None:
 
         call.close()
 
-        await provider.left.wait()
+        assert await provider.was_left()
 
 
 async def test_cancelling_a_call_closes_its_connection() -> None:
@@ -181,7 +181,8 @@ async def test_cancelling_a_call_closes_its_connection() -> None:
             await provider.asked.wait()
             asking.cancel()
 
-        await provider.left.wait()
+        assert asking.cancelled()
+        assert await provider.was_left()
 
 
 async def test_a_call_past_the_limit_waits_for_a_connection() -> None:

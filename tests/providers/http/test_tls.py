@@ -72,7 +72,11 @@ def test_authorities_are_where_openssl_looks_or_in_a_known_place(tmp_path: Path)
 
 def test_a_host_without_tls_needs_no_authorities() -> None:
     """A model on this machine runs in the slimmest of containers."""
-    Pool(Upstream("http://127.0.0.1:8000/v1"), environment={"SSL_CERT_FILE": "/nowhere"})
+    nowhere = {"SSL_CERT_FILE": "/nowhere"}
+
+    assert 0 == Pool(Upstream("http://127.0.0.1:8000/v1"), environment=nowhere).counts().open
+    with pytest.raises(ConfigError, match="/nowhere"):
+        Pool(Upstream("https://127.0.0.1:8000/v1"), environment=nowhere)
 
 
 def test_pools_of_one_gateway_load_each_file_of_authorities_once(authority: Authority, tmp_path: Path) -> None:

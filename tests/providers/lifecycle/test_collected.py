@@ -53,7 +53,9 @@ def test_what_is_no_such_list_is_refused(content: bytes) -> None:
 
 
 def test_the_bundled_list_says_where_each_date_is_from() -> None:
-    for name, kept in collected.bundled().items():
+    bundled = collected.bundled()
+    assert bundled
+    for name, kept in bundled.items():
         assert kept.source, name
         assert kept.taken_on >= date(2026, 11, 22), name
         is_page = kept.source.startswith("https://")

@@ -65,8 +65,8 @@ def serve_gateway(
     ] = None,
 ) -> None:
     """Answer requests, with the variants that the store says."""
-    from midshift.cli import limits, project, serve
+    from midshift.cli import gateway_settings, limits, project, serve
 
     said = limits.SaidLimits(max_in_flight, max_in_flight_per_workload, max_held_mb, max_connections)
-    options = serve.GatewayOptions(state, name, host, port, admin_port, shadow_budget, said)
+    options = gateway_settings.GatewayOptions(state, name, host, port, admin_port, shadow_budget, said)
     raise typer.Exit(serve.gateway(project.Target(config, env, store), options))
