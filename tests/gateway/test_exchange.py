@@ -121,6 +121,7 @@ async def test_a_large_body_in_one_piece_holds_the_app_up_until_it_is_taken(size
 
 async def _over(listener: Listener) -> None:
     """The requests under way are answered, and nobody keeps anything of them."""
+    listener.workers.stop()
     for _ in range(3):
         await asyncio.sleep(0)
-    assert set() == listener.tasks
+    assert set() == listener.workers.tasks

@@ -139,7 +139,7 @@ async def test_a_flood_of_requests_waits_where_it_came_from() -> None:
         front.data_received(a_request(start=HEALTH, tail=b"") * MOST_WAITING)
         front.resume_reading()
     assert "resume_reading" not in transport.done
-    for task in list(front._listener.tasks):
+    for task in list(front._listener.workers.tasks):
         task.cancel()
 
 
@@ -279,9 +279,9 @@ async def test_a_connection_is_not_idle_while_its_request_is_answered() -> None:
     front.look(asyncio.get_running_loop().time() + 2 * KEEP_ALIVE_S)
 
     assert [] == transport.done
-    for task in list(listener.tasks):
+    for task in list(listener.workers.tasks):
         task.cancel()
-    await asyncio.wait(listener.tasks)
+    await asyncio.wait(listener.workers.tasks)
 
 
 async def _thinking(_: GatewayExchange) -> None:

@@ -53,7 +53,7 @@ async def read(pieces: Sequence[bytes]) -> tuple[list[Read], list[str]]:
         await asyncio.sleep(0)
     for _ in range(TURNS):
         await asyncio.sleep(0)
-    for task in list(listener.tasks):
+    for task in list(listener.workers.tasks):
         task.cancel()
     return found, refused
 

@@ -21,8 +21,8 @@ HIGH_WATER = 64 * 1024
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _COLON = b": "
-_STAYS_OPEN = (b"",)
-_CLOSES = (b"connection: close", b"")
+_CLOSES = b"connection: close\r\n"
+_CHUNKED = b"transfer-encoding: chunked\r\n"
 _WITHOUT_A_BODY = (204, 304)
 
 
@@ -71,7 +71,7 @@ class Connection(Protocol):
 class Exchange:
     """One request and its answer. `length` is how long its body says that it is, None where it comes in chunks.
 
-    `body` is all of it, where it came together with the head. `task` is what answers, where the connection began it.
+    `body` is all of it, where it came together with the head. `task` is what answers, where a worker does.
 
     As a context, it runs its block as long as the app is there: when that leaves before its answer is complete, the
     block is cancelled and ends in silence, and `was_cancelled` says so. Once.
@@ -175,7 +175,7 @@ class Exchange:
             lines, body = [line for line in lines if line[0] != b"content-length"], b""
         elif self.head.method == "HEAD":
             body = b""
-        whole = head_and(status, lines, *(_STAYS_OPEN if self.keeps_alive else _CLOSES), body)
+        whole = head_and(status, lines, b"" if self.keeps_alive else _CLOSES, body)
         if len(whole) > HIGH_WATER:
             self.connection.write(whole)
         else:
@@ -191,9 +191,8 @@ class Exchange:
         if has_body and not any(name == b"content-length" for name, _ in lines):
             self._is_chunked = not self.head.is_old
             self.keeps_alive = self.keeps_alive and not self.head.is_old
-        chunked = (b"transfer-encoding: chunked",) if self._is_chunked else ()
-        ending = _STAYS_OPEN if self.keeps_alive else _CLOSES
-        self.connection.write(head_and(status, lines, *chunked, *ending, b""))
+        own = (_CHUNKED if self._is_chunked else b"") + (b"" if self.keeps_alive else _CLOSES)
+        self.connection.write(head_and(status, lines, own, b""))
 
     def more(self, data: bytes) -> bool:
         """Send a part, which is not empty; whether the app takes more now. It may be sent more in any case."""
@@ -300,7 +299,7 @@ class Exchange:
             self._waiter.set_result(None)
 
 
-def head_and(status: int, lines: Sequence[tuple[bytes, bytes]], *more: bytes) -> bytes:
-    """The head of an answer and what follows: more lines, an empty one, and what there is of the body."""
+def head_and(status: int, lines: Sequence[tuple[bytes, bytes]], own: bytes, body: bytes) -> bytes:
+    """The head of an answer, with lines of our own that are spelled and ended, and what there is of the body."""
     start = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
-    return b"\r\n".join((start, *map(_COLON.join, lines), *more))
+    return b"\r\n".join([start, *map(_COLON.join, lines), own, body])

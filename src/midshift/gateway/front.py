@@ -5,41 +5,35 @@ bounded in time, a body in time per byte, an app that does not take its answer i
 nothing for long. Requests that come at once are answered in their order, and what is wrong with one is said after the
 answers before it. An app that closes its side has left: nobody can tell one that still listens. What an app still sends
 to a connection that is closed is thrown away for a moment (RFC 9112, 9.6): a reset would take the answer from it.
-Elsewhere: requests in bytes (inbound), one request and its answer (exchange), how large a body may be (intake), how
-many requests (load), the socket (server).
+Elsewhere: requests in bytes (inbound), one request and its answer (exchange), whoever answers it (workers), how large a
+body may be (intake), how many requests (load), the socket (server).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
-from typing import TypeAlias, cast
+from typing import cast
 
 from midshift.gateway.exchange import HIGH_WATER, Exchange, head_and
 from midshift.gateway.heads import Head
 from midshift.gateway.inbound import Inbound, Wrong
 from midshift.gateway.settings import Limits
+from midshift.gateway.workers import App, Workers
 from midshift.providers.http.outbox import Outbox
-
-LOG = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75.0
 LINGERS_S = 2.0
 MOST_WAITING = 8
 """So many requests may wait behind the one that is being answered, before the app is not read from."""
 
-App: TypeAlias = Callable[[Exchange], Awaitable[None]]
-"""Whoever answers the requests of a listener."""
-
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 _CLOSES = (b"connection", b"close")
-_FAILED = b"Internal Server Error\n"
 
 
 class _Phase(Enum):
@@ -61,8 +55,11 @@ class Listener:
     limits: Limits
     count: Callable[[str], None]
     connections: set[Front] = field(default_factory=set)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
     outbox: Outbox = field(default_factory=Outbox)
+    workers: Workers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.workers = Workers(self.app)
 
 
 class Front(asyncio.Protocol):
@@ -323,8 +320,7 @@ class Front(asyncio.Protocol):
         self._serving = exchange
         if self._is_leaving:
             exchange.keeps_alive = False
-        exchange.task = task = self._loop.create_task(self._answered(exchange))
-        self._listener.tasks.add(task)
+        self._listener.workers.answer(exchange)
 
     def _go_on(self) -> None:
         """To what has come behind the request that was answered."""
@@ -334,27 +330,6 @@ class Front(asyncio.Protocol):
             self._serve(following)
         elif self._refusal is not None:
             self._refuse(*self._refusal)
-
-    async def _answered(self, exchange: Exchange) -> None:
-        """Whatever happens, the app gets an answer or its connection ends: none may take half of one for whole."""
-        try:
-            try:
-                await self._listener.app(exchange)
-            except (Exception, asyncio.CancelledError) as error:
-                if not exchange.is_ended:
-                    LOG.error("a request failed: %s", type(error).__name__, exc_info=error)
-            if not exchange.is_ended and not self.is_closing():
-                await self._give_up(exchange)
-        finally:
-            if exchange.task is not None:
-                self._listener.tasks.discard(exchange.task)
-
-    async def _give_up(self, exchange: Exchange) -> None:
-        if exchange.is_begun:
-            self.close()
-        else:
-            lines = [_TEXT, (b"content-length", b"%d" % len(_FAILED))]
-            await exchange.answer(HTTPStatus.INTERNAL_SERVER_ERROR, lines, _FAILED)
 
     def _begin(self, phase: _Phase) -> None:
         self._phase, self._since_s, self._size = phase, self._loop.time(), 0

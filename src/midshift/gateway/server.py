@@ -20,8 +20,9 @@ import uvloop
 from midshift.gateway.accepting import Accepting
 from midshift.gateway.admin import AdminPort
 from midshift.gateway.app import Gateway
-from midshift.gateway.front import App, Front, Listener
+from midshift.gateway.front import Front, Listener
 from midshift.gateway.settings import Limits
+from midshift.gateway.workers import App
 from midshift.ports import Clock
 
 COLLECTED_AFTER = (20_000, 10, 10)
@@ -117,8 +118,9 @@ class _Address:
         if self._looking is not None:
             self._looking.cancel()
         until_s = asyncio.get_running_loop().time() + patience_s
-        if self._listener.tasks:
-            _, late = await asyncio.wait(set(self._listener.tasks), timeout=patience_s)
+        self._listener.workers.stop()
+        if self._listener.workers.tasks:
+            _, late = await asyncio.wait(set(self._listener.workers.tasks), timeout=patience_s)
             for task in late:
                 task.cancel()
             if late:

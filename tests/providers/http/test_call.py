@@ -17,7 +17,8 @@ from midshift.providers.http.call import HIGH_WATER, LARGE, OpenCall
 from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import Call, CallFailed, Ended, Failure, Head
 from midshift.providers.http.settings import Timeouts
-from midshift.providers.http.watching import Watch
+from midshift.providers.http.terms import Terms
+from midshift.providers.http.watching import Watch, Watched
 from tests.providers.http.test_connection import OTHERS, Answer, Keeper, Wire, cut, in_chunks
 from tests.providers.http.test_outbox import a_busy_outbox
 
@@ -107,7 +108,8 @@ async def an_exchange(
     connection = Connection(line.keeper)
     made: Any = line
     connection.connection_made(made)
-    call = OpenCall(loop, connection, watch, limits, limits.first_byte_s, loop.time() + limits.total_s, True)
+    now = loop.time()
+    call = OpenCall(connection, Terms.of(loop, watch, limits, streamed=True), now, now, has_body=True)
     try:
         if request:
             call.write(request)
@@ -336,7 +338,8 @@ async def test_closing_ends_the_forwarding() -> None:
         exchange.push(CHUNKED + b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n")
 
         assert Failure.BROKEN is await forwarding
-        assert ([b"a"], True) == (taken, exchange.line.is_aborted)
+        assert ([b"ab"], True) == (taken, exchange.line.is_aborted)  # what one read has brought is one part
+        assert [] == exchange.line.keeper.kept
 
 
 async def test_a_part_that_is_handed_over_is_progress() -> None:
@@ -385,6 +388,25 @@ async def test_silence_counts_from_the_last_progress_in_either_direction() -> No
         at.now_s += 8.0
         exchange.push(b"1\r\nb\r\n")
         assert (False, True) == (is_idle_after(9.0), is_idle_after(10.0))
+
+
+@pytest.mark.parametrize(("total_s", "within_s"), [(600.0, 1.0), (4.5, 0.5)])
+async def test_a_call_that_waited_for_its_connection_is_not_looked_at_before_it_can_be_late(
+    total_s: float, within_s: float
+) -> None:
+    """A full pool would look at all of its calls for each that has a connection at last."""
+    looks_at = list[float]()
+
+    class Noted(Watch):
+        def begin(self, call: Watched, at: float) -> None:
+            looks_at.append(at)
+
+    async with an_exchange() as exchange:
+        limits = Timeouts(first_byte_s=1.0, total_s=total_s)
+        terms = Terms.of(asyncio.get_running_loop(), Noted(), limits, streamed=True)
+        OpenCall(exchange.connection, terms, began_at=96.0, now=100.0, has_body=True)
+
+    assert [100.0 + within_s] == looks_at
 
 
 async def test_a_whole_answer_is_late_no_more() -> None:
@@ -615,8 +637,9 @@ async def test_a_connection_that_closes_without_an_answer_ends_none_that_has_no_
         exchange.push(b"HTTP/1.1 204 No Content\r\n\r\n")
         assert 204 == (await exchange.call.head()).status
         connection = exchange.connection
-        limits, loop = Timeouts(), asyncio.get_running_loop()
-        call = OpenCall(loop, connection, Watch(), limits, limits.first_byte_s, loop.time() + limits.total_s, True)
+        loop = asyncio.get_running_loop()
+        terms = Terms.of(loop, Watch(), Timeouts(), streamed=True)
+        call = OpenCall(connection, terms, loop.time(), loop.time(), has_body=True)
         call.write(REQUEST)
         exchange.end()
 

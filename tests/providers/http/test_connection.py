@@ -220,6 +220,30 @@ def test_whatever_comes_there_is_an_end(sent: bytes, places: list[int]) -> None:
     assert answer.end in ("whole", Failure.BROKEN)
 
 
+def test_what_one_read_has_brought_of_a_body_is_one_part(line: Line) -> None:
+    """A provider that is quick puts many events into a packet: each of them would be written to the app by itself."""
+    parts = list[bytes]()
+
+    class Parts(Answer):
+        def more(self, data: bytes) -> None:
+            parts.append(data)
+
+    line.connection.call = Parts()
+    head = OK + b"transfer-encoding: chunked\r\n\r\n"
+    for piece in (head + b"1\r\na\r\n1\r\nb\r\n", b"1\r\nc\r\n", b"1\r\nd\r\n1\r\ne\r\n0\r\n\r\n"):
+        line.connection.data_received(piece)
+
+    assert [b"ab", b"c", b"de"] == parts
+    assert [True] == line.keeper.kept
+
+
+def test_what_came_before_an_answer_broke_is_handed_over(line: Line) -> None:
+    """Of a stream the app has then what the provider has said."""
+    answer = line.answered([OK + b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\nnonsense"])
+
+    assert (200, b"ab", Failure.BROKEN) == (answer.head and answer.head.status, answer.body, answer.end)
+
+
 @pytest.mark.parametrize(
     "behind",
     [
@@ -299,6 +323,13 @@ def test_what_brings_nothing_for_long_is_broken_off(line: Line, start: bytes, pi
 
     assert Failure.BROKEN is answer.end
     assert line.wire.is_aborted
+
+
+def test_an_answer_that_is_whole_has_not_brought_nothing_however_long_its_head(line: Line) -> None:
+    """What it has said was heard to its end, and the next answer begins behind it."""
+    answer = line.answered([OK + b"x: ", b"y" * 200_000, b"y" * 100_000 + b"\r\ncontent-length: 0\r\n\r\n"])
+
+    assert ("whole", [True]) == (answer.end, line.keeper.kept)
 
 
 def test_a_connection_in_the_middle_of_a_request_is_not_kept(line: Line) -> None:

@@ -3,7 +3,8 @@
 Contract. A body beyond 64 KB goes in slices of 256 KB that are not copied, each when the server has taken most of
 the one before; an answer that refuses it ends the sending. Of an answer at most 256 KB and one read of the socket
 wait for a slow reader: then the server waits as well, and its silence is not held against it.
-Elsewhere: reading the wire (connection), choosing the connection (pool), when limits are looked at (watching).
+Elsewhere: reading the wire (connection), choosing the connection (pool), when limits are looked at (watching), which
+they are (terms).
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from collections.abc import Callable
 from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import CallFailed, Ended, Failure, Head
 from midshift.providers.http.outbox import Outbox
-from midshift.providers.http.settings import Timeouts
-from midshift.providers.http.watching import Watch
+from midshift.providers.http.terms import Terms
 
 HIGH_WATER = 256 * 1024
 LARGE = 64 * 1024
@@ -25,11 +25,10 @@ _SLICE = 256 * 1024
 class _Handing:
     """Whoever is handed the parts as they come, and what came of it."""
 
-    __slots__ = ("error", "is_held", "take")
+    __slots__ = ("error", "take")
 
     def __init__(self, take: Callable[[bytes], bool]) -> None:
         self.take = take
-        self.is_held = False
         self.error: Exception | None = None
 
 
@@ -41,39 +40,30 @@ class OpenCall:
         "_buffered",
         "_connection",
         "_enough",
-        "_first_byte_s",
         "_handing",
         "_head",
+        "_is_hurried",
         "_last_at",
-        "_late",
         "_loop",
         "_moving",
         "_over",
         "_reading_paused",
         "_sent_at",
-        "_timeouts",
+        "_take",
+        "_terms",
         "_total_at",
         "_unsent",
         "_waiter",
-        "_watch",
         "_why",
         "has_body",
         "is_written",
     )
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        connection: Connection,
-        watch: Watch,
-        timeouts: Timeouts,
-        first_byte_s: float,
-        total_at: float,
-        has_body: bool,
-    ) -> None:
-        self._loop = loop
+    def __init__(self, connection: Connection, terms: Terms, began_at: float, now: float, has_body: bool) -> None:
+        """A call that began at `began_at`, and has its connection now; both are times of the loop."""
         self._connection = connection
-        self._watch = watch
+        self._terms = terms
+        self._loop = terms.loop
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._enough = 0  # bytes that may wait before the reader is woken
@@ -82,18 +72,17 @@ class OpenCall:
         self._why: Failure | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._handing: _Handing | None = None
+        self._take: Callable[[bytes], bool] | None = None  # its own, while it wants more
         self._reading_paused = False
         self._unsent: bytes | None = None
         self._moving: asyncio.Task[None] | None = None
-        self._timeouts = timeouts
         self.is_written = False
         self.has_body = has_body
-        self._total_at = total_at
-        self._late = Failure.TOTAL_TIMEOUT
-        self._first_byte_s = first_byte_s
+        self._total_at = began_at + terms.timeouts.total_s
+        self._is_hurried = False
         self._last_at = 0.0  # no part has come yet
-        self._sent_at = now = loop.time()
-        watch.begin(self, min(now + first_byte_s, total_at, now + timeouts.idle_s))
+        self._sent_at = now
+        terms.watch.begin(self, min(now + terms.soonest_s, self._total_at))
         connection.call = self
 
     def write(self, request: bytes) -> None:
@@ -143,7 +132,7 @@ class OpenCall:
             self._sent_at = self._loop.time()
         self.is_written = True
         if not self._over:
-            self._watch.begin(self, self._sent_at + self._first_byte_s)
+            self._terms.watch.begin(self, self._sent_at + self._terms.first_byte_s)
 
     async def head(self) -> Head:
         """See `Call`."""
@@ -157,8 +146,8 @@ class OpenCall:
         """See `Call`."""
         until = self._loop.time() + patience_s
         if until < self._total_at and not self._over:
-            self._total_at, self._late = until, Failure.FIRST_BYTE_TIMEOUT
-            self._watch.begin(self, until)
+            self._total_at, self._is_hurried = until, True
+            self._terms.watch.begin(self, until)
 
     async def chunk(self) -> bytes:
         """See `Call`."""
@@ -198,13 +187,14 @@ class OpenCall:
     async def forward(self, take: Callable[[bytes], bool]) -> None:
         """See `Call`."""
         self._handing = handing = _Handing(take)
+        self._take = take
         try:
             if self._buffer:
-                self._hand(handing, self._taken())
+                self._hand(take, self._taken())
             while self._buffer or not self._over:
                 await self._pushed()
         finally:
-            self._handing = None
+            self._handing = self._take = None
         if handing.error is not None:
             raise handing.error
         if self._why is not None:
@@ -213,10 +203,10 @@ class OpenCall:
     def resume(self) -> None:
         """See `Call`."""
         handing = self._handing
-        if handing is not None and handing.is_held:
-            handing.is_held = False
+        if handing is not None and self._take is None:
+            self._take = handing.take
             if self._buffer:
-                self._hand(handing, self._taken())
+                self._hand(handing.take, self._taken())
                 self._wake()
 
     def close(self) -> None:
@@ -237,9 +227,8 @@ class OpenCall:
     def more(self, data: bytes) -> None:
         """See `Receiver`."""
         self._last_at = self._loop.time()
-        handing = self._handing
-        if handing is not None and not handing.is_held:
-            self._hand(handing, data)
+        if self._take is not None:
+            self._hand(self._take, data)
             return
         self._buffer.append(data)
         self._buffered = buffered = self._buffered + len(data)
@@ -252,7 +241,7 @@ class OpenCall:
     def completed(self) -> None:
         """See `Receiver`."""
         self._over = True
-        self._watch.end(self)
+        self._terms.watch.end(self)
         if self._reading_paused:
             self._resume_reading()
         if self._waiter is not None:
@@ -274,12 +263,12 @@ class OpenCall:
     def look_at(self, now: float) -> float:
         """See `Watched`. At least every `idle_s`, so that no progress has to say that it was made."""
         limit_at, _ = self._limit()
-        return min(limit_at, self._total_at, now + self._timeouts.idle_s)
+        return min(limit_at, self._total_at, now + self._terms.timeouts.idle_s)
 
     def expire(self, now: float) -> None:
         """See `Watched`."""
         _, why = self._limit()
-        self._given_up(self._late if now >= self._total_at else why)
+        self._given_up(self._late() if now >= self._total_at else why)
 
     def _is_refused(self) -> bool:
         """Over, or answered with something that makes the rest of the body needless: an error, a redirect."""
@@ -307,19 +296,23 @@ class OpenCall:
         finally:
             self._enough = 0
 
-    def _hand(self, handing: _Handing, data: bytes) -> None:
+    def _hand(self, take: Callable[[bytes], bool], data: bytes) -> None:
         """Give a part to whoever takes."""
         try:
-            handing.is_held = not handing.take(data)
-        except Exception as error:  # noqa: BLE001 - the parser would take it for the server's; `forward` raises it
-            handing.error = error
+            if not take(data):
+                self._take = None
+        except Exception as error:  # noqa: BLE001 - it is not the server's, and not the loop's: `forward` raises it
+            if self._handing is not None:
+                self._handing.error = error
             self.close()
 
     def _taken(self) -> bytes:
-        parts, self._buffer, self._buffered = self._buffer, [], 0
+        taken = b"".join(self._buffer)  # of one part: itself
+        self._buffer.clear()
+        self._buffered = 0
         if self._reading_paused:
             self._resume_reading()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return taken
 
     def _write_now(self, request: bytes) -> None:
         transport = self._connection.transport
@@ -332,7 +325,7 @@ class OpenCall:
         """Send the request, of which nothing was sent yet, on another connection."""
         owner = self._connection.owner
         try:
-            connection = await owner.another(self._timeouts)
+            connection = await owner.another(self._terms.timeouts)
             if self._over:  # its time was up meanwhile
                 owner.released(connection, is_reusable=True)
                 return
@@ -349,9 +342,11 @@ class OpenCall:
         return waiter
 
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._connection.transport is not None:
@@ -367,13 +362,16 @@ class OpenCall:
 
     def _limit(self) -> tuple[float, Failure]:
         """When the present state has lasted too long, and what that is called."""
-        if not self.is_written:
-            return max(self._sent_at, self._last_at) + self._timeouts.idle_s, Failure.IDLE_TIMEOUT
-        if not self._last_at:
-            return self._sent_at + self._first_byte_s, Failure.FIRST_BYTE_TIMEOUT
-        if self._reading_paused:  # it is our reader that is slow
-            return self._total_at, self._late
-        return max(self._sent_at, self._last_at) + self._timeouts.idle_s, Failure.IDLE_TIMEOUT
+        terms = self._terms
+        if self.is_written and not self._last_at:
+            return self._sent_at + terms.first_byte_s, Failure.FIRST_BYTE_TIMEOUT
+        if self.is_written and self._reading_paused:  # it is our reader that is slow
+            return self._total_at, self._late()
+        return max(self._sent_at, self._last_at) + terms.timeouts.idle_s, Failure.IDLE_TIMEOUT
+
+    def _late(self) -> Failure:
+        """What it is called when there is no time left at all."""
+        return Failure.FIRST_BYTE_TIMEOUT if self._is_hurried else Failure.TOTAL_TIMEOUT
 
     def _given_up(self, why: Failure) -> CallFailed:
         self._connection.owner.failed(why)

@@ -1,6 +1,7 @@
 """One connection: bytes from the socket through the parser to the call that has it.
 
-Contract. What comes after an answer belongs to nobody: the connection is closed, and never gives it to the next call.
+Contract. What one read has brought is parsed first, and handed over then: all that is there of the body as one part.
+What comes after an answer belongs to nobody: the connection is closed, and never gives it to the next call.
 What brings nothing for long (a head, trailers, extensions of chunks beyond 256 KB) is broken off. An answer whose end
 is the end of the connection is whole if the server closed and did not reset; over TLS nobody can tell that from
 somebody who cuts the line, which is why no answer of a known length is taken for whole before it is.
@@ -95,10 +96,12 @@ class Connection(asyncio.Protocol):
         "_is_reusable",
         "_is_whole",
         "_parser",
+        "_parts",
         "_readable",
         "call",
         "idle_since",
         "is_write_paused",
+        "on_body",
         "owner",
         "transport",
         "was_made",
@@ -111,6 +114,8 @@ class Connection(asyncio.Protocol):
         self.is_write_paused = False
         self.was_made = False
         self.owner = owner
+        self._parts: list[bytes] = []  # of a body, which this read has brought
+        self.on_body = self._parts.append
         self._parser = httptools.HttpResponseParser(self)
         self._readable = select.poll()
         self._headers: list[tuple[bytes, bytes]] = []  # as they come: of a head, and then of the trailers behind it
@@ -126,20 +131,25 @@ class Connection(asyncio.Protocol):
         self.owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.call is None:
+        call, parts = self.call, self._parts
+        if call is None:
             self.abort()  # nobody asked: whatever it is, the next answer would be read wrongly
             return
-        self._barren += len(data)
+        is_broken = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._is_reusable = False
-            self.break_off()
-        if self._is_whole:
-            self._is_whole = False
+            is_broken = True
+        if parts:
             self._barren = 0
-            self.owner.released(self, self._is_reusable)
-        elif self._barren > _LONGEST_BARREN:
+            body = b"".join(parts)  # of one part: itself
+            parts.clear()
+            call.more(body)
+        else:
+            self._barren += len(data)
+        if self._is_whole:
+            self._end(call, is_broken)
+        elif is_broken or self._barren > _LONGEST_BARREN:
             self.break_off()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -163,38 +173,32 @@ class Connection(asyncio.Protocol):
         if self.call is not None:
             self.call.resumed()
 
+    # What the parser finds. What is raised here ends it, and with it the connection.
+
     def on_message_begin(self) -> None:
         self._headers = []
         if self._is_whole:
-            self._is_reusable = False  # somebody else's answer, right behind ours
+            raise ValueError("another answer, right behind ours")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        call = self.call
-        if call is None:
-            return
-        status = self._parser.get_status_code()
-        if 200 <= status < 600:
+        status, call = self._parser.get_status_code(), self.call
+        if 200 <= status < 600 and call is not None:
             self._head = head = Head(status, self._headers)
             self._headers = []
             call.began(head)
             if not call.has_body:
-                self._end(call, is_reusable=False)  # the parser would wait for the body that the head speaks of
+                self._is_whole = True
+                raise ValueError("the body that the head speaks of does not come")
         elif not 100 <= status < 200:
-            raise ValueError(f"{status} is no status (RFC 9110, 15)")  # ends the parser: the answer is broken
-
-    def on_body(self, body: bytes) -> None:
-        self._barren = 0
-        call = self.call
-        if call is not None:
-            call.more(body)
+            raise ValueError(f"{status} is no status (RFC 9110, 15)")
 
     def on_message_complete(self) -> None:
-        call = self.call
-        if call is not None and self._head is not None:  # without one it was an interim answer: 103 Early Hints
-            self._end(call, call.is_written and not self.is_write_paused and self._parser.should_keep_alive())
+        if self._head is not None:  # without one it was an interim answer: 103 Early Hints
+            self._is_whole = True
+            self._is_reusable = self._parser.should_keep_alive()
 
     def is_stale(self) -> bool:
         """Whether the server has closed, or said something that nobody asked for.
@@ -210,11 +214,15 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _end(self, call: Receiver, is_reusable: bool) -> None:
-        """Hand over a whole answer. The connection is given back when all that came with it has been looked at."""
-        self.call = self._head = None
-        self._is_whole, self._is_reusable = True, is_reusable
-        call.completed()
+    def _end(self, call: Receiver, is_broken: bool) -> None:
+        """Hand over a whole answer, and give the connection back; one that `is_broken` can be read no more."""
+        self._is_whole = False
+        self._barren = 0
+        if self.call is call:  # nobody has let go of it meanwhile
+            self.call = self._head = None
+            call.completed()
+            is_reusable = self._is_reusable and call.is_written and not (is_broken or self.is_write_paused)
+            self.owner.released(self, is_reusable)
 
     def _ends_with_connection(self) -> bool:
         """An answer that has begun, and says neither how long it is nor that it comes in chunks."""

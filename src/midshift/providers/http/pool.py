@@ -28,6 +28,7 @@ from midshift.providers.http.messages import Call, CallFailed, Failure, Request
 from midshift.providers.http.outbox import Outbox
 from midshift.providers.http.proxies import proxy_for
 from midshift.providers.http.settings import Timeouts, Upstream
+from midshift.providers.http.terms import Terms
 from midshift.providers.http.tls import Contexts
 from midshift.providers.http.watching import Watch
 from midshift.providers.http.writing import Writer
@@ -80,6 +81,7 @@ class Pool:
         self._taken = 0  # places: connections that are open, being opened, or promised to somebody in line
         self._line: deque[asyncio.Future[Connection | None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None  # that of its connections, once there are any
+        self._terms: tuple[Terms, Terms] | None = None  # then: of answers that are whole, and of streams
         self._watch = Watch()
         self._outbox = Outbox()
         self._is_closed = False
@@ -90,15 +92,16 @@ class Pool:
 
     def begin(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call | None:
         """See `Transport`."""
-        loop = self._loop
-        if loop is None or not self._idle or len(request.body) > LARGE:
+        usual = self._terms
+        if usual is None or not self._idle or len(request.body) > LARGE:
             return None
+        terms = usual[streamed] if timeouts is None else self._terms_of(timeouts, streamed)
         head = self._writer.head(request)
-        now = loop.time()
+        now = terms.loop.time()
         connection = self._pooled(now)
         if connection is None:
             return None
-        call = self._call(loop, connection, request, streamed, timeouts or self._timeouts, now)
+        call = OpenCall(connection, terms, now, now, request.method != "HEAD")
         try:
             call.write_soon(head + request.body, self._outbox)
         except BaseException:
@@ -111,11 +114,11 @@ class Pool:
         begun = self.begin(request, streamed, timeouts)
         if begun is not None:
             return begun
-        limits = timeouts or self._timeouts
+        terms = self._terms_of(timeouts or self._timeouts, streamed)
         head = self._writer.head(request)
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        call = self._call(loop, await self.another(limits), request, streamed, limits, now)
+        began_at = terms.loop.time()
+        connection = await self.another(terms.timeouts)
+        call = OpenCall(connection, terms, began_at, terms.loop.time(), request.method != "HEAD")
         try:
             if len(request.body) <= LARGE:
                 call.write_soon(head + request.body, self._outbox)
@@ -148,6 +151,7 @@ class Pool:
     def opened(self, connection: Connection) -> None:
         """See `Owner`."""
         self._loop = asyncio.get_running_loop()
+        self._terms = self._terms_of(self._timeouts, streamed=False), self._terms_of(self._timeouts, streamed=True)
         self._opened += 1
         self._all.add(connection)
         if self._is_closed:  # it was on its way
@@ -184,18 +188,8 @@ class Pool:
         """See `Owner`."""
         self._aborted += 1
 
-    def _call(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        connection: Connection,
-        request: Request,
-        streamed: bool,
-        limits: Timeouts,
-        began_at: float,
-    ) -> OpenCall:
-        first_byte_s = limits.first_byte_s if streamed else limits.total_s
-        total_at = began_at + limits.total_s
-        return OpenCall(loop, connection, self._watch, limits, first_byte_s, total_at, request.method != "HEAD")
+    def _terms_of(self, timeouts: Timeouts, streamed: bool) -> Terms:
+        return Terms.of(asyncio.get_running_loop(), self._watch, timeouts, streamed)
 
     def _pooled(self, now: float) -> Connection | None:
         """The connection that was used last and is still open; what the server has closed is dropped on the way."""
