@@ -119,8 +119,8 @@ class RouteSource(Protocol):
 class Recorder(Protocol):
     """Where a gateway leaves what it did; never blocks the request."""
 
-    def record(self, exposure: Exposure) -> None:
-        """Take one finished request."""
+    def record(self, *exposures: Exposure) -> None:
+        """Take finished requests: all of them, or none where it raises."""
         ...
 
     def record_pair(self, pair: Pair) -> None:

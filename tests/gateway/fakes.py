@@ -156,10 +156,10 @@ class FakeSink:
     trouble: Exception | None = None
     last: int | None = None
 
-    def record(self, exposure: Exposure) -> None:
-        """Keep it."""
+    def record(self, *exposures: Exposure) -> None:
+        """Keep them."""
         self._fail()
-        self.exposures.append(exposure)
+        self.exposures += exposures
 
     def record_pair(self, pair: Pair) -> None:
         """Keep it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -165,6 +166,34 @@ def test_exposures_that_find_the_queue_full_are_counted_as_lost_and_still_summed
     assert sums_of(*exposures) == merged(sink)
 
 
+def test_of_exposures_that_come_together_as_many_are_taken_as_there_is_room_for() -> None:
+    """They come by the turn of the loop, and the queue has its limit by the piece."""
+    sink = FakeSink()
+    queue = a_queue(sink, max_exposures=3)
+    exposures = [an_exposure(number) for number in range(5)]
+    queue.record(*exposures[:2])
+    queue.record(*exposures[2:])
+
+    queue.hand_over()
+
+    assert (exposures[:3], 2) == (sink.exposures, queue.lost_exposures)
+    assert sums_of(*exposures) == merged(sink)
+
+
+def test_an_exposure_that_cannot_be_summed_costs_the_others_nothing() -> None:
+    """A clock that ran backwards, say."""
+    sink = FakeSink()
+    queue = a_queue(sink)
+    good, bad = an_exposure(0), replace(an_exposure(1), latency_s=-1.0)
+    queue.record(bad, good)
+
+    queue.hand_over()
+
+    assert [bad, good] == sink.exposures
+    assert sums_of(good) == merged(sink)
+    assert 1 == queue.lost_sums
+
+
 def test_pairs_are_limited_by_number_and_by_size() -> None:
     """They hold whole texts."""
     sink = FakeSink()
@@ -207,10 +236,10 @@ async def test_a_sink_that_hangs_does_not_hold_up_a_request() -> None:
     go_on, waiting = threading.Event(), threading.Event()
 
     class Hanging(FakeSink):
-        def record(self, exposure: Exposure) -> None:
+        def record(self, *exposures: Exposure) -> None:
             waiting.set()
             go_on.wait()
-            super().record(exposure)
+            super().record(*exposures)
 
     sink = Hanging()
     queue = a_queue(sink, max_exposures=4, sums_every_s=0.01)
@@ -224,6 +253,26 @@ async def test_a_sink_that_hangs_does_not_hold_up_a_request() -> None:
     go_on.set()
     await queue.stop()
     assert (5, 5) == (len(sink.exposures), queue.lost_exposures)
+
+
+async def test_what_a_sink_that_hangs_holds_at_the_end_is_counted_as_lost() -> None:
+    """Whether it will still take them, nobody can tell; what is said to be lost is never less than what is."""
+    go_on, waiting = threading.Event(), threading.Event()
+
+    class Hanging(FakeSink):
+        def record(self, *exposures: Exposure) -> None:
+            waiting.set()
+            go_on.wait()
+
+    queue = a_queue(Hanging(), sums_every_s=0.01)
+    queue.record(*map(an_exposure, range(500)))
+    queue.start()
+    waiting.wait()
+
+    await queue.stop(patience_s=0.0)
+    go_on.set()
+
+    assert 500 == queue.lost_exposures
 
 
 async def test_stopping_hands_over_what_there_is() -> None:

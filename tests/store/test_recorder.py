@@ -213,6 +213,16 @@ def test_nothing_is_lost_in_silence_when_the_disk_does_not_keep_up(tmp_path: Pat
     assert Counts(written=10, lost=4) == writer.counts()
 
 
+def test_of_exposures_that_come_together_as_many_are_kept_as_there_is_room_for(tmp_path: Path) -> None:
+    """A gateway hands them over by the hundred."""
+    with SegmentWriter(tmp_path, "g1", replace(ONLY_WHEN_FLUSHED, waiting=10)) as writer:
+        writer.record(*[an_exposure(f"r-{number}") for number in range(6)])
+        writer.record(*[an_exposure(f"r-{number}") for number in range(6, 13)])
+
+    assert [f"r-{number}" for number in range(10)] == [row.request_id for row in all_exposures(tmp_path)]
+    assert Counts(written=10, lost=3) == writer.counts()
+
+
 def test_long_texts_take_more_room_than_numbers(tmp_path: Path) -> None:
     """Ten thousand answers of a megabyte are not ten thousand exposures."""
     long = replace(A_PAIR, incumbent=ShadowAnswer("x" * 20_000, 200))

@@ -78,9 +78,9 @@ class Records:
         self._judged_at: dict[str, int] = {}
         self._flagged: dict[str, tuple[str, ...]] = {}
 
-    def record(self, exposure: Exposure) -> None:
-        """Count one exposure; a rehearsal keeps no more of it."""
-        self.exposures += 1
+    def record(self, *exposures: Exposure) -> None:
+        """Count exposures; a rehearsal keeps no more of them."""
+        self.exposures += len(exposures)
 
     def record_pair(self, pair: Pair) -> None:
         """Keep one pair of a shadow; those of other kinds are another comparison's."""

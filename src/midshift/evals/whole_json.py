@@ -15,6 +15,7 @@ JSON_SPACE = " \t\r\n"
 """What may stand around a value."""
 
 _MAY_START_JSON = frozenset('{["-0123456789tfn')
+_MAY_START_EITHER = _MAY_START_JSON | {_FENCE[0]}
 
 
 def unfenced(text: str) -> str:
@@ -30,6 +31,8 @@ def unfenced(text: str) -> str:
 
 def is_json(text: str) -> bool:
     """Whether the whole text, one outer code fence stripped, is one JSON value."""
+    if text.lstrip()[:1] not in _MAY_START_EITHER:
+        return False
     body = unfenced(text).strip(JSON_SPACE)
     if not body or body[0] not in _MAY_START_JSON:
         return False

@@ -26,10 +26,12 @@ from midshift.gateway.settings import Queues
 from midshift.ports import Recorder
 
 LOG = logging.getLogger(__name__)
-T = TypeVar("T")
 Q = TypeVar("Q", Pair, Taken | CapturedRequest | FeedbackRecord)
 _Waiting: TypeAlias = deque[tuple[Q, int]]
 """Texts, each with its bytes, about."""
+
+_EXPOSURES_AT_ONCE = 128
+"""So many at most are given to the sink together; those that it refuses are lost together."""
 
 PATIENCE_AT_STOP_S = 5.0
 
@@ -71,7 +73,10 @@ class RecordQueue:
         self._sum_sink = sum_sink
         self._most_exposures = limits.max_exposures
         self._many_exposures = max(1, limits.max_exposures // 2)
+        self._most_texts, self._most_bytes = limits.max_pairs, limits.max_pair_bytes
+        self._many_texts = limits.max_pairs // 2
         self._exposures: deque[Exposure] = deque()
+        self._in_hands = 0  # exposures that the sink was given, while it has not answered
         self._pairs: _Waiting[Pair] = deque()
         self._texts: _Waiting[Taken | CapturedRequest | FeedbackRecord] = deque()
         self._bytes_in = 0  # of pairs and texts that came in so far: the loop's alone to change
@@ -86,19 +91,23 @@ class RecordQueue:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="midshift-record", daemon=True)
 
-    def record(self, exposure: Exposure) -> None:
-        """See `ports.Recorder`."""
+    def record(self, *exposures: Exposure) -> None:
+        """See `ports.Recorder`. One that cannot be summed is lost to the sums, and costs the others nothing."""
         if self._sum_sink is not None:
             with self._lock:
-                self._sums.add(exposure)
+                for exposure in exposures:
+                    try:
+                        self._sums.add(exposure)
+                    except Exception:  # whatever is wrong with one, the others of its turn are recorded
+                        self.lost_sums += 1
+                        LOG.exception("request %s cannot be summed", exposure.request_id)
         if self._sink is None:
             return
         waiting = len(self._exposures)
-        if waiting >= self._most_exposures:
-            self.lost_exposures += 1
-            return
-        self._exposures.append(exposure)
-        if waiting + 1 == self._many_exposures:
+        taken = exposures[: self._most_exposures - waiting]
+        self._exposures += taken
+        self.lost_exposures += len(exposures) - len(taken)
+        if waiting < self._many_exposures <= waiting + len(taken):
             self._wake.set()
 
     def record_pair(self, pair: Pair) -> None:
@@ -108,8 +117,10 @@ class RecordQueue:
 
     def record_request(self, request: CapturedRequest | Taken) -> None:
         """See `ports.Recorder`. What is `Taken` is read when it is handed over."""
+        if self._sink is None:
+            return
         size = request.size if isinstance(request, Taken) else len(request.answer or "") + 5000
-        if self._sink is not None and not self._waits(self._texts, request, size):
+        if not self._waits(self._texts, request, size):
             self.lost_texts += 1
 
     def record_feedback(self, feedback: FeedbackRecord) -> None:
@@ -119,12 +130,12 @@ class RecordQueue:
 
     def _waits(self, queue: _Waiting[Q], item: Q, size: int) -> bool:
         """Whether there was room for one more."""
-        waiting, limits = len(queue), self._limits
-        if waiting >= limits.max_pairs or self._bytes_in - self._bytes_out + size > limits.max_pair_bytes:
+        waiting, bytes_in = len(queue), self._bytes_in + size
+        if waiting >= self._most_texts or bytes_in - self._bytes_out > self._most_bytes:
             return False
-        self._bytes_in += size
+        self._bytes_in = bytes_in
         queue.append((item, size))
-        if 2 * (waiting + 1) == limits.max_pairs:
+        if waiting + 1 == self._many_texts:
             self._wake.set()
         return True
 
@@ -132,15 +143,15 @@ class RecordQueue:
         """Begin to hand over, once a second or as the settings say."""
         self._thread.start()
 
-    async def stop(self) -> None:
+    async def stop(self, patience_s: float = PATIENCE_AT_STOP_S) -> None:
         """Hand over what there is, for a few seconds at most; what is left then is counted as lost."""
         self._stopping.set()
         self._wake.set()
-        await asyncio.to_thread(self._thread.join, PATIENCE_AT_STOP_S)
+        await asyncio.to_thread(self._thread.join, patience_s)
         with self._lock:
             left = self._sums.requests + (0 if self._batch is None else self._batch.requests)
         self.lost_sums += left
-        self.lost_exposures += len(self._exposures)
+        self.lost_exposures += self._in_hands + len(self._exposures)
         self.lost_pairs += len(self._pairs)
         self.lost_texts += len(self._texts)
         if self.lost_sums or self.lost_exposures or self.lost_pairs or self.lost_texts:
@@ -156,29 +167,41 @@ class RecordQueue:
         """Give away everything that waits. For the thread, and for tests instead of it."""
         with self._handing_over:
             if self._sink is not None:
-                self._hand_over_exposures(self._sink.record)
-            while self._sink is not None and self._pairs:
-                if not self._tried(self._sink.record_pair, self._next(self._pairs)):
-                    self.lost_pairs += 1
-            while self._sink is not None and self._texts:
-                if not self._tried(partial(_hand_over_text, self._sink), self._next(self._texts)):
-                    self.lost_texts += 1
+                self._hand_over_exposures(self._sink)
+                take_text = partial(_hand_over_text, self._sink)
+                while self._pairs:
+                    if not self._handed_over(self._pairs, self._sink.record_pair):
+                        self.lost_pairs += 1
+                while self._texts:
+                    if not self._handed_over(self._texts, take_text):
+                        self.lost_texts += 1
             if self._sum_sink is not None:
-                self._tried(self._hand_over_sums, self._sum_sink)
+                try:
+                    self._hand_over_sums(self._sum_sink)
+                except Exception as error:  # noqa: BLE001 - see `_handed_over`
+                    self._failed(error)
 
-    def _hand_over_exposures(self, take: Callable[[Exposure], None]) -> None:
+    def _hand_over_exposures(self, sink: Recorder) -> None:
+        next_one = self._exposures.popleft
         while self._exposures:
+            self._in_hands = min(len(self._exposures), _EXPOSURES_AT_ONCE)
             try:
-                while self._exposures:
-                    take(self._exposures.popleft())
-            except Exception as error:  # noqa: BLE001 - see `_tried`
+                sink.record(*[next_one() for _ in range(self._in_hands)])
+            except Exception as error:  # noqa: BLE001 - see `_handed_over`
                 self._failed(error)
-                self.lost_exposures += 1
+                self.lost_exposures += self._in_hands
+            self._in_hands = 0
 
-    def _next(self, queue: _Waiting[Q]) -> Q:
+    def _handed_over(self, queue: _Waiting[Q], take: Callable[[Q], None]) -> bool:
+        """Whether the next one was taken."""
         item, size = queue.popleft()
         self._bytes_out += size
-        return item
+        try:
+            take(item)
+        except Exception as error:  # noqa: BLE001 - a sink may fail in any way; the record goes on, and counts it
+            self._failed(error)
+            return False
+        return True
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -205,14 +228,6 @@ class RecordQueue:
             return
         self._sequence += 1
         self._batch = None
-
-    def _tried(self, call: Callable[[T], None], item: T) -> bool:
-        try:
-            call(item)
-        except Exception as error:  # noqa: BLE001 - a sink may fail in any way; the record goes on, and counts it
-            self._failed(error)
-            return False
-        return True
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1

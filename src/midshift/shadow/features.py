@@ -34,17 +34,16 @@ _CLOSING_OFFER = re.compile(
     re.IGNORECASE,
 )
 # Each alternative above contains one of these words: looking for them first is ten times faster than the expression.
-_REFUSAL_STARTS = ("i ", "i'm ", "as a", "unfortunately")  # and each word below one of these
 _REFUSAL_WORDS = (
     *("i'm ", "i am ", "i can", "i won't", "i will", "i must", "i do", "i apolog"),
     *("as an ai", "as a language", "unfortunately"),
 )
 _CLOSING_OFFER_WORDS = ("let me", "feel free", "hope", "happy to", "anything else", "hesitate")
-_CLOSING_OFFER_STARTS = ("help", "let me know", "feel free", "anything else", "hesitate")
 _CLOSING_OFFERS = (
     *("let me know", "feel free", "hope this helps", "hope that helps", "hope it helps", "happy to help"),
     *("is there anything else", "don't hesitate"),
 )
+_ODD_LETTERS = re.compile("[\u0130\u0131\u017f]")
 _THREE_LETTERS = re.compile(r"(?:[^\W\d_].*?){3}")
 
 
@@ -86,29 +85,32 @@ def features(text: str) -> Features:
         form |= _JSON_VALID
     if "`" in text and "```" in text:
         form |= _CODE_FENCE
-    head, tail = text[:_ENDS_CHARS], text[-_ENDS_CHARS:]
-    if _may_refuse(head) and _REFUSAL.search(head):
+    if _refuses(text[:_ENDS_CHARS]):
         form |= _REFUSAL_LIKE
     if _PREAMBLE.match(text):
         form |= _IS_PREAMBLE
-    if _offers_more(tail):
+    if _offers_more(text[-_ENDS_CHARS:]):
         form |= _IS_CLOSING_OFFER
     opening, closing = _ends(text)
     return Features(len(text), _words(text), _FORMS[form], opening, closing)
 
 
-def _may_refuse(head: str) -> bool:
-    """Whether `_REFUSAL` may find something."""
+def _refuses(head: str) -> bool:
+    """What `_REFUSAL` finds, looked for where there is one of its words."""
     lowered = head.lower()
-    return _holds(lowered, _REFUSAL_STARTS) and _holds(lowered, _REFUSAL_WORDS)
+    if not ("i " in lowered or "i'm " in lowered or "as a" in lowered or "unfortunately" in lowered):
+        return False
+    return _holds(lowered, _REFUSAL_WORDS) and _REFUSAL.search(head) is not None
 
 
 def _offers_more(tail: str) -> bool:
-    """What `_CLOSING_OFFER` finds. It knows odd letters that count as plain ones; without them, words are faster."""
+    """What `_CLOSING_OFFER` finds. To it three odd letters count as plain ones; without them, words are faster."""
     lowered = tail.lower()
-    if not tail.isascii():
+    if not tail.isascii() and _ODD_LETTERS.search(tail):
         return _holds(lowered, _CLOSING_OFFER_WORDS) and _CLOSING_OFFER.search(tail) is not None
-    return _holds(lowered, _CLOSING_OFFER_STARTS) and _holds(lowered, _CLOSING_OFFERS)
+    if not ("let me know" in lowered or "help" in lowered or "feel free" in lowered):
+        return "is there anything else" in lowered or "don't hesitate" in lowered
+    return _holds(lowered, _CLOSING_OFFERS)
 
 
 def _words(text: str) -> int:
@@ -139,4 +141,5 @@ def _holds(text: str, words: tuple[str, ...]) -> bool:
 def _spoken(line: str) -> str:
     """A line as a phrase to compare; empty for punctuation, a brace or a fence, which `form` covers."""
     phrase = " ".join(line[:_LINE_CHARS].split())
-    return phrase if _THREE_LETTERS.search(phrase) else ""
+    begins_with_them = len(phrase) > 2 and phrase[:3].isalpha()
+    return phrase if begins_with_them or _THREE_LETTERS.search(phrase) else ""

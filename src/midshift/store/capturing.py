@@ -9,17 +9,17 @@ Elsewhere: whose texts are kept (domain.capture), what is blacked out (domain.re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from midshift.domain.capture import CapturedRequest, FeedbackRecord, is_captured, unit_paths
 from midshift.domain.exposure import Exposure, Pair, ShadowAnswer, TextFeatures
-from midshift.domain.keyed import hmac_sha256
-from midshift.domain.redaction import redacted, redacted_json
+from midshift.domain.keyed import hmac_under
+from midshift.domain.redaction import may_hold, redacted, redacted_json, without_units
 from midshift.domain.workload import Capture, Redaction, Workload
 from midshift.ports import Recorder
 from midshift.shadow.features import features
@@ -27,8 +27,14 @@ from midshift.shadow.features import features
 _NOTHING: tuple[Capture, tuple[str, ...]] = (Capture(), ())
 """What is kept of a workload that nobody defined: missing permission is none."""
 
+_NO_JSON = (ValueError, TypeError, OverflowError, RecursionError)
+"""What is raised for a value that no JSON says, like one half of a surrogate pair."""
+
+_Digest: TypeAlias = Callable[[bytes], bytes]
+
 _ENCODER = msgspec.json.Encoder()
-_DIGEST_CHARS = 16
+_CALLS = msgspec.json.Decoder(list[dict[str, Any]])
+_DIGEST_BYTES = 8
 _IS_DIGEST = re.compile(r'"?#[0-9a-f]{16}"?')
 
 
@@ -40,19 +46,18 @@ class CapturingRecorder:
     ) -> None:
         self._sink = sink
         self._kept = {workload.name: (workload.data.capture, unit_paths(workload)) for workload in workloads}
-        self._key = key
+        self._digest = hmac_under(key)
         self._machine_now = machine_now
 
-    def record(self, exposure: Exposure) -> None:
-        """See `ports.Recorder`: there is no text in it."""
-        self._sink.record(exposure)
+    def record(self, *exposures: Exposure) -> None:
+        """See `ports.Recorder`: there is no text in them."""
+        self._sink.record(*exposures)
 
     def record_pair(self, pair: Pair) -> None:
         """See `ports.Recorder`."""
         capture, _ = self._kept.get(pair.workload, _NOTHING)
         kinds = capture.redact if is_captured(capture, pair.request_id) else None
-        incumbent, candidate = _side(pair.incumbent, kinds, self._key), _side(pair.candidate, kinds, self._key)
-        self._sink.record_pair(_with_sides(pair, incumbent, candidate, pair.at or self._machine_now()))
+        self._sink.record_pair(_kept(pair, kinds, self._digest, pair.at or self._machine_now()))
 
     def record_request(self, request: CapturedRequest) -> None:
         """See `ports.Recorder`."""
@@ -72,103 +77,105 @@ class CapturingRecorder:
 
 def without_texts(pair: Pair, key: bytes) -> Pair:
     """A pair with the features of its texts in their place."""
-    return _with_sides(pair, _side(pair.incumbent, None, key), _side(pair.candidate, None, key), pair.at)
+    return _kept(pair, None, hmac_under(key), pair.at)
 
 
 def _redacted_request(
     request: CapturedRequest, kinds: tuple[Redaction, ...], units: tuple[str, ...]
 ) -> CapturedRequest:
-    """The same request; made at once, as `replace` looks at each field."""
+    """The same request; made at once, in the order of its fields, as `replace` looks at each of them."""
     return CapturedRequest(
-        id=request.id,
-        workload=request.workload,
-        wire=request.wire,
-        path=request.path,
-        body=redacted_json(request.body, kinds, units),
-        at=request.at,
-        headers=request.headers,
-        slices=request.slices,
-        unit=request.unit,
-        variant=request.variant,
-        status=request.status,
-        answer=None if request.answer is None else redacted(request.answer, kinds),
-        tools=_redacted_tools(request.tools, kinds),
+        request.id,
+        request.workload,
+        request.wire,
+        request.path,
+        _redacted_body(request.body, kinds, units),
+        request.at,
+        request.headers,
+        request.slices,
+        request.unit,
+        request.variant,
+        request.status,
+        None if request.answer is None else redacted(request.answer, kinds),
+        _redacted_tools(request.tools, kinds) if request.tools else None,
     )
 
 
-def _side(side: ShadowAnswer, kinds: tuple[Redaction, ...] | None, key: bytes) -> ShadowAnswer:
-    """What may stay of one: its texts, redacted, where they are kept; `kinds` is None where they are not."""
-    measured = _measured(side, key)
-    if kinds is None:
-        return _with_said(side, None, _nameless(side.tools, key), measured)
-    text = None if side.text is None else redacted(side.text, kinds)
-    return _with_said(side, text, _redacted_tools(side.tools, kinds), measured)
+def _redacted_body(body: Any, kinds: Collection[Redaction], units: tuple[str, ...]) -> Any:
+    """Most bodies hold nothing but a unit: one look at all of it is cheaper than one at every text."""
+    nameless = without_units(body, units)
+    try:
+        text = _ENCODER.encode(nameless).decode()
+    except _NO_JSON:
+        return redacted_json(nameless, kinds)
+    return redacted_json(nameless, kinds) if may_hold(text, kinds) else nameless
 
 
-def _measured(side: ShadowAnswer, key: bytes) -> TextFeatures | None:
-    if side.features is not None or side.text is None:
-        return side.features
-    seen = features(side.text)
-    opening = _digest(seen.opening, key)
-    closing = opening if seen.closing == seen.opening else _digest(seen.closing, key)  # an answer of one line
+def _kept(pair: Pair, kinds: tuple[Redaction, ...] | None, digest: _Digest, at: datetime | None) -> Pair:
+    """What may stay of a pair: its texts, redacted, where they are kept; `kinds` is None where they are not.
+
+    In the order of its fields, as above.
+    """
+    return Pair(
+        pair.request_id,
+        pair.workload,
+        pair.upgrade,
+        pair.candidate_id,
+        pair.slices,
+        _side(pair.incumbent, kinds, digest),
+        _side(pair.candidate, kinds, digest),
+        pair.kind,
+        pair.seen,
+        pair.propensity,
+        pair.step,
+        pair.unit,
+        pair.stripped,
+        at,
+    )
+
+
+def _side(side: ShadowAnswer, kinds: tuple[Redaction, ...] | None, digest: _Digest) -> ShadowAnswer:
+    """The same of one side."""
+    text, tools = side.text, side.tools
+    return ShadowAnswer(
+        None if text is None or kinds is None else redacted(text, kinds),
+        side.status,
+        side.latency_s,
+        side.tokens_in,
+        side.tokens_out,
+        side.cost_usd,
+        side.finish_reason,
+        None if not tools else _nameless(tools, digest) if kinds is None else _redacted_tools(tools, kinds),
+        side.first_byte_s,
+        side.cached_in,
+        side.cache_write_in,
+        side.reasoning_out,
+        side.features if side.features is not None or text is None else _measured(text, digest),
+    )
+
+
+def _measured(text: str, digest: _Digest) -> TextFeatures:
+    seen = features(text)
+    opening = _digested(seen.opening, digest)
+    closing = opening if seen.closing == seen.opening else _digested(seen.closing, digest)  # an answer of one line
     return TextFeatures(seen.chars, seen.words, int(seen.form), opening, closing)
 
 
-def _with_said(side: ShadowAnswer, text: str | None, tools: str | None, measured: TextFeatures | None) -> ShadowAnswer:
-    """The same side with this in the place of what was said; made at once, as `replace` looks at each field."""
-    return ShadowAnswer(
-        text=text,
-        status=side.status,
-        latency_s=side.latency_s,
-        tokens_in=side.tokens_in,
-        tokens_out=side.tokens_out,
-        cost_usd=side.cost_usd,
-        finish_reason=side.finish_reason,
-        tools=tools,
-        first_byte_s=side.first_byte_s,
-        cached_in=side.cached_in,
-        cache_write_in=side.cache_write_in,
-        reasoning_out=side.reasoning_out,
-        features=measured,
-    )
-
-
-def _with_sides(pair: Pair, incumbent: ShadowAnswer, candidate: ShadowAnswer, at: datetime | None) -> Pair:
-    return Pair(
-        request_id=pair.request_id,
-        workload=pair.workload,
-        upgrade=pair.upgrade,
-        candidate_id=pair.candidate_id,
-        slices=pair.slices,
-        incumbent=incumbent,
-        candidate=candidate,
-        kind=pair.kind,
-        seen=pair.seen,
-        propensity=pair.propensity,
-        step=pair.step,
-        unit=pair.unit,
-        stripped=pair.stripped,
-        at=at,
-    )
-
-
-def _digest(line: str, key: bytes) -> str:
+def _digested(line: str, digest: _Digest) -> str:
     """Equal lines have equal digests; empty stays empty."""
-    if not line:
-        return ""
-    return "#" + hmac_sha256(key, b"line:" + line.encode("utf-8", "surrogatepass")).hex()[:_DIGEST_CHARS]
+    return f"#{digest(b'line:' + line.encode('utf-8', 'surrogatepass'))[:_DIGEST_BYTES].hex()}" if line else ""
 
 
-def _nameless(tools: str | None, key: bytes) -> str | None:
+def _nameless(tools: str, digest: _Digest) -> str | None:
     """The calls by name, with digests in the place of what they were called with."""
     calls = _calls(tools)
     if calls is None:
         return None
-    shown = [{"name": call.get("name"), "arguments": _arguments(call.get("arguments"), key)} for call in calls]
+    shown = [{"name": call.get("name"), "arguments": _arguments(call.get("arguments"), digest)} for call in calls]
     return _ENCODER.encode(shown).decode()
 
 
-def _arguments(arguments: object, key: bytes) -> str:
+def _arguments(arguments: object, digest: _Digest) -> str:
     """A digest that is JSON where the arguments were, and is none where they were not."""
     text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
     if _IS_DIGEST.fullmatch(text):
@@ -176,18 +183,18 @@ def _arguments(arguments: object, key: bytes) -> str:
     try:
         spelt = msgspec.json.encode(msgspec.json.decode(text), order="deterministic").decode()
     except (msgspec.MsgspecError, UnicodeError):
-        return _digest(text, key)
-    return f'"{_digest(spelt, key)}"'
+        return _digested(text, digest)
+    return f'"{_digested(spelt, digest)}"'
 
 
-def _redacted_tools(tools: str | None, kinds: tuple[Redaction, ...]) -> str | None:
+def _redacted_tools(tools: str, kinds: tuple[Redaction, ...]) -> str | None:
     calls = _calls(tools)
     return None if calls is None else _ENCODER.encode(redacted_json(calls, kinds)).decode()
 
 
-def _calls(tools: str | None) -> list[dict[str, Any]] | None:
-    """The calls; None where there are none, or what is there is no list of them."""
+def _calls(tools: str) -> list[dict[str, Any]] | None:
+    """The calls; None where what is there is no list of them."""
     try:
-        return msgspec.json.decode(tools, type=list[dict[str, Any]]) if tools else None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _CALLS.decode(tools)
+    except (msgspec.MsgspecError, UnicodeError):
         return None

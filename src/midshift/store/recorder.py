@@ -32,7 +32,8 @@ from midshift.store.segments import Kind, Record
 LOG = logging.getLogger(__name__)
 
 _ENCODER = msgspec.json.Encoder()
-_EXPOSURES, _PAIRS = Kind.EXPOSURES, Kind.PAIRS  # a member is looked up in its class by a function of Python's
+# A member is looked up in its class by a function of Python's.
+_EXPOSURES, _PAIRS, _REQUESTS = Kind.EXPOSURES, Kind.PAIRS, Kind.REQUESTS
 _LOOK_AT_AGES_S = 60.0
 _ROWS_AT_ONCE = 128
 """The lines of a whole busy second take megabytes, which the allocator never gives back to the system."""
@@ -112,9 +113,18 @@ class SegmentWriter:
     ) -> None:
         self.close()
 
-    def record(self, exposure: Exposure) -> None:
-        """Take one finished request."""
-        self._take(_EXPOSURES, exposure)
+    def record(self, *exposures: Exposure) -> None:
+        """Take finished requests."""
+        with self._door:
+            is_first = self._waiting.load == 0
+            room = 0 if self._closed else max(0, self._limits.waiting - self._waiting.load)
+            taken = exposures[:room]
+            self._waiting.rows[_EXPOSURES] += taken
+            self._waiting.load += len(taken)
+            if len(taken) < len(exposures):
+                self._lose(len(exposures) - len(taken))
+        if is_first:
+            self._wake.set()
 
     def record_pair(self, pair: Pair) -> None:
         """Take both answers to one shadowed request."""
@@ -122,7 +132,7 @@ class SegmentWriter:
 
     def record_request(self, request: CapturedRequest, size: int = 4000) -> None:
         """Take a request with its texts, of about `size` characters."""
-        self._take(Kind.REQUESTS, request, size)
+        self._take(_REQUESTS, request, size)
 
     def record_feedback(self, feedback: FeedbackRecord) -> None:
         """Take what a user said about an answer."""
@@ -168,14 +178,18 @@ class SegmentWriter:
     def _take(self, kind: Kind, row: Record, characters: int = 0) -> None:
         with self._door:
             waiting = self._waiting
-            is_first = waiting.load == 0
-            if self._closed or waiting.load >= self._limits.waiting:
-                self._counts = replace(self._counts, lost=self._counts.lost + 1)
+            load = waiting.load
+            if self._closed or load >= self._limits.waiting:
+                self._lose(1)
             else:
                 waiting.rows[kind].append(row)
-                waiting.load += 1 + characters // 1000
-        if is_first:  # the others find the writer awake, or still to look
+                waiting.load = load + 1 + characters // 1000
+        if not load:  # the others find the writer awake, or still to look
             self._wake.set()
+
+    def _lose(self, rows: int) -> None:
+        """With the door shut: no room."""
+        self._counts = replace(self._counts, lost=self._counts.lost + rows)
 
     # What follows runs on the writer's thread.
 
