@@ -10,7 +10,7 @@ from midshift.domain import gate
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.plan import Plan
 from midshift.domain.routing import Arm, Route
-from midshift.domain.unseen import PairKind, unseen
+from midshift.domain.unseen import Draws, PairKind
 from midshift.domain.upgrade import Stage, begin
 from midshift.testing import ManualClock
 from tests.controller.fakes import FakeSources, FakeStore
@@ -77,8 +77,9 @@ def test_in_canary_and_soak_both_sides_of_a_pair_are_asked_for(stage: Stage) -> 
     """In soak the incumbent is a control that runs at the same time, although it serves nobody."""
     share = 0.25 if stage is Stage.CANARY else 1.0
     route = Route("w", "old", 1, "new", share=share, salt="s", **{_SHARE[stage]: 1.0})  # type: ignore[arg-type]
+    drawn = Draws(route, lambda one: (one.variant, one.kind)).of("r", Arm.CANDIDATE)
 
-    assert [("old", _KIND[stage])] == [(one.variant, one.kind) for one in unseen("r", Arm.CANDIDATE, route)]
+    assert (("old", _KIND[stage]),) == drawn
 
 
 _SHARE = {Stage.CANARY: "pair_share", Stage.SOAK: "reverse_share"}

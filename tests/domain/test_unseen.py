@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midshift.domain.routing import Arm, Other, Route
-from midshift.domain.unseen import PairKind, Unseen, unseen
+from midshift.domain.unseen import Draws, PairKind, Unseen
 
 REQUESTS = [f"req-{number}" for number in range(4000)]
 SHARES = st.floats(0.0, 1.0)
@@ -16,13 +16,15 @@ def a_route(**fields: float | tuple[Other, ...]) -> Route:
     return Route("w", "old", 1, "new", salt="salt", upgrade="u", **fields)  # type: ignore[arg-type]
 
 
+def unseen(request: str, arm: Arm, route: Route) -> tuple[Unseen, ...]:
+    """All that one request gets."""
+    return Draws(route, lambda one: one).of(request, arm)
+
+
 def drawn(route: Route, arm: Arm, kind: PairKind, variant: str) -> set[str]:
     """The requests of one arm that get this unseen answer."""
-    return {
-        request
-        for request in REQUESTS
-        if any((one.kind, one.variant) == (kind, variant) for one in unseen(request, arm, route))
-    }
+    draws, wanted = Draws(route, lambda one: (one.kind, one.variant)), (kind, variant)
+    return {request for request in REQUESTS if wanted in draws.of(request, arm)}
 
 
 def test_nothing_is_asked_unseen_where_no_share_says_so() -> None:
@@ -87,8 +89,9 @@ def test_a_propensity_is_the_chance_with_which_it_is_drawn(
         shadow_share=shadow, noise_share=noise, pair_share=pairs, reverse_share=reverse, others=(Other("third", other),)
     )
     few = REQUESTS[:400]
+    draws = Draws(route, lambda one: one)
     for arm in Arm:
-        found = [one for request in few for one in unseen(request, arm, route)]
+        found = [one for request in few for one in draws.of(request, arm)]
         for kind, variant, propensity in {(one.kind, one.variant, one.propensity) for one in found}:
             share = len([one for one in found if (one.kind, one.variant) == (kind, variant)]) / len(few)
             assert abs(share - propensity) < 5.0 * 0.5 / len(few) ** 0.5
@@ -125,3 +128,14 @@ def test_another_candidate_is_another_variant(others: tuple[str, ...]) -> None:
     """Two samples of one candidate would be taken for one."""
     with pytest.raises(ValueError, match="there already"):
         a_route(others=tuple(Other(variant, 0.1) for variant in others))
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_what_is_made_of_none_is_not_drawn(share: float) -> None:
+    """A variant that nobody here can ask; the others answer the same requests as ever."""
+    route = a_route(shadow_share=share, others=(Other("third", share),))
+    draws = Draws(route, lambda one: None if one.variant == "new" else one.variant)
+
+    found = {request for request in REQUESTS if draws.of(request, Arm.INCUMBENT) == ("third",)}
+
+    assert drawn(route, Arm.INCUMBENT, PairKind.SHADOW, "third") == found

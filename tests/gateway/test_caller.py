@@ -8,10 +8,13 @@ from midshift.domain.suite import Slice
 from midshift.domain.workload import HeaderEquals, SliceRule
 from midshift.gateway.caller import Caller
 from midshift.gateway.heads import Head
+from midshift.gateway.leg import Leg
 from midshift.gateway.reading import Reading
+from midshift.providers.http.settings import Upstream
 from midshift.wire.protocol import WireName
 from tests.gateway.fakes import a_workload
 
+UPSTREAM = Upstream("https://api.openai.com/v1")
 LINES = [
     (b"x-tier", b"gold"),
     (b"x-midshift-unit", b"ada"),
@@ -52,8 +55,8 @@ def test_each_workload_is_told_once() -> None:
 def test_a_mirror_sends_nothing_that_names_the_request() -> None:
     """A provider that knows the idempotency key would give the mirror the answer of the first request."""
     said = Caller(Head("POST", b"/", LINES), "app", "", True).says(a_reading())
-    mirrored, seen = (said.onward(WireName.OPENAI_CHAT, True, is_mirror) for is_mirror in (True, False))
+    unseen, served = (Leg(WireName.OPENAI_CHAT, UPSTREAM, True, is_mirror) for is_mirror in (True, False))
 
-    assert [(b"accept", b"*/*")] == mirrored
-    assert [(b"accept", b"*/*"), (b"idempotency-key", b"7")] == seen
-    assert seen is said.onward(WireName.OPENAI_CHAT, True, False)
+    assert ((b"accept", b"*/*"),) == said.onward(unseen)
+    assert ((b"accept", b"*/*"), (b"idempotency-key", b"7")) == said.onward(served)
+    assert said.onward(served) is said.onward(served)

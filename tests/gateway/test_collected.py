@@ -15,8 +15,7 @@ import pytest
 from midshift.domain.routing import Route
 from midshift.gateway.exchange import Exchange
 from midshift.gateway.front import Front
-from midshift.gateway.job import Job, Outcome
-from midshift.gateway.mirror import Mirroring
+from midshift.gateway.job import Job, Mirroring, Outcome
 from midshift.gateway.reply import Reply
 from tests.gateway.fakes import a_question, a_route, a_stage, failing, silent
 from tests.servers import Script

@@ -153,6 +153,22 @@ async def test_another_candidate_that_is_not_there_takes_nothing_from_the_first(
         assert [NEW.id] == [pair.candidate_id for pair in stage.pairs]
 
 
+async def test_another_candidate_that_is_there_later_answers_from_then_on() -> None:
+    """A store that could not say what it is, once, must not cost it all the requests of its row."""
+    third = Variant("new-provider", "third-model")
+    route = replace(a_route(share=0.0, shadow_share=1.0), others=(Other(third.id, 1.0),))
+    source = FakeSource(OLD, NEW)
+    async with a_stage(route=route, source=source) as stage:
+        await stage.app.chat()
+        await stage.settled()
+        source.variants[third.id] = third
+        stage.gateway.routes.look()
+        await stage.app.chat()
+        await stage.settled()
+
+        assert sorted([NEW.id, NEW.id, third.id]) == sorted(pair.candidate_id for pair in stage.pairs)
+
+
 async def test_other_candidates_are_no_part_of_coverage() -> None:
     """The exposure says how the shadow of the upgrade's own candidate ended."""
     third = Variant("old-provider", "third-model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -24,10 +25,27 @@ def test_a_long_name_of_a_field_is_not_kept(length: int, kept: int) -> None:
     short = b'{"a": 1}'
     long = json.dumps({"a": 1, "x" * length: 2}).encode()
 
-    def looked_up(body: bytes) -> int:
+    def kept_after(body: bytes) -> int:
         fields = json_object.read_fields(body)
         assert body == json_object.written(fields, fields, body)
-        return json_object._spelt_often.cache_info().misses
+        return json_object._frame.cache_info().currsize
 
-    before = looked_up(short)
-    assert kept == looked_up(long) - before
+    json_object._frame.cache_clear()
+    before = kept_after(short)
+    assert kept == kept_after(long) - before
+
+
+def test_names_that_apps_make_up_are_kept_within_a_few_megabytes() -> None:
+    """An app may send other fields with every request, as many and as long as are kept at all."""
+    json_object._frame.cache_clear()
+    tracemalloc.start()
+    try:
+        for number in range(400):
+            names = ["a", *(f"{number:03}{place:02}" + "\U0001f600" * 59 for place in range(31))]
+            json_object._frame(tuple(names))
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        json_object._frame.cache_clear()
+
+    assert kept_bytes < 8e6

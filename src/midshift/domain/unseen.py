@@ -6,10 +6,14 @@ Elsewhere: the shares (routing), asking (gateway.mirror), what is kept (exposure
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Generic, TypeAlias, TypeVar
 
 from midshift.domain.light import light
 from midshift.domain.routing import Arm, Route, position
+
+T = TypeVar("T")
 
 
 class PairKind(StrEnum):
@@ -47,33 +51,70 @@ class Unseen:
     propensity: float
 
 
-def unseen(request_id: str, assigned: Arm, route: Route) -> tuple[Unseen, ...]:
-    """The unseen answers that one request gets: by luck, and the same luck in every gateway.
+class Draws(Generic[T]):
+    """The unseen answers that the requests of one row may get, worked out once; `made` is what is drawn of each of
+    them, None for one that is not to be drawn.
 
     Two draws, neither of which knows the arm or the other. The first is for paired live samples, so that these are
     drawn from all requests alike; the second for everything that compares with the incumbent's answer. Within a draw
     a smaller share is a part of a larger one: each noise pair has its shadow pair, all candidates answer the same
     requests, and what is in the live sample is not answered once more by the same variant.
     """
-    draws_live = route.pair_share or route.reverse_share
-    draws_shadow = route.shadow_share or route.noise_share or route.others
-    if route.candidate is None or not (draws_live or draws_shadow):
+
+    __slots__ = ("_everybodys", "_live", "_second", "_wanted")
+
+    def __init__(self, route: Route, made: Callable[[Unseen], T | None]) -> None:
+        self._live = f"live:{route.salt}" if route.pair_share or route.reverse_share else None
+        second = max((route.shadow_share, route.noise_share, *(one.share for one in route.others)))
+        self._second = f"shadow:{route.salt}" if second > 0.0 else None
+        self._wanted = {
+            arm: [(*wanted[:3], one) for wanted in all_of(route) if (one := made(wanted[3])) is not None]
+            for arm, all_of in ((Arm.INCUMBENT, _of_incumbent), (Arm.CANDIDATE, _of_candidate))
+        }
+        self._everybodys = {arm: _everybodys(wanted) for arm, wanted in self._wanted.items()}
+
+    def of(self, request_id: str, assigned: Arm) -> tuple[T, ...]:
+        """Those that one request gets: by luck, and the same luck in every gateway."""
+        everybodys = self._everybodys[assigned]
+        if everybodys is not None:
+            return everybodys
+        wanted = self._wanted[assigned]
+        live = 0.0 if self._live is None else position(request_id, self._live)
+        second = 0.0 if self._second is None else position(request_id, self._second)
+        return tuple([one for least, most, below, one in wanted if least <= live < most and second < below])
+
+
+_Wanted: TypeAlias = tuple[float, float, float, Unseen]
+"""From where and below what the first draw has to be, and below what the second, for this answer."""
+
+_ANY = 2.0
+
+
+def _everybodys(wanted: Sequence[tuple[float, float, float, T]]) -> tuple[T, ...] | None:
+    """What every request gets, where nothing is left to luck; None where anything is."""
+    is_certain = all(least == 0.0 and most >= 1.0 and below >= 1.0 for least, most, below, _ in wanted)
+    return tuple(one for *_, one in wanted) if is_certain else None
+
+
+def _of_incumbent(route: Route) -> tuple[_Wanted, ...]:
+    """What a request of the incumbent's arm may get."""
+    candidate, pair, shadow, noise = route.candidate, route.pair_share, route.shadow_share, route.noise_share
+    if candidate is None:
         return ()
-    live = position(request_id, f"live:{route.salt}") if draws_live else 1.0
-    if assigned is Arm.CANDIDATE:
-        if live < route.pair_share:
-            return (Unseen(PairKind.LIVE, route.incumbent, route.pair_share),)
-        if live < route.reverse_share:
-            return (Unseen(PairKind.REVERSE, route.incumbent, route.reverse_share - route.pair_share),)
-        return ()
-    drawn = position(request_id, f"shadow:{route.salt}") if draws_shadow else 1.0
-    found = []
-    if live < route.pair_share:
-        found.append(Unseen(PairKind.LIVE, route.candidate, route.pair_share))
-    elif drawn < route.shadow_share:
-        found.append(Unseen(PairKind.SHADOW, route.candidate, route.shadow_share * (1.0 - route.pair_share)))
-    if route.others:
-        found += [Unseen(PairKind.SHADOW, one.variant, one.share) for one in route.others if drawn < one.share]
-    if drawn < route.noise_share:
-        found.append(Unseen(PairKind.NOISE, route.incumbent, route.noise_share))
-    return tuple(found)
+    wanted = (
+        (0.0, pair, _ANY, Unseen(PairKind.LIVE, candidate, pair)),
+        (pair, _ANY, shadow, Unseen(PairKind.SHADOW, candidate, shadow * (1.0 - pair))),
+        *((0.0, _ANY, one.share, Unseen(PairKind.SHADOW, one.variant, one.share)) for one in route.others),
+        (0.0, _ANY, noise, Unseen(PairKind.NOISE, route.incumbent, noise)),
+    )
+    return tuple(one for one in wanted if one[0] < one[1] and one[2] > 0.0)
+
+
+def _of_candidate(route: Route) -> tuple[_Wanted, ...]:
+    """What a request of the candidate's arm may get."""
+    pair, reverse = route.pair_share, route.reverse_share
+    wanted = (
+        (0.0, pair, _ANY, Unseen(PairKind.LIVE, route.incumbent, pair)),
+        (pair, reverse, _ANY, Unseen(PairKind.REVERSE, route.incumbent, reverse - pair)),
+    )
+    return () if route.candidate is None else tuple(one for one in wanted if one[0] < one[1])

@@ -33,7 +33,7 @@ from midshift.gateway.heads import Head
 from midshift.gateway.intake import Intake, Refused, awaited_body, body_at_hand
 from midshift.gateway.job import Job, Outcome
 from midshift.gateway.load import Load, Place
-from midshift.gateway.mirror import Mirror, Mirroring
+from midshift.gateway.mirror import Mirror
 from midshift.gateway.origins import Origins
 from midshift.gateway.pools import Pools
 from midshift.gateway.randomness import Randomness
@@ -112,9 +112,9 @@ class Gateway:
         self._life.push_async_callback(self.recorder.stop)
         self._life.callback(self.record_ended)
         self._tasks = await self._life.enter_async_context(asyncio.TaskGroup())
-        self._relay = Relay(self.settings, self._pools.served, self._clock, self._origins, self._serving)
-        self._stored = StoredResponses(self.settings, self._pools.served, self._origins)
         self._mirror = self._mirror_over(self._pools.unseen)
+        self._relay = self._relay_over(self._pools.served)
+        self._stored = StoredResponses(self.settings, self._pools.served, self._origins)
         self._life.push_async_callback(self._mirror.drain, PATIENCE_WITH_SHADOWS_S)
         await self.routes.start()
         self._life.push_async_callback(self.routes.stop)
@@ -200,9 +200,9 @@ class Gateway:
             try:
                 job = self._job(request_id, asked, exchange, place)
                 job = job or await self._awaited_job(request_id, asked, exchange, place)
-                reply = Reply(exchange, job.id, outcome, self._clock, job.started_s)
+                reply = Reply(exchange, job, outcome, self._clock)
                 with exchange:
-                    await self._relay.count_tokens(job, reply, outcome)
+                    await self._relay.count_tokens(reply)
             except Refused as refused:
                 await refuse(exchange, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
 
@@ -244,41 +244,31 @@ class Gateway:
             LOG.warning("feedback on a request of %s cannot be credited: %s", job.workload.name, error)
 
     async def _serve(self, job: Job, exchange: Exchange) -> None:
-        is_captured = is_kept(job)
         outcome = Outcome()
-        outcome.keeps_body = is_captured
-        mirroring: Mirroring | None = None
-        is_begun = False
-
-        def on_the_wire() -> None:
-            nonlocal mirroring, is_begun
-            if not is_begun:
-                is_begun, mirroring = True, self._mirror.begin(job, outcome)
-                if mirroring is not None and mirroring.is_running:
-                    outcome.keeps_body = True
-
-        reply = Reply(exchange, job.id, outcome, self._clock, job.started_s)
+        outcome.keeps_body = is_captured = is_kept(job)
+        reply = Reply(exchange, job, outcome, self._clock)
         try:
             with exchange:
-                await self._relay.serve(job, reply, outcome, on_the_wire)
+                await self._relay.serve(reply)
         except Exception as error:
             LOG.error("request %s failed: %s", job.id, type(error).__name__, exc_info=error)
             message = f"The gateway failed on this request ({job.id}); its log says more."
-            await cut_short(job, reply, outcome, Problem(500, message, "gateway_error"))
+            await cut_short(reply, Problem(500, message, "gateway_error"))
         except asyncio.CancelledError:
             if not self.is_draining:
                 raise
-            await cut_short(job, reply, outcome, _STOPPED)
+            await cut_short(reply, _STOPPED)
         finally:
             outcome.latency_s = self._clock.monotonic_s() - job.started_s
             outcome.left = exchange.was_cancelled and not outcome.is_whole  # clients close behind the last event
             self._count(job, outcome)
             if is_captured:
                 self.recorder.record_request(Taken(job, outcome, self._clock.machine_now()))
+            mirroring = outcome.mirroring
             if mirroring is None:
                 self._record(job, outcome, None)
             else:
-                mirroring.primary.set_result(outcome)
+                self._mirror.over(mirroring)
                 if not mirroring.waits:
                     self._record(job, outcome, mirroring.shadow)
 
@@ -325,13 +315,14 @@ class Gateway:
     def record_ended(self) -> None:
         """Record what has ended. Done by itself behind each turn of the loop."""
         unrecorded, self._unrecorded = self._unrecorded, []
-        now = self._clock.machine_now()
+        now, exposures = self._clock.machine_now(), []
         for job, outcome, shadow in unrecorded:
             try:
                 cost_usd = outcome.cost_usd(self._priced)
-                self.recorder.record(exposure_of(job, outcome, shadow, cost_usd, self._price_book, now))
+                exposures.append(exposure_of(job, outcome, shadow, cost_usd, self._price_book, now))
             except Exception:  # the others of this turn are recorded all the same
                 LOG.exception("request %s cannot be recorded", job.id)
+        self.recorder.record(*exposures)
 
     def _priced(self, variant: Variant, usage: Usage) -> float | None:
         try:
@@ -378,6 +369,9 @@ class Gateway:
         while True:
             await asyncio.sleep(self.settings.poll_s)
             self.routes.look_at_force_file()
+
+    def _relay_over(self, transports: Mapping[str, Transport]) -> Relay:
+        return Relay(self.settings, transports, self._clock, self._origins, self._serving, self._mirror.begin)
 
     def _mirror_over(self, transports: Mapping[str, Transport]) -> Mirror:
         return Mirror(

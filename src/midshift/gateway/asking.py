@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from midshift.domain.light import light
 from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
 from midshift.gateway.job import Job, kept_by_stripping
@@ -25,29 +24,20 @@ class Unaskable(Exception):
     """There is nothing that could be asked; says why in a word."""
 
 
-@light
-class Asking:
-    """A request that is ready to go, the way that it goes, and whether it goes without bound state."""
-
-    request: Request
-    leg: Leg
-    stripped: bool
-
-
-def asking(job: Job, served: ServedVariant, upstream: Upstream) -> Asking:
-    """The request of a job as `served` is asked it unseen.
+def asking(job: Job, served: ServedVariant, leg: Leg) -> tuple[Request, bool]:
+    """The request of a job as `served` is asked it unseen, on a mirror's way, and whether it goes without bound state.
 
     Raises:
         Unaskable: if no prompt of a candidate fits, its provider cannot be told the same, or it cannot read the state.
     """
     changes = served.recipe.render(job.request)
-    if changes is None and served.id != job.serving.incumbent.id:
-        raise Unaskable("unmatched")
-    changes = changes or Changes(model=served.variant.model)  # an incumbent serves whatever comes
-    leg = Leg.of(job, upstream, is_mirror=True, provider=served.variant.provider)
-    stripped = _is_stripped(job, served, upstream)
+    if changes is None:
+        if served.id != job.serving.incumbent.id:
+            raise Unaskable("unmatched")
+        changes = Changes(model=served.variant.model)  # an incumbent serves whatever comes
+    stripped = bool(job.held) and _is_stripped(job, served, leg.upstream)
     try:
-        return Asking(leg.request(changes, strip_state=stripped), leg, stripped)
+        return leg.request(job, changes, stripped), stripped
     except Uncarried:
         raise Unaskable("uncarried") from None
 
@@ -62,7 +52,7 @@ def _is_stripped(job: Job, served: ServedVariant, upstream: Upstream) -> bool:
         Unaskable: if the variant cannot read it, and the request is none without it.
     """
     seen = job.serving.candidate if job.chosen is Arm.CANDIDATE else job.serving.incumbent
-    if not job.held or seen is None:
+    if seen is None:
         return False
     kept = kept_by_stripping(job.request, job.path, job.wire)
     held = [item if item.origin is not None else replace(item, origin=Origin.at(seen)) for item in job.held]

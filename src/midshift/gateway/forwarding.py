@@ -21,10 +21,12 @@ class Forwarding:
 
     __slots__ = ("_feed", "_is_encoded", "_kept", "_keeps", "_reply", "_size", "_tail", "_visible", "_watched")
 
-    def __init__(self, leg: Leg, is_encoded: bool, reply: Reply, watched: Watched | None, keeps: int) -> None:
+    def __init__(
+        self, leg: Leg, asks_usage: bool, is_encoded: bool, reply: Reply, watched: Watched | None, keeps: int
+    ) -> None:
         self._reply = reply
         self._is_encoded = is_encoded
-        self._visible = leg.visible(is_encoded)
+        self._visible = leg.visible(asks_usage, is_encoded)
         self._watched = watched
         self._tail = leg.spoken.tail()
         self._feed = self._tail.feed

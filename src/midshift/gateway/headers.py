@@ -9,8 +9,10 @@ Elsewhere: what those before us add about users (standing_before).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
+from itertools import compress
+from operator import itemgetter
 
 from midshift.gateway.standing_before import is_theirs
 from midshift.wire.protocol import WireName
@@ -62,6 +64,7 @@ _GOES_BACK = frozenset(
         *(b"openai-processing-ms", b"openai-version", b"openai-model"),
     )
 )
+_name = itemgetter(0)
 _ABOUT_THE_BODY = (b"content-type", b"content-encoding")
 _PREFIXES_THAT_GO_BACK = (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")
 
@@ -82,12 +85,12 @@ def on_wire(lines: Lines, wire: WireName, is_apps_own: bool, is_mirror: bool = F
     return [line for line in lines if line[0] not in left_out and _is_for(line[0], wire, is_apps_own)]
 
 
-def to_app(headers: Iterable[tuple[bytes, bytes]]) -> Lines:
+def to_app(headers: Sequence[tuple[bytes, bytes]]) -> Lines:
     """The provider's header lines that an app may see."""
-    return [line for line in headers if _goes_back(line[0])]
+    return list(compress(headers, map(_goes_back, map(_name, headers))))
 
 
-def of_json(headers: Iterable[tuple[bytes, bytes]]) -> Lines:
+def of_json(headers: Sequence[tuple[bytes, bytes]]) -> Lines:
     """The same for a body that was written anew, as JSON: what the provider said of its own body is void."""
     said = [line for line in to_app(headers) if line[0] not in _ABOUT_THE_BODY]
     return [(b"content-type", b"application/json"), *said]

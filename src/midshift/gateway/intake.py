@@ -231,9 +231,12 @@ def body_at_hand(exchange: Exchange, limit: int, hold: Callable[[int], None]) ->
         Refused: as `whole_body`.
     """
     body = exchange.taken()
-    if body is not None:
-        _check_size(len(body), limit)
-        hold(len(body))
+    if body is None:
+        return None
+    size = len(body)
+    if size > limit:
+        raise _too_large(limit)
+    hold(size)
     return body
 
 
@@ -268,8 +271,12 @@ def _check_coding(head: Head) -> None:
 
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
-        message = f"The request body is larger than the {limit} bytes that this gateway takes."
-        raise Refused(413, message, "request_too_large")
+        raise _too_large(limit)
+
+
+def _too_large(limit: int) -> Refused:
+    message = f"The request body is larger than the {limit} bytes that this gateway takes."
+    return Refused(413, message, "request_too_large")
 
 
 def _shown_key(found: Found, query: str) -> str:

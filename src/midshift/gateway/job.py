@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from midshift.domain.exposure import Fate
+from midshift.domain.exposure import Fate, ShadowAnswer, ShadowFate
 from midshift.domain.rendering import Changes
 from midshift.domain.routing import Arm
 from midshift.domain.workload import Workload
@@ -90,6 +91,23 @@ def kept_by_stripping(request: WireRequest, path: str, wire: WireName) -> frozen
 NO_ANSWER = Answer()
 
 
+class Mirroring:
+    """The unseen answers to one request, from the side of the user's; `is_over` when that is.
+
+    `seen` is the side that the user saw, the same in all pairs. `waiting` is done when the user's answer is over.
+    `shadow` is the end of the candidate's shadow where that is known at once; where `waits`, the mirror says it later.
+    """
+
+    __slots__ = ("is_over", "seen", "shadow", "waiting", "waits")
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self.seen: ShadowAnswer | None = None
+        self.waiting: list[Callable[[], None]] = []
+        self.shadow: ShadowFate | None = None
+        self.waits = False
+
+
 @dataclass(slots=True, eq=False)
 class Outcome:
     """What came of a job for the user. `status` is the truth about the answer, also when the head had said 200.
@@ -99,7 +117,8 @@ class Outcome:
     `is_answered`: a provider had begun to answer, whatever became of it. `left`: the app went before it had all of its
     answer; `is_whole`: it went with all of it, or with an error in it, and the provider had not closed yet. `body` is
     what the provider sent, on `body_wire`, where `keeps_body` asked for it. `attempt` is the number under which the
-    breaker hears how the candidate's try ended.
+    breaker hears how the candidate's try ended. `is_asked`: a request for it was on the wire; from then on it is known
+    what is answered unseen, in `mirroring` where that is anything.
     """
 
     fate: Fate = Fate.REFUSED
@@ -120,6 +139,8 @@ class Outcome:
     body: bytes | None = None
     body_wire: WireName = WireName.OPENAI_CHAT
     priced_usd: float | None = None
+    is_asked: bool = False
+    mirroring: Mirroring | None = None
 
     def cost_usd(self, pricing: Pricing) -> float | None:
         """What `answer` cost, None where nobody knows; `pricing` is asked once for all who want to know."""

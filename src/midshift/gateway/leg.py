@@ -1,4 +1,4 @@
-"""How a job speaks with one provider: on the app's own wire wherever the provider knows it, else in translation.
+"""How jobs speak with one provider: on the app's own wire wherever the provider knows it, else in translation.
 
 On the app's own wire nothing but the variant's fields is touched, in either direction. In translation a field that
 the provider's wire has no words for raises `Uncarried`, before anybody is asked.
@@ -7,13 +7,15 @@ Elsewhere: the wires (wire), from one to another (wire.translation), sockets (pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Protocol
 
 from midshift.domain.rendering import Changes
+from midshift.gateway.headers import Lines, on_wire
 from midshift.gateway.job import Job
 from midshift.gateway.opening import FAILED
-from midshift.providers.http.messages import Head, Request
+from midshift.gateway.route import ServedVariant
+from midshift.providers.http.messages import Head, Headers, Request
 from midshift.providers.http.settings import Upstream
 from midshift.wire import sse
 from midshift.wire.protocol import Answer, Wire, WireName
@@ -35,52 +37,48 @@ class Visible(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
 class Leg:
-    """The way of one job to one provider. `wire` is what the provider is asked on.
+    """The way from the apps of one wire to one provider: the same for all jobs that go it. `wire` is what the provider
+    is asked on, `spoken` is that wire and `heard` the apps'; they are one where the leg `is_direct`.
 
     The answer on a mirror's way is seen by nobody, and not to be stored. `is_apps_own` says that it leads to the
     incumbent's provider, which the app's account headers are meant for.
     """
 
-    job: Job
-    upstream: Upstream
-    wire: WireName
-    is_mirror: bool = False
-    is_apps_own: bool = False
+    __slots__ = ("heard", "heard_wire", "is_apps_own", "is_direct", "is_mirror", "spoken", "upstream", "wire")
 
-    @classmethod
-    def of(cls, job: Job, upstream: Upstream, is_mirror: bool = False, provider: str = "") -> Leg:
-        """The shortest way: without translation if there is one. `provider` is the upstream's name."""
-        wire = job.wire if job.wire in upstream.wires else WireName(next(iter(upstream.wires)))
-        is_apps_own = provider == job.serving.incumbent.variant.provider
-        return cls(job, upstream, wire, is_mirror, is_apps_own)
+    def __init__(self, app_wire: WireName, upstream: Upstream, is_apps_own: bool, is_mirror: bool = False) -> None:
+        self.heard_wire = app_wire
+        self.is_direct = app_wire in upstream.wires  # the shortest way: without translation if there is one
+        self.wire = app_wire if self.is_direct else WireName(next(iter(upstream.wires)))
+        self.upstream = upstream
+        self.is_apps_own = is_apps_own
+        self.is_mirror = is_mirror
+        self.heard: Wire = WIRES[app_wire]
+        self.spoken: Wire = WIRES[self.wire]
 
-    @property
-    def spoken(self) -> Wire:
-        """The provider's wire."""
-        return WIRES[self.wire]
-
-    def request(self, changes: Changes, strip_state: bool = False) -> Request:
+    def request(self, job: Job, changes: Changes, strip_state: bool = False) -> Request:
         """What is sent.
 
         Raises:
             Uncarried: for a field that the provider's wire has no words for.
         """
-        app, wire, upstream = self.job, self.wire, self.upstream
-        asked = app.request
-        if wire is not app.wire:
+        asked, wire, upstream = job.request, self.wire, self.upstream
+        if not self.is_direct:
             body = asked.rewritten(Changes(), strip_state=True).body if strip_state else asked.body
-            asked = translated_request(app.wire, wire, body, app.path, app.query, changes, is_mirror=self.is_mirror)
+            asked = translated_request(job.wire, wire, body, job.path, job.query, changes, is_mirror=self.is_mirror)
         if self.is_mirror:
             changes = self.spoken.unstored(changes)
         sent = asked.rewritten(changes, upstream.asks_usage, strip_state)
-        said = app.said.onward(wire, self.is_apps_own, self.is_mirror)
-        return Request(upstream.target(wire, sent.target), upstream.completed(wire, said), sent.body)
+        return Request(upstream.target(wire, sent.target), job.said.onward(self), sent.body)
+
+    def lines(self, said: Lines) -> Headers:
+        """Of the lines of an app those that its provider is told, with those that it wants to be told."""
+        return self.upstream.completed(self.wire, on_wire(said, self.wire, self.is_apps_own, self.is_mirror))
 
     def is_illegible(self, head: Head) -> bool:
         """Whether an answer has to be translated, and comes in a coding that nobody asked for."""
-        if self.wire is self.job.wire or head.status != 200:
+        if self.is_direct or head.status != 200:
             return False
         return head.value(b"content-encoding") not in (b"", b"identity")
 
@@ -92,18 +90,38 @@ class Leg:
 
     def read(self, head: Head, body: bytes) -> Answer | None:
         """What a whole answer says of itself; None for an error, or where it is none."""
-        return WIRES[self.wire].read_answer(body) if head.status == 200 else None
+        return self.spoken.read_answer(body) if head.status == 200 else None
 
     def whole(self, status: int, body: bytes) -> bytes | None:
         """An answer, or an error, as the app reads it; None for a 200 that is no answer to translate."""
-        return body if self.wire is self.job.wire else translated_reply(self.wire, self.job.wire, status, body)
+        return body if self.is_direct else translated_reply(self.wire, self.heard_wire, status, body)
 
-    def visible(self, is_encoded: bool) -> Visible | None:
-        """A stream as the app reads it; None where it goes on as it comes."""
-        if self.wire is not self.job.wire:
-            return Stream(self.wire, self.job.wire, include_usage=self.job.request.asks_usage)
-        hides = self.upstream.asks_usage and not self.job.request.asks_usage and not is_encoded
+    def visible(self, asks_usage: bool, is_encoded: bool) -> Visible | None:
+        """A stream as an app reads it that asks for usage, or does not; None where it goes on as it comes."""
+        if not self.is_direct:
+            return Stream(self.wire, self.heard_wire, include_usage=asks_usage)
+        hides = self.upstream.asks_usage and not asks_usage and not is_encoded
         return UsageFilter(self.spoken) if hides else None
+
+
+class Legs:
+    """The legs of one gateway, its users' or its mirror's: each is made once."""
+
+    __slots__ = ("_is_mirror", "_made", "_upstreams")
+
+    def __init__(self, upstreams: Mapping[str, Upstream], is_mirror: bool = False) -> None:
+        self._upstreams = upstreams
+        self._is_mirror = is_mirror
+        self._made: dict[tuple[WireName, str, str], Leg] = {}
+
+    def to(self, served: ServedVariant, job: Job) -> Leg:
+        """The way of a job to the provider of a variant."""
+        provider, own = served.variant.provider, job.serving.incumbent.variant.provider
+        way = (job.wire, provider, own)
+        leg = self._made.get(way)
+        if leg is None:
+            leg = self._made[way] = Leg(job.wire, self._upstreams[provider], provider == own, self._is_mirror)
+        return leg
 
 
 class UsageFilter:

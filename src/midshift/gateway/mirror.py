@@ -21,11 +21,12 @@ from functools import partial
 
 from midshift.domain.exposure import ShadowAnswer, ShadowFate
 from midshift.domain.routing import Arm
-from midshift.domain.unseen import PairKind, Unseen, unseen
+from midshift.domain.unseen import Draws, PairKind, Unseen
 from midshift.gateway.asking import Unaskable, asking
 from midshift.gateway.budget import Budget
 from midshift.gateway.counters import Counters
-from midshift.gateway.job import Job, Outcome
+from midshift.gateway.job import Job, Mirroring, Outcome
+from midshift.gateway.leg import Legs
 from midshift.gateway.pauses import TOO_MUCH, Pauses
 from midshift.gateway.route import ServedVariant, Serving
 from midshift.gateway.settings import GatewaySettings, Pricing
@@ -37,49 +38,46 @@ from midshift.wire.protocol import WireName
 
 LOG = logging.getLogger(__name__)
 
+_PAIRED = ShadowFate.PAIRED
+_NO_ANSWER = ShadowAnswer(None, 0)
 
-class Mirroring:
-    """The unseen answers to one request, from the side of the user's: `primary` is what came of that.
 
-    `seen` is the side that the user saw, the same in all pairs. `shadow` is the end of the candidate's shadow where
-    that is known at once; where `waits`, the mirror says it later.
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """An unseen answer as the requests of one row may get it: of which variant, and how that is asked.
+
+    `covers` says whether it is what the coverage of a shadow is counted by. `model` is what a provider's limits are
+    about: itself and the model.
     """
 
-    __slots__ = ("is_running", "primary", "seen", "shadow", "waits")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.primary: asyncio.Future[Outcome] = loop.create_future()
-        self.is_running = False
-        self.seen: ShadowAnswer | None = None
-        self.shadow: ShadowFate | None = None
-        self.waits = False
+    unseen: Unseen
+    served: ServedVariant
+    covers: bool
+    model: tuple[str, str]
+    transport: Transport
+    timeouts: Timeouts
 
 
 @dataclass(slots=True, eq=False)
 class Unanswered:
-    """An unseen answer that is wanted, of the variant that is to give it, and how far it is.
+    """An unseen answer that one request is to get, and how far it is.
 
-    `covers` says whether it is what the coverage of a shadow is counted by. While it is under way `held_usd` is held
-    for it, and it has a `call`, or a `task` that waits for what there is to wait for. It is asked on `wire`, and maybe
-    `stripped` of state.
+    While it is under way `held_usd` is held for it, and it has a `call`, or a `task` that waits for what there is to
+    wait for. It is asked on `wire`, and maybe `stripped` of state. `answer` is what came of it.
     """
 
     job: Job
-    unseen: Unseen
-    served: ServedVariant
-    covers: bool
+    outcome: Outcome
     mirroring: Mirroring
+    wanted: Wanted
     held_usd: float = 0.0
     started_s: float = 0.0
     wire: WireName = WireName.OPENAI_CHAT
     stripped: bool = False
     call: Call | None = None
     task: asyncio.Task[None] | None = None
-
-    @property
-    def model(self) -> tuple[str, str]:
-        """What a provider's limits are about: itself and the model."""
-        return self.served.variant.provider, self.served.variant.model
+    first_byte_s: float | None = None
+    answer: ShadowAnswer = _NO_ANSWER
 
 
 class Mirror:
@@ -108,6 +106,8 @@ class Mirror:
         self._tasks = tasks
         self._finished = finished
         self._budget = Budget(settings.shadow)
+        self._legs = Legs(upstreams, is_mirror=True)
+        self._draws: dict[str, tuple[Serving, Draws[Wanted]]] = {}  # by workload, with what served it last
         self._loop = asyncio.get_running_loop()
         self._unasked: list[Unanswered] = []  # until the end of a turn, when the users' requests are on the wire
         self._running: set[Unanswered] = set()
@@ -115,18 +115,30 @@ class Mirror:
         self._pauses = Pauses(clock)
         self._emptied: asyncio.Future[None] | None = None  # awaited while it drains
 
-    def begin(self, job: Job, outcome: Outcome) -> Mirroring | None:
-        """Start what a job is to be answered with unseen; None if that is nothing. `outcome` is as far as it is."""
-        drawn = unseen(job.id, job.chosen, job.serving.route)
-        if not drawn or not job.is_compared:
-            return None
-        mirroring = None
-        for one in drawn:
-            served = _known(one.variant, job.serving)
-            if served is not None:
-                mirroring = mirroring or Mirroring(self._loop)
-                self._begin(Unanswered(job, one, served, _covers(one, job.serving), mirroring), outcome)
-        return mirroring
+    def begin(self, job: Job, outcome: Outcome) -> None:
+        """Start what a job is to be answered with unseen, when it was first asked; `outcome` is as far as it is."""
+        if outcome.is_asked:
+            return
+        outcome.is_asked = True
+        serving = job.serving
+        if serving.candidate is None or serving.is_unwatched:
+            return
+        known = self._draws.get(job.workload.name)
+        if known is None or known[0] is not serving:  # not by its row: one of the others may be known now
+            known = serving, Draws(serving.route, partial(self._wanted, serving))
+            self._draws[job.workload.name] = known
+        drawn = known[1].of(job.id, job.chosen)
+        if drawn and job.is_compared:
+            outcome.mirroring = mirroring = Mirroring()
+            for wanted in drawn:
+                self._begin(Unanswered(job, outcome, mirroring, wanted))
+
+    def over(self, mirroring: Mirroring) -> None:
+        """The user's answer is over: pair and count what waited for it, in turns of the loop of their own."""
+        mirroring.is_over = True
+        for step in mirroring.waiting:
+            self._loop.call_soon(step)
+        mirroring.waiting.clear()
 
     async def drain(self, patience_s: float) -> None:
         """Begin nothing more, and let what is under way finish; what takes longer is counted as failed."""
@@ -138,24 +150,33 @@ class Mirror:
             if one.task is not None:
                 one.task.cancel()
 
-    def _begin(self, one: Unanswered, outcome: Outcome) -> None:
-        name, kind, mirroring = one.job.workload.name, one.unseen.kind, one.mirroring
+    def _wanted(self, serving: Serving, drawn: Unseen) -> Wanted | None:
+        """How an unseen answer is asked for; None for a variant that this gateway cannot ask."""
+        served = _known(drawn.variant, serving)
+        if served is None:
+            return None
+        provider, covers = served.variant.provider, _covers(drawn, serving)
+        model = provider, served.variant.model
+        return Wanted(drawn, served, covers, model, self._transports[provider], self._timeouts[provider])
+
+    def _begin(self, one: Unanswered) -> None:
+        name, kind = one.job.workload.name, one.wanted.unseen.kind
         self._counters.begin_shadow(name, kind)
         try:
-            fate, why = self._refused(one, outcome)
+            refused = self._refused(one)
         except Exception:
             LOG.exception("a request cannot be mirrored")
-            fate, why = ShadowFate.FAILED, "error"
-        if fate is None:
+            refused = ShadowFate.FAILED, "error"
+        if refused is None:
             self._start(one)
         else:
-            self._counters.count_shadow(name, kind, fate, why)
-        if one.covers:
-            mirroring.shadow, mirroring.waits = fate, fate is None
+            self._counters.count_shadow(name, kind, *refused)
+        if one.wanted.covers:
+            one.mirroring.shadow, one.mirroring.waits = (None, True) if refused is None else (refused[0], False)
 
-    def _refused(self, one: Unanswered, outcome: Outcome) -> tuple[ShadowFate | None, str]:
-        """Why this unseen answer is not even begun."""
-        job, limits = one.job, self._limits
+    def _refused(self, one: Unanswered) -> tuple[ShadowFate, str] | None:
+        """Why this unseen answer is not even begun; None where it is."""
+        job, outcome, limits = one.job, one.outcome, self._limits
         size = len(job.request.body)
         if job.request.has_side_effects:
             return ShadowFate.SKIPPED, "side_effects"
@@ -171,32 +192,34 @@ class Mirror:
             return ShadowFate.SHED, "concurrency"
         if self._held_bytes + size > limits.max_held_bytes:
             return ShadowFate.SHED, "memory"
-        if self._pauses.is_on(one.model):
+        if self._pauses.is_on(one.wanted.model):
             return ShadowFate.SHED, "rate_limit"
         if self._budget.is_endless:
-            return None, ""
+            return None
         exhausted = self._budget.exhausted(self._clock.machine_now(), self._clock.monotonic_s())
-        return (ShadowFate.SHED, exhausted) if exhausted else (None, "")
+        return (ShadowFate.SHED, exhausted) if exhausted else None
 
     def _start(self, one: Unanswered) -> None:
-        one.mirroring.is_running = True
-        one.held_usd = self._budget.hold()
+        one.outcome.keeps_body = True
+        if not self._budget.is_endless:
+            one.held_usd = self._budget.hold()
         self._held_bytes += len(one.job.request.body)
         self._running.add(one)
-        self._unasked.append(one)
-        if len(self._unasked) == 1:
+        if not self._unasked:
             self._loop.call_soon(self._ask_all)
+        self._unasked.append(one)
 
     def _ask_all(self) -> None:
         unasked, self._unasked = self._unasked, []
         for one in unasked:
-            if one in self._running:
-                self._fenced(one, partial(self._ask, one))
+            self._fenced(one, self._ask)
 
-    def _fenced(self, one: Unanswered, step: Callable[[], None]) -> None:
-        """Take the next step of one; whatever fails in it is the end of this unseen answer alone."""
+    def _fenced(self, one: Unanswered, step: Callable[[Unanswered], None]) -> None:
+        """Take the next step of one, if it is not over; whatever fails in it is the end of this unseen answer alone."""
+        if one not in self._running:
+            return
         try:
-            step()
+            step(one)
         except Unaskable as skipped:
             self._budget.settle(one.held_usd, 0.0)
             self._end(one, ShadowFate.SKIPPED, str(skipped))
@@ -206,12 +229,13 @@ class Mirror:
 
     def _ask(self, one: Unanswered) -> None:
         """Send it, and have the answer told: by the call, where nothing has to be waited for, else by a task."""
-        provider, is_stream = one.served.variant.provider, one.job.request.stream
-        asked = asking(one.job, one.served, self._settings.upstreams[provider])
-        one.wire, one.stripped, one.started_s = asked.leg.wire, asked.stripped, self._clock.monotonic_s()
-        call = None if is_stream else self._transports[provider].begin(asked.request, False, self._timeouts[provider])
+        job, wanted = one.job, one.wanted
+        leg = self._legs.to(wanted.served, job)
+        request, one.stripped = asking(job, wanted.served, leg)
+        one.wire, one.started_s = leg.wire, self._clock.monotonic_s()
+        call = None if job.request.stream else wanted.transport.begin(request, False, wanted.timeouts)
         if call is None:
-            one.task = self._tasks.create_task(self._wait(one, asked.request))
+            one.task = self._tasks.create_task(self._wait(one, request))
         else:
             one.call = call
             call.when_over(self._limits.max_answer_bytes, partial(self._told, one))
@@ -219,7 +243,7 @@ class Mirror:
     async def _wait(self, one: Unanswered, request: Request) -> None:
         """See `_ask`."""
         try:
-            received = await self._received(one, request)
+            ended = await self._ended(one, request)
         except asyncio.CancelledError:
             self._end(one, ShadowFate.FAILED, "cancelled")
             raise
@@ -227,79 +251,71 @@ class Mirror:
             LOG.exception("mirroring failed")
             self._end(one, ShadowFate.FAILED, "error")
         else:
-            self._fenced(one, partial(self._hear, one, received))
+            self._told(one, ended)
 
-    async def _received(self, one: Unanswered, request: Request) -> Received:
+    async def _ended(self, one: Unanswered, request: Request) -> Ended:
         """What the variant answers, or how it fails."""
-        provider, is_stream = one.served.variant.provider, one.job.request.stream
-        first_byte_s: float | None = None
-        first = b""
+        is_stream, first = one.job.request.stream, b""
         try:
-            call = await self._transports[provider].send(request, is_stream, self._timeouts[provider])
+            call = await one.wanted.transport.send(request, is_stream, one.wanted.timeouts)
             try:
                 head = await call.head()
                 if is_stream and head.status == 200:
                     first = await call.chunk()
-                    first_byte_s = self._clock.monotonic_s() - one.started_s
-                body = first + await call.read(self._limits.max_answer_bytes - len(first))
+                    one.first_byte_s = self._clock.monotonic_s() - one.started_s
+                return head, first + await call.read(self._limits.max_answer_bytes - len(first))
             finally:
                 call.close()
         except CallFailed as failed:
-            return self._as_received(one, failed.failure)
-        return self._as_received(one, (head, body), first_byte_s)
+            return failed.failure
 
     def _told(self, one: Unanswered, ended: Ended) -> None:
         """See `_ask`: what its call says in the end."""
-        if one in self._running:
-            self._fenced(one, lambda: self._hear(one, self._as_received(one, ended)))
+        self._fenced(one, lambda one: self._hear(one, ended))
 
-    def _as_received(self, one: Unanswered, ended: Ended, first_byte_s: float | None = None) -> Received:
-        """What came of a call, by now."""
+    def _hear(self, one: Unanswered, ended: Ended) -> None:
+        """Take what has just come of a call, and pair it when the user's answer is over."""
         took_s = self._clock.monotonic_s() - one.started_s
         if isinstance(ended, Failure):
-            return Received(one.wire, ended.status, None, took_s)
-        head, body = ended
-        if head.status in TOO_MUCH:
-            self._pauses.heard(one.model, head)
-        return Received(one.wire, head.status, body, took_s, first_byte_s)
-
-    def _hear(self, one: Unanswered, received: Received) -> None:
-        """Take an answer, and pair it when the user's is over."""
-        answer = unseen_side(one.served.variant, received, one.job.request.stream, self._pricing)
-        self._settle(one, received, answer)
-        pair, primary = partial(self._pair, one, answer), one.mirroring.primary
-        if primary.done():
-            pair()
+            received = Received(one.wire, ended.status, None, took_s)
         else:
-            primary.add_done_callback(lambda _: self._fenced(one, pair))
+            head, body = ended
+            if head.status in TOO_MUCH:
+                self._pauses.heard(one.wanted.model, head)
+            received = Received(one.wire, head.status, body, took_s, one.first_byte_s)
+        one.answer = unseen_side(one.wanted.served.variant, received, one.job.request.stream, self._pricing)
+        was_refused = received.status != 200 and received.body is not None
+        self._settle(one, 0.0 if was_refused else one.answer.cost_usd)
+        if one.mirroring.is_over:
+            self._pair(one)
+        else:
+            one.mirroring.waiting.append(partial(self._fenced, one, self._pair))
 
-    def _settle(self, one: Unanswered, received: Received, answer: ShadowAnswer) -> None:
+    def _settle(self, one: Unanswered, cost_usd: float | None) -> None:
         """What it cost: nothing where the provider refused, unknown where it did not say, or was cut short."""
-        was_refused = received.body is not None and received.status != 200
-        cost_usd = 0.0 if was_refused else answer.cost_usd
-        self._budget.settle(one.held_usd, cost_usd)
-        self._counters.count_cost(one.job.workload.name, one.unseen.kind, cost_usd)
+        if not self._budget.is_endless:
+            self._budget.settle(one.held_usd, cost_usd)
+        self._counters.count_cost(one.job.workload.name, one.wanted.unseen.kind, cost_usd)
 
-    def _pair(self, one: Unanswered, answer: ShadowAnswer) -> None:
-        if one in self._running:
-            self._end(one, *self._paired(one, answer))
+    def _pair(self, one: Unanswered) -> None:
+        self._end(one, *self._paired(one))
 
-    def _paired(self, one: Unanswered, answer: ShadowAnswer) -> tuple[ShadowFate, str]:
-        job, mirroring, outcome = one.job, one.mirroring, one.mirroring.primary.result()
+    def _paired(self, one: Unanswered) -> tuple[ShadowFate, str]:
+        job, outcome, mirroring, answer = one.job, one.outcome, one.mirroring, one.answer
         if outcome.by is not None and outcome.status in TOO_MUCH:
             self._pauses.heard((outcome.by.variant.provider, outcome.by.variant.model), Head(outcome.status, ()))
         if outcome.status == 200 and outcome.body is None and not outcome.left:
             return ShadowFate.FAILED, "too_large"
         seen = mirroring.seen = mirroring.seen or seen_side(job, outcome, self._pricing)
-        self._recorder.record_pair(pair_of(job, one.unseen, seen, answer, one.stripped))
+        self._recorder.record_pair(pair_of(job, one.wanted.unseen, seen, answer, one.stripped))
         if outcome.left:
             return ShadowFate.FAILED, "client_left"
         if seen.status != 200:
             return ShadowFate.FAILED, f"{job.chosen.value}_failed"
         if answer.status != 200:
-            is_incumbents = one.served.id == job.serving.incumbent.id
+            is_incumbents = one.wanted.served.id == job.serving.incumbent.id
             return ShadowFate.FAILED, "incumbent_failed" if is_incumbents else "candidate_failed"
-        return ShadowFate.PAIRED, ""
+        return _PAIRED, ""
 
     def _end(self, one: Unanswered, fate: ShadowFate, why: str) -> None:
         """Let go of it, once, and count it when the user's answer is over as well."""
@@ -311,18 +327,17 @@ class Mirror:
             one.call.close()
         if self._emptied is not None and not self._running and not self._emptied.done():
             self._emptied.set_result(None)
-        primary = one.mirroring.primary
-        if primary.done():
+        if one.mirroring.is_over:
             self._count(one, fate, why)
         else:
-            primary.add_done_callback(lambda _: self._count(one, fate, why))
+            one.mirroring.waiting.append(partial(self._count, one, fate, why))
 
     def _count(self, one: Unanswered, fate: ShadowFate, why: str) -> None:
         """Count how it ended. What fails in the record must stay here: whoever called has others to count."""
-        self._counters.count_shadow(one.job.workload.name, one.unseen.kind, fate, why)
-        if one.covers:
+        self._counters.count_shadow(one.job.workload.name, one.wanted.unseen.kind, fate, why)
+        if one.wanted.covers:
             try:
-                self._finished(one.job, one.mirroring.primary.result(), fate)
+                self._finished(one.job, one.outcome, fate)
             except Exception:
                 LOG.exception("the end of a mirrored request cannot be recorded")
 

@@ -5,14 +5,14 @@ Elsewhere: what becomes of it (intake), whose head it is (caller), the rules the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, UnitKind, UnitSource, When, Workload
 from midshift.gateway import headers
 from midshift.gateway.headers import Lines
-from midshift.wire.protocol import WireName, WireRequest
+from midshift.wire.protocol import WireRequest
 
 T = TypeVar("T")
 Found: TypeAlias = Mapping[bytes, bytes]
@@ -24,6 +24,14 @@ _NONE: _Names = frozenset()
 UNIT_HEADER = b"x-midshift-unit"
 SLICE_HEADER = b"x-midshift-slice"
 RING_HEADER = b"x-midshift-ring"
+
+
+class Way(Protocol):
+    """The way to one provider; known by itself, and not by what it is like."""
+
+    def lines(self, said: Lines) -> Sequence[tuple[bytes, bytes]]:
+        """Of the lines of an app those that the provider is told."""
+        ...
 
 
 class Said:
@@ -40,14 +48,13 @@ class Said:
         self.unit = unit
         self.slices = slices
         self.rings = rings
-        self._onward: dict[tuple[WireName, bool, bool], Lines] = {}
+        self._onward: dict[Way, tuple[tuple[bytes, bytes], ...]] = {}
 
-    def onward(self, wire: WireName, is_apps_own: bool, is_mirror: bool) -> Lines:
-        """The lines for a provider that is asked on `wire`: see `headers.on_wire`."""
-        way = (wire, is_apps_own, is_mirror)
+    def onward(self, way: Way) -> Sequence[tuple[bytes, bytes]]:
+        """The lines for the provider at the end of a way. There are few, and each is kept for good."""
         lines = self._onward.get(way)
         if lines is None:
-            lines = self._onward[way] = headers.on_wire(self.lines, wire, is_apps_own, is_mirror)
+            lines = self._onward[way] = tuple(way.lines(self.lines))
         return lines
 
 

@@ -26,7 +26,7 @@ from midshift.gateway.breaker import BreakerState
 from midshift.gateway.faults import UNASKED, UNCARRIED
 from midshift.gateway.forwarding import Forwarding
 from midshift.gateway.job import NO_ANSWER, Job, Outcome
-from midshift.gateway.leg import Leg
+from midshift.gateway.leg import Leg, Legs
 from midshift.gateway.origins import Origin, Origins, Watched
 from midshift.gateway.problems import ILLEGIBLE, problem_of, stuck_in
 from midshift.gateway.reply import Reply
@@ -42,7 +42,7 @@ GIVEN_UP_S = 10.0
 """An app that leaves after so long without an answer has given up on the candidate, which the breaker must hear: apps
 are often less patient than we are. Before that, somebody may have pressed stop."""
 
-Tell: TypeAlias = Callable[[], None]
+Tell: TypeAlias = Callable[[Job, Outcome], None]
 
 _BAD_REQUEST = 400
 _INCUMBENT = Arm.INCUMBENT
@@ -50,7 +50,10 @@ _BY_INCUMBENT, _BY_CANDIDATE = Fate.INCUMBENT, Fate.CANDIDATE
 
 
 class Relay:
-    """Serves jobs over the transports of the providers. `serving` says what serves a unit of a workload now."""
+    """Serves jobs over the transports of the providers. `serving` says what serves a unit of a workload now.
+
+    `on_the_wire` is told whenever a variant has been asked for a job: twice where one falls back.
+    """
 
     def __init__(
         self,
@@ -59,40 +62,44 @@ class Relay:
         clock: Clock,
         origins: Origins,
         serving: Callable[[str, str], Serving],
+        on_the_wire: Tell,
     ) -> None:
         self._settings = settings
+        self._on_the_wire = on_the_wire
+        self._legs = Legs(settings.upstreams)
         self._serving = serving
         self._origins = origins
         self._transports = transports
         self._clock = clock
         self._breakers: dict[tuple[str, str], BreakerState] = {}
 
-    def serve(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Tell) -> Coroutine[Any, Any, None]:
-        """Answer a job. `on_the_wire` is called whenever a variant has been asked: twice where one falls back."""
-        way = self._by_incumbent if job.chosen is _INCUMBENT else self._by_candidate_or_incumbent
-        return way(job, reply, outcome, on_the_wire)
+    def serve(self, reply: Reply) -> Coroutine[Any, Any, None]:
+        """Answer a job."""
+        way = self._by_incumbent if reply.job.chosen is _INCUMBENT else self._by_candidate_or_incumbent
+        return way(reply)
 
-    async def count_tokens(self, job: Job, reply: Reply, outcome: Outcome) -> None:
+    async def count_tokens(self, reply: Reply) -> None:
         """Ask how many tokens a request has, of the variant that would answer it; no evidence comes of it.
 
         A candidate whose breaker is open is not asked, and none for longer than it may take to answer. How a count ends
         is not heard by the breaker: many servers that answer well cannot count.
         """
+        job = reply.job
         candidate = job.serving.candidate if job.chosen is Arm.CANDIDATE else None
         if candidate is not None and not self._breaker(job).is_open:
-            if await self._counted(job, candidate, reply, outcome, is_last=False):
+            if await self._counted(candidate, reply, is_last=False):
                 return
-        await self._counted(job, job.serving.incumbent, reply, outcome, is_last=True)
+        await self._counted(job.serving.incumbent, reply, is_last=True)
 
-    async def _counted(self, job: Job, served: ServedVariant, reply: Reply, outcome: Outcome, is_last: bool) -> bool:
+    async def _counted(self, served: ServedVariant, reply: Reply, is_last: bool) -> bool:
         """Whether the app has its answer; the last one asked always gives one."""
-        leg = self._leg(job, served)
+        job, leg = reply.job, self._legs.to(served, reply.job)
         changes = served.recipe.render(job.request) or Changes(model=served.variant.model)
         try:
-            if leg.wire is not job.wire:
+            if not leg.is_direct:
                 raise Uncarried("model", f"tokens are counted on the {leg.wire} wire there")
             async with asyncio.timeout(None if is_last else self._settings.candidate_patience_s):
-                request = self._request(leg, served, changes, outcome)
+                request = _request(leg, reply, served, changes)
                 call = await self._transports[served.variant.provider].send(request, job.request.stream)
                 try:
                     head, body = await call.head(), await call.read(self._settings.max_answer_bytes)
@@ -108,19 +115,20 @@ class Relay:
             if is_last or head.status == 200:
                 answer = leg.read(head, body)
                 if reply.is_paused:
-                    await _taken_before(head, answer, served, reply, outcome)
-                self._whole(leg, head, body, body, answer, served, reply, outcome)
+                    await _taken_before(head, answer, served, reply)
+                self._whole(leg, head, body, body, answer, served, reply)
                 return True
         if is_last:
-            await self._failed(job, problem, served, reply, outcome)
+            await _failed(problem, reply, served)
         return is_last
 
     def open_breakers(self) -> Sequence[tuple[str, str]]:
         """Workload and candidate of each that is left alone at present."""
         return [key for key, state in self._breakers.items() if state.is_open]
 
-    async def _by_candidate(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Tell) -> bool:
+    async def _by_candidate(self, reply: Reply) -> bool:
         """Whether the candidate has answered; if not, nothing has been sent to the app."""
+        job, outcome = reply.job, reply.outcome
         candidate = job.serving.candidate
         changes = candidate.recipe.render(job.request) if candidate is not None else None
         if candidate is None or changes is None:
@@ -133,17 +141,17 @@ class Relay:
             outcome.fell_back = "breaker"
             return False
         outcome.attempt = attempt
-        leg = self._leg(job, candidate)
+        leg = self._legs.to(candidate, job)
         call: Call | None = None
         try:
-            request, is_stream = self._request(leg, candidate, changes, outcome), job.request.stream
+            request, is_stream = _request(leg, reply, candidate, changes), job.request.stream
             transport = self._transports[candidate.variant.provider]
             call = transport.begin(request, is_stream) or await transport.send(request, is_stream)
             if job.is_withdrawn(self._serving(job.workload.name, job.unit)):  # while it waited for a connection
                 outcome.withdrawn = True
                 return False
-            on_the_wire()
-            return await self._forwarded(leg, call, candidate, reply, outcome, breaker)
+            self._on_the_wire(job, outcome)
+            return await self._forwarded(leg, call, candidate, reply, breaker)
         except CallFailed as failed:
             outcome.fell_back = failed.failure.value
             return False
@@ -155,11 +163,12 @@ class Relay:
                 call.close()
 
     async def _forwarded(
-        self, leg: Leg, call: Call, candidate: ServedVariant, reply: Reply, outcome: Outcome, breaker: BreakerState
+        self, leg: Leg, call: Call, candidate: ServedVariant, reply: Reply, breaker: BreakerState
     ) -> bool:
+        outcome, is_stream = reply.outcome, reply.job.request.stream
         asked_s = self._clock.monotonic_s()
         try:
-            head, begun, answer = await (self._begun(leg, call) if leg.job.request.stream else self._all(leg, call))
+            head, begun, answer = await (self._begun(leg, call) if is_stream else self._all(leg, call))
         except asyncio.CancelledError:
             if (now_s := self._clock.monotonic_s()) - asked_s >= GIVEN_UP_S:
                 breaker.record(outcome.attempt, False, now_s)
@@ -167,17 +176,17 @@ class Relay:
         if isinstance(begun, int):
             outcome.fell_back = str(begun)
             return False
-        if leg.job.request.stream:
+        if is_stream:
             try:
-                await self._pump(leg, call, head, begun, candidate, reply, outcome)
+                await self._pump(leg, call, head, begun, candidate, reply)
             except asyncio.CancelledError:
                 if outcome.is_whole:
                     breaker.record(outcome.attempt, outcome.status < 500, self._clock.monotonic_s())
                 raise
         elif (out := leg.whole(head.status, begun)) is not None:
             if reply.is_paused:
-                await _taken_before(head, answer, candidate, reply, outcome)
-            self._whole(leg, head, begun, out, answer, candidate, reply, outcome)
+                await _taken_before(head, answer, candidate, reply)
+            self._whole(leg, head, begun, out, answer, candidate, reply)
         else:
             outcome.fell_back = str(opening.FAILED)
             return False
@@ -205,18 +214,20 @@ class Relay:
         answer = leg.spoken.read_answer(body)
         return head, opening.FAILED if answer is None else body, answer
 
-    async def _by_candidate_or_incumbent(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Tell) -> None:
+    async def _by_candidate_or_incumbent(self, reply: Reply) -> None:
         """Have the candidate answer, and where it does not, the incumbent."""
-        if await self._by_candidate(job, reply, outcome, on_the_wire):
+        if await self._by_candidate(reply):
             return
+        job, outcome = reply.job, reply.outcome
         may_be_the_requests = faults.may_be_the_requests(outcome.fell_back)
         if outcome.fell_back and not may_be_the_requests:
             self._hear_failure(job, outcome)  # now: the app may leave before the incumbent has answered
-        await self._by_incumbent(job, reply, outcome, on_the_wire)
+        await self._by_incumbent(reply)
         if may_be_the_requests:
             self._settle_fault(job, outcome)
 
-    async def _by_incumbent(self, job: Job, reply: Reply, outcome: Outcome, on_the_wire: Tell) -> None:
+    async def _by_incumbent(self, reply: Reply) -> None:
+        job, outcome = reply.job, reply.outcome
         outcome.fate = _BY_INCUMBENT
         incumbent = job.serving.incumbent
         changes = incumbent.recipe.render(job.request)
@@ -224,84 +235,68 @@ class Relay:
             outcome.unmatched = True
             changes = Changes(model=incumbent.variant.model)
         if job.held and (stuck := job.carriage(incumbent).stuck):
-            await self._failed(job, stuck_in(stuck), incumbent, reply, outcome)
+            await _failed(stuck_in(stuck), reply, incumbent)
             return
-        leg = self._leg(job, incumbent)
+        leg = self._legs.to(incumbent, job)
         call: Call | None = None
         try:
-            request, is_stream = self._request(leg, incumbent, changes, outcome), job.request.stream
+            request, is_stream = _request(leg, reply, incumbent, changes), job.request.stream
             transport = self._transports[incumbent.variant.provider]
             call = transport.begin(request, is_stream) or await transport.send(request, is_stream)
-            on_the_wire()
+            self._on_the_wire(job, outcome)
             head = await call.head()
-            if head.status == _BAD_REQUEST and (bare := _without_unknown_state(leg, incumbent, changes)) is not None:
+            if head.status == _BAD_REQUEST and (bare := _without_unknown_state(leg, job, incumbent, changes)):
                 call.close()
                 outcome.stripped = True
                 call = await transport.send(bare, is_stream)
                 head = await call.head()
-            if leg.is_illegible(head):
+            if not leg.is_direct and leg.is_illegible(head):
                 raise CallFailed(Failure.BROKEN)
             if is_stream and head.status == 200:
-                await self._pump(leg, call, head, b"", incumbent, reply, outcome)
+                await self._pump(leg, call, head, b"", incumbent, reply)
                 return
             most = self._settings.max_answer_bytes
             body = call.at_hand(most) or await call.read(most)
             out = leg.whole(head.status, body)
             if out is None:
-                await self._failed(job, ILLEGIBLE, incumbent, reply, outcome)
+                await _failed(ILLEGIBLE, reply, incumbent)
                 return
             answer = leg.read(head, body)
             if reply.is_paused:
-                await _taken_before(head, answer, incumbent, reply, outcome)
-            self._whole(leg, head, body, out, answer, incumbent, reply, outcome)
+                await _taken_before(head, answer, incumbent, reply)
+            self._whole(leg, head, body, out, answer, incumbent, reply)
         except CallFailed as failed:
-            await self._failed(job, problem_of(failed.failure), incumbent, reply, outcome)
+            await _failed(problem_of(failed.failure), reply, incumbent)
         except Uncarried as error:
-            await self._failed(job, Problem(400, str(error), UNCARRIED, error.param), incumbent, reply, outcome)
+            await _failed(Problem(400, str(error), UNCARRIED, error.param), reply, incumbent)
         finally:
             if call is not None:
                 call.close()
-
-    def _leg(self, job: Job, served: ServedVariant) -> Leg:
-        provider = served.variant.provider
-        return Leg.of(job, self._settings.upstreams[provider], False, provider)
-
-    def _request(self, leg: Leg, served: ServedVariant, changes: Changes, outcome: Outcome) -> Request:
-        outcome.stripped = is_stripped = bool(leg.job.held) and leg.job.carriage(served).strip
-        return leg.request(changes, is_stripped)
 
     def _origin(self, job: Job, by: ServedVariant) -> Origin:
         return Origin.at(by, job.client, job.unit)
 
     def _whole(
-        self,
-        leg: Leg,
-        head: Head,
-        body: bytes,
-        out: bytes,
-        answer: Answer | None,
-        by: ServedVariant,
-        reply: Reply,
-        outcome: Outcome,
+        self, leg: Leg, head: Head, body: bytes, out: bytes, answer: Answer | None, by: ServedVariant, reply: Reply
     ) -> None:
         """Send an answer that is there as a whole, whatever its status: `out` is `body` as the app reads it."""
+        outcome = reply.outcome
         outcome.answer = answer or NO_ANSWER
         _keep(outcome, leg, body)
-        wire = WIRES[leg.job.wire]
+        wire = leg.heard
         if wire.BINDS_STATE and head.status == 200 and (tokens := wire.state_in(out)):
-            self._origins.remember(tokens, self._origin(leg.job, by))
-        said = headers.to_app(head.headers) if out is body else headers.of_json(head.headers)
-        lines = [*said, (b"content-length", b"%d" % len(out))]
-        reply.send_whole(head.status, lines, out, leg.job.serving, by)
+            self._origins.remember(tokens, self._origin(reply.job, by))
+        lines = headers.to_app(head.headers) if out is body else headers.of_json(head.headers)
+        lines.append((b"content-length", b"%d" % len(out)))
+        reply.send_whole(head.status, lines, out, by)
 
-    async def _pump(
-        self, leg: Leg, call: Call, head: Head, begun: bytes, by: ServedVariant, reply: Reply, outcome: Outcome
-    ) -> None:
+    async def _pump(self, leg: Leg, call: Call, head: Head, begun: bytes, by: ServedVariant, reply: Reply) -> None:
         """Forward a stream as it comes."""
+        job, outcome = reply.job, reply.outcome
         keeps = self._settings.shadow.max_answer_bytes if outcome.keeps_body else 0
         is_encoded = head.value(b"content-encoding") not in (b"", b"identity")
-        forwarding = Forwarding(leg, is_encoded, reply, self._watched(leg.job, by), keeps)
-        await reply.begin(200, [*headers.to_app(head.headers), (b"x-accel-buffering", b"no")], leg.job.serving, by)
+        forwarding = Forwarding(leg, job.request.asks_usage, is_encoded, reply, self._watched(leg, job, by), keeps)
+        await reply.begin(200, [*headers.to_app(head.headers), (b"x-accel-buffering", b"no")], by)
         reply.tell_when_writable(call.resume)
         try:
             if begun and not forwarding.take(begun):
@@ -318,30 +313,17 @@ class Relay:
             raise
         except CallFailed as failed:
             outcome.status = failed.failure.status
-            reply.end(forwarding.rest() + WIRES[leg.job.wire].error_event(problem_of(failed.failure)))
+            reply.end(forwarding.rest() + leg.heard.error_event(problem_of(failed.failure)))
         finally:
             reply.tell_when_writable(None)
             outcome.answer = forwarding.ended()
         if outcome.status == 200 and forwarding.is_broken(outcome.answer):
             outcome.status = Failure.BROKEN.status
 
-    def _watched(self, job: Job, by: ServedVariant) -> Watched | None:
+    def _watched(self, leg: Leg, job: Job, by: ServedVariant) -> Watched | None:
         """Whoever looks for state in what goes to the app, on wires that have any."""
-        wire = WIRES[job.wire]
+        wire = leg.heard
         return Watched(self._origins, self._origin(job, by), wire) if wire.BINDS_STATE else None
-
-    async def _failed(self, job: Job, problem: Problem, by: ServedVariant, reply: Reply, outcome: Outcome) -> None:
-        """The incumbent gave no answer at all, or broke one off: say so, without saying where it lives."""
-        outcome.answer = Answer(UNKNOWN)
-        wire = WIRES[job.wire]
-        if reply.is_begun:
-            outcome.status = problem.status
-            reply.end(wire.error_event(problem))
-            return
-        body = wire.error_body(problem)
-        lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        lines += [headers.COME_AGAIN] if problem.status == 503 else []
-        await reply.whole(problem.status, lines, body, job.serving, by)
 
     def _breaker(self, job: Job) -> BreakerState:
         """One for each workload and candidate; those of past candidates are let go."""
@@ -371,9 +353,23 @@ class Relay:
             self._hear_failure(job, outcome)
 
 
-async def _taken_before(head: Head, answer: Answer | None, by: ServedVariant, reply: Reply, outcome: Outcome) -> None:
+async def _failed(problem: Problem, reply: Reply, by: ServedVariant) -> None:
+    """The incumbent gave no answer at all, or broke one off: say so, without saying where it lives."""
+    outcome, wire = reply.outcome, WIRES[reply.job.wire]
+    outcome.answer = Answer(UNKNOWN)
+    if reply.is_begun:
+        outcome.status = problem.status
+        reply.end(wire.error_event(problem))
+        return
+    body = wire.error_body(problem)
+    lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    lines += [headers.COME_AGAIN] if problem.status == 503 else []
+    await reply.whole(problem.status, lines, body, by)
+
+
+async def _taken_before(head: Head, answer: Answer | None, by: ServedVariant, reply: Reply) -> None:
     """Wait until the app has taken its answer before this one. It may leave instead: this one is paid for by then."""
-    outcome.answer = answer or NO_ANSWER
+    reply.outcome.answer = answer or NO_ANSWER
     await reply.drained_for(head.status, by)
 
 
@@ -382,14 +378,21 @@ def _keep(outcome: Outcome, leg: Leg, body: bytes | None) -> None:
         outcome.body, outcome.body_wire = body, leg.wire
 
 
-def _without_unknown_state(leg: Leg, served: ServedVariant, changes: Changes) -> Request | None:
+def _request(leg: Leg, reply: Reply, served: ServedVariant, changes: Changes) -> Request:
+    """What a variant is asked, without the state of earlier answers where it cannot read that."""
+    job, outcome = reply.job, reply.outcome
+    if job.held:
+        outcome.stripped = job.carriage(served).strip
+    return leg.request(job, changes, outcome.stripped)
+
+
+def _without_unknown_state(leg: Leg, job: Job, served: ServedVariant, changes: Changes) -> Request | None:
     """The request once more, without state of which nobody here knows whether `served` made it; None if there is none.
 
     After a rollback, another gateway's candidate may have made it. A refused request has done nothing, so to ask again
     does nothing twice.
     """
-    held = leg.job.held
-    if leg.job.carriage(served).strip or all(item.origin is not None for item in held):
+    if job.carriage(served).strip or all(item.origin is not None for item in job.held):
         return None
-    bare = leg.request(changes, strip_state=True)
-    return bare if bare.body != leg.request(changes).body else None
+    bare = leg.request(job, changes, strip_state=True)
+    return bare if bare.body != leg.request(job, changes).body else None

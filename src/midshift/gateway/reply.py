@@ -10,45 +10,47 @@ from midshift.gateway import headers
 from midshift.gateway.answering import JSON
 from midshift.gateway.exchange import Exchange
 from midshift.gateway.job import Job, Outcome
-from midshift.gateway.route import ServedVariant, Serving
+from midshift.gateway.route import ServedVariant
 from midshift.ports import Clock
 from midshift.wire.protocol import Problem
 from midshift.wire.wires import WIRES
 
 
 class Reply:
-    """The way back to the app: one head, then the body. `more` sends a part; it says whether the app takes more now."""
+    """The way back to the app: one head, then the body. `more` sends a part; it says whether the app takes more now.
 
-    __slots__ = ("_clock", "_exchange", "_job_id", "_outcome", "_started_s", "more")
+    What is answered is `job`, and what comes of it `outcome`.
+    """
 
-    def __init__(self, exchange: Exchange, job_id: str, outcome: Outcome, clock: Clock, started_s: float) -> None:
+    __slots__ = ("_clock", "_exchange", "job", "more", "outcome")
+
+    def __init__(self, exchange: Exchange, job: Job, outcome: Outcome, clock: Clock) -> None:
         self._exchange = exchange
-        self._job_id = job_id.encode()
-        self._outcome = outcome
+        self.job = job
+        self.outcome = outcome
         self._clock = clock
-        self._started_s = started_s
         self.more = exchange.more
 
-    async def whole(self, status: int, lines: headers.Lines, body: bytes, serving: Serving, by: ServedVariant) -> None:
+    async def whole(self, status: int, lines: headers.Lines, body: bytes, by: ServedVariant) -> None:
         """Send an answer that is there as a whole; one of the lines says how long it is."""
         if self.is_paused:
             await self.drained()
-        self.send_whole(status, lines, body, serving, by)
+        self.send_whole(status, lines, body, by)
 
-    def send_whole(self, status: int, lines: headers.Lines, body: bytes, serving: Serving, by: ServedVariant) -> None:
+    def send_whole(self, status: int, lines: headers.Lines, body: bytes, by: ServedVariant) -> None:
         """The same at once: for an app that takes more, as it does unless the reply `is_paused`."""
         if body:
-            self._outcome.first_byte_s = self._clock.monotonic_s() - self._started_s
-        self._exchange.send(status, self._head(status, lines, serving, by), body)
+            self.outcome.first_byte_s = self._clock.monotonic_s() - self.job.started_s
+        self._exchange.send(status, self._head(status, lines, by), body)
 
-    async def begin(self, status: int, lines: headers.Lines, serving: Serving, by: ServedVariant) -> None:
+    async def begin(self, status: int, lines: headers.Lines, by: ServedVariant) -> None:
         """Send the head of an answer whose parts follow."""
         self.more = self._first  # no sooner: a reply that holds its own method waits for the collector
-        await self._exchange.begin(status, self._head(status, lines, serving, by))
+        await self._exchange.begin(status, self._head(status, lines, by))
 
     def _first(self, data: bytes) -> bool:
         """Send the first part, which is timed; those behind it go straight to the exchange."""
-        self._outcome.first_byte_s = self._clock.monotonic_s() - self._started_s
+        self.outcome.first_byte_s = self._clock.monotonic_s() - self.job.started_s
         self.more = self._exchange.more
         return self._exchange.more(data)
 
@@ -68,7 +70,7 @@ class Reply:
 
     async def drained_for(self, status: int, by: ServedVariant) -> None:
         """The same for an answer that is there: who gave it stays on the record, also where the app leaves now."""
-        outcome = self._outcome
+        outcome = self.outcome
         outcome.status, outcome.is_answered, outcome.by = status, status == 200, by
         await self.drained()
 
@@ -78,23 +80,24 @@ class Reply:
 
     def end(self, data: bytes = b"") -> None:
         """Send the last of it."""
-        if data and self._outcome.first_byte_s is None:
-            self._outcome.first_byte_s = self._clock.monotonic_s() - self._started_s
+        if data and self.outcome.first_byte_s is None:
+            self.outcome.first_byte_s = self._clock.monotonic_s() - self.job.started_s
         self._exchange.end(data)
 
-    def _head(self, status: int, lines: headers.Lines, serving: Serving, by: ServedVariant) -> headers.Lines:
-        route, outcome = serving.route, self._outcome
-        ours = [*lines, (b"x-midshift-request-id", self._job_id), *_labels(by.short_id, route.upgrade, route.step)]
+    def _head(self, status: int, lines: headers.Lines, by: ServedVariant) -> headers.Lines:
+        job, outcome = self.job, self.outcome
+        route = job.serving.route
+        ours = [*lines, (b"x-midshift-request-id", job.id.encode()), *_labels(by.short_id, route.upgrade, route.step)]
         if outcome.stripped:
             ours.append((b"x-midshift-state", b"stripped"))
         outcome.status, outcome.is_answered, outcome.by = status, status == 200, by
         return ours
 
 
-async def cut_short(job: Job, reply: Reply, outcome: Outcome, problem: Problem) -> None:
+async def cut_short(reply: Reply, problem: Problem) -> None:
     """End a request that this gateway could not serve, so that the app does not take it for served."""
+    job, outcome, wire = reply.job, reply.outcome, WIRES[reply.job.wire]
     outcome.status = problem.status
-    wire = WIRES[job.wire]
     if reply.is_begun and not job.request.stream:
         raise ConnectionAbortedError("an answer with a length can only be ended early by closing")
     if reply.is_begun:
@@ -104,7 +107,7 @@ async def cut_short(job: Job, reply: Reply, outcome: Outcome, problem: Problem) 
     body = wire.error_body(problem)
     lines = [JSON, (b"content-length", b"%d" % len(body)), *([headers.COME_AGAIN] if problem.status == 503 else [])]
     by = outcome.by or job.serving.incumbent  # whoever gave the answer that is not sent: its tokens have its price
-    await reply.whole(problem.status, lines, body, job.serving, by)
+    await reply.whole(problem.status, lines, body, by)
 
 
 @lru_cache(1024)

@@ -24,6 +24,7 @@ from midshift.wire.translation.tool_calls import tool_calls
 from midshift.wire.wires import WIRES
 
 CLIENT_LEFT = 499
+_CANDIDATE = Arm.CANDIDATE
 
 _FAILURES = {failure.value: failure.status for failure in Failure} | {"breaker": 503, "uncarried": 400}
 
@@ -38,31 +39,27 @@ class Received:
     latency_s: float | None = None
     first_byte_s: float | None = None
 
-    def said(self, streamed: bool) -> Answer | None:
-        """What it says; None where it is no answer."""
-        if self.body is None or self.status != 200:
-            return None
-        wire = WIRES[self.wire]
-        return wire.read_stream(self.body) if streamed else wire.read_answer(self.body)
-
 
 def unseen_side(variant: Variant, received: Received, streamed: bool, pricing: Pricing) -> ShadowAnswer:
     """What a variant answered that nobody saw."""
-    answer = received.said(streamed)
+    body, wire = received.body, WIRES[received.wire]
+    if body is None or received.status != 200:
+        return _failed(received.status, received.latency_s, received.first_byte_s)
+    answer = wire.read_stream(body) if streamed else wire.read_answer(body)
     if answer is None:
         return _failed(received.status, received.latency_s, received.first_byte_s)
-    tools = tool_calls(received.wire, received.body or b"", streamed)
-    cost_usd = pricing(variant, answer.usage)
+    tools, cost_usd = tool_calls(received.wire, body, streamed), pricing(variant, answer.usage)
     return _side(answer, tools, cost_usd, received.latency_s, received.first_byte_s)
 
 
 def seen_side(job: Job, outcome: Outcome, pricing: Pricing) -> ShadowAnswer:
     """What the variant of the request's arm answered the user."""
-    served = job.serving.candidate if job.chosen is Arm.CANDIDATE else job.serving.incumbent
+    is_candidates = job.chosen is _CANDIDATE
+    served = job.serving.candidate if is_candidates else job.serving.incumbent
     assert served is not None
     if outcome.left:
         return ShadowAnswer(None, CLIENT_LEFT, outcome.latency_s)
-    if job.chosen is Arm.CANDIDATE and (outcome.by is None or outcome.by.id != served.id):
+    if is_candidates and (outcome.by is None or outcome.by.id != served.id):
         return ShadowAnswer(None, _status_of(outcome), outcome.latency_s)
     streamed = job.request.stream
     first_byte_s = outcome.first_byte_s if streamed else None
@@ -76,23 +73,25 @@ def seen_side(job: Job, outcome: Outcome, pricing: Pricing) -> ShadowAnswer:
 
 def pair_of(job: Job, wanted: Unseen, seen: ShadowAnswer, unseen: ShadowAnswer, stripped: bool) -> Pair:
     """Both sides under one request id."""
-    is_reversed = job.chosen is Arm.CANDIDATE
-    candidate = job.serving.candidate
-    candidate_id = candidate.id if is_reversed and candidate is not None else wanted.variant
-    return Pair(
-        request_id=job.id,
-        workload=job.workload.name,
-        upgrade=job.serving.route.upgrade or "",
-        candidate_id=candidate_id,
-        slices=job.slices,
-        incumbent=unseen if is_reversed else seen,
-        candidate=seen if is_reversed else unseen,
-        kind=wanted.kind,
-        seen=job.chosen,
-        propensity=wanted.propensity,
-        step=job.serving.route.step,
-        unit=job.unit,
-        stripped=stripped,
+    route, candidate, candidate_id = job.serving.route, job.serving.candidate, wanted.variant
+    incumbents, candidates = seen, unseen
+    if job.chosen is _CANDIDATE:
+        incumbents, candidates = unseen, seen
+        candidate_id = candidate_id if candidate is None else candidate.id
+    return Pair(  # in the order of its fields, as all that is made for each request
+        job.id,
+        job.workload.name,
+        route.upgrade or "",
+        candidate_id,
+        job.slices,
+        incumbents,
+        candidates,
+        wanted.kind,
+        job.chosen,
+        wanted.propensity,
+        route.step,
+        job.unit,
+        stripped,
     )
 
 

@@ -32,7 +32,7 @@ _AFTER_VALUES = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*\Z")
 _SMALL = 64 * 1024
 """Bodies up to this size are written anew to be compared; beyond it that would be memory for nothing."""
 
-_LONGEST_NAME = 64
+_MOST_NAMES, _LONGEST_NAME = 32, 64
 
 _LOOKED_AT = 64
 """How a body is spelt shows behind the first name: a blank, or none. Where that misleads, all of it is looked at."""
@@ -154,10 +154,10 @@ def value_at(fields: Fields, path: str) -> Any:
 
 
 def put(fields: Fields, path: str, value: Json | Raw) -> None:
-    """Set the field at a dotted path, unless it is there already with this very value."""
+    """Set the field at a dotted path; where it is there already with this very value, nothing changes."""
     first, dot, rest = path.partition(".")
     if not dot:
-        _keep_or_set(fields, first, value if isinstance(value, Raw) else encoded(value))
+        fields[first] = value if isinstance(value, Raw) else encoded(value)
         return
     inner = object_of(fields.get(first, NULL)) or {}
     before = dict(inner)
@@ -219,17 +219,25 @@ def _is_spelt_as_usual(fields: Fields, body: bytes) -> bool:
     """Whether a body is these fields, each once, written with no blank at all, or as `json.dumps` of Python does."""
     if body.find(b'": ', 0, _LOOKED_AT) < 0:
         return body == _encoder.encode(fields)
-    spaced = map(b": ".join, zip(map(_spelt, fields), fields.values(), strict=True))
-    return body == b"{%b}" % b", ".join(spaced)
+    try:
+        return body == _frame(tuple(fields)) % tuple(fields.values())
+    except _Unusual:
+        return False
 
 
-def _spelt(name: str) -> bytes:
-    """A name as it stands in JSON. A long one is not kept: it comes from an app, and no field of a vendor has it."""
-    return _spelt_often(name) if len(name) <= _LONGEST_NAME else _encoder.encode(name)
+class _Unusual(Exception):
+    """Long names of fields, or many: they come from an app, and no request of a vendor has them."""
 
 
-_spelt_often = lru_cache(1024)(_encoder.encode)
-"""The few names that come with every request."""
+@lru_cache(256)
+def _frame(names: tuple[str, ...]) -> bytes:
+    """An object with these fields as `json.dumps` of Python writes it, with a place for each value.
+
+    The few sets of fields that come with every request are kept, and what is `_Unusual` is not.
+    """
+    if len(names) > _MOST_NAMES or any(len(name) > _LONGEST_NAME for name in names):
+        raise _Unusual
+    return b"{%b}" % b", ".join([_encoder.encode(name).replace(b"%", b"%%") + b": %b" for name in names])
 
 
 def _stand_once(fields: Fields, body: bytes) -> bool:
@@ -241,11 +249,6 @@ def _stand_once(fields: Fields, body: bytes) -> bool:
             return False
         at = before.end() + len(memoryview(value))
     return _AFTER_VALUES.match(body, at) is not None
-
-
-def _keep_or_set(fields: Fields, name: str, value: Raw) -> None:
-    if fields.get(name) != value:
-        fields[name] = value
 
 
 def _unfrozen(value: Json) -> Any:

@@ -26,6 +26,7 @@ from midshift.wire.protocol import Sent, Unreadable
 PATH = "/chat/completions"
 
 _NULL, _TRUE = Raw(b"null"), Raw(b"true")
+_MAY_DO_SOMETHING = frozenset(("store", "background", "web_search_options", "tools"))
 _SYSTEM_ROLES = ("system", "developer")
 
 _fields = msgspec.json.Decoder(dict[str, Raw])
@@ -87,7 +88,7 @@ class ChatRequest:
         found = _plain_mapping(self._raw("metadata"))
         return {key: value for key, value in found.items() if isinstance(value, str)}
 
-    @once
+    @property
     def system(self) -> str | None:
         """The text of the leading system messages; None where there is none, or one that cannot be read."""
         return prompt_texts.joined(self._prompt)
@@ -105,16 +106,19 @@ class ChatRequest:
                 return _text_of(message) or bytes(message).decode("utf-8", "backslashreplace")
         return None
 
-    @once
+    @property
     def has_side_effects(self) -> bool:
         """Whether answering it twice would do something twice: the server stores it, or runs tools of its own.
 
         A tool of type `function` or `custom` is run by the app, so a second answer only asks for it.
         """
+        fields = self._fields
+        if _MAY_DO_SOMETHING.isdisjoint(fields):
+            return False
         return (
-            self._fields.get("store") == _TRUE
-            or self._fields.get("background") == _TRUE
-            or self._fields.get("web_search_options", _NULL) != _NULL
+            fields.get("store") == _TRUE
+            or fields.get("background") == _TRUE
+            or fields.get("web_search_options", _NULL) != _NULL
             or not self._tools_are_the_apps()
         )
 
@@ -132,22 +136,16 @@ class ChatRequest:
 
     def rewritten(self, changes: Changes, ask_usage: bool = False, strip_state: bool = False) -> Sent:
         """See `WireRequest`."""
-        return Sent(PATH, self._body(changes, ask_usage))
-
-    def _body(self, changes: Changes, ask_usage: bool) -> bytes:
         changed = self._fields.copy()
         if changes.drop or changes.clamp or changes.set:
             _change(changed, changes)
-        if changes.model is not None:
-            _set(changed, "model", _spelt(changes.model))
-        if changes.effort is not None:
-            _set(changed, "reasoning_effort", _spelt(changes.effort))
+        changed.update(_spelt(changes.model, changes.effort))
         if changes.system is not None:
-            _set(changed, "messages", self._with_system(changes.system))
+            changed["messages"] = self._with_system(changes.system)
         if ask_usage and self.stream and not self.asks_usage:
             options = {**_plain_mapping(self._raw("stream_options")), "include_usage": True}
-            _set(changed, "stream_options", Raw(_encoder.encode(options)))
-        return written(changed, self._fields, self.body)
+            changed["stream_options"] = Raw(_encoder.encode(options))
+        return Sent(PATH, written(changed, self._fields, self.body))
 
     @once
     def _prompt(self) -> list[str] | None:
@@ -155,15 +153,19 @@ class ChatRequest:
 
     @once
     def _leading(self) -> int:
-        roles = map(_role, self.messages)
-        return next((at for at, role in enumerate(roles) if role not in _SYSTEM_ROLES), len(self.messages))
+        for at, message in enumerate(self.messages):
+            if _role(message) not in _SYSTEM_ROLES:
+                return at
+        return len(self.messages)
 
     def _with_system(self, text: str) -> Raw:
-        if text == self.system:
+        """The messages with this system prompt; as they are, where they say it already."""
+        leading = self._leading
+        like = _plain_mapping(self.messages[leading - 1]) if leading else {}
+        content = like.get("content")
+        if text == (content if leading == 1 and isinstance(content, str) else self.system):
             return self._fields["messages"]
-        rest = self.messages[self._leading :]
-        first = self.messages[: self._leading][-1:]
-        return Raw(_encoder.encode([_system_message(text, first[0] if first else None), *rest]))
+        return Raw(_encoder.encode([_system_message(text, like), *self.messages[leading:]]))
 
     def _tools_are_the_apps(self) -> bool:
         try:
@@ -216,17 +218,15 @@ def _prompt_of(message: Raw) -> list[str] | None:
         return None
 
 
-def _system_message(text: str, like: Raw | None) -> dict[str, Any]:
+def _system_message(text: str, like: Mapping[str, Any]) -> dict[str, Any]:
     """A system message with this text, in the form of the one that it takes the place of.
 
     Role, name and the last part's cache marker stay: an app that asked for prompt caching keeps it.
     """
-    message = (_plain_mapping(like) if like is not None else {}) or {"role": "system"}
-    match message.get("content"):
-        case [*_, dict(part)]:
-            return {**message, "content": [{**part, "text": text}]}
-        case _:
-            return {**message, "content": text}
+    content = like.get("content")
+    last = content[-1] if isinstance(content, list) and content else None
+    said = [{**last, "text": text}] if isinstance(last, dict) else text
+    return {**(like or {"role": "system"}), "content": said}
 
 
 def _change(fields: dict[str, Raw], changes: Changes) -> None:
@@ -236,19 +236,14 @@ def _change(fields: dict[str, Raw], changes: Changes) -> None:
     for name, bounds in changes.clamp.items():
         _clamp(fields, "reasoning_effort" if name == EFFORT else name, bounds)
     for name, value in changes.set.items():
-        _set(fields, name, encoded(value))
+        fields[name] = encoded(value)
 
 
 @lru_cache(1024)
-def _spelt(value: str) -> Raw:
-    """The few models and efforts that come with every request, as JSON."""
-    return Raw(_encoder.encode(value))
-
-
-def _set(fields: dict[str, Raw], name: str, value: Raw) -> None:
-    """Set a field, unless it is there already with this very value."""
-    if fields.get(name) != value:
-        fields[name] = value
+def _spelt(model: str | None, effort: str | None) -> Mapping[str, Raw]:
+    """The fields of a model and an effort, where they are named: a variant has the same for every request."""
+    named = {"model": model, "reasoning_effort": effort}
+    return {field: Raw(_encoder.encode(value)) for field, value in named.items() if value is not None}
 
 
 def _clamp(fields: dict[str, Raw], name: str, bounds: Bounds) -> None:

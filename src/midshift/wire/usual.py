@@ -73,23 +73,22 @@ def read_completion(body: bytes) -> Answer:
         msgspec.DecodeError: for any other shape, and for what is no answer.
     """
     found = _decode(body)
-    usage, first = found.usage, found.choices[0] if found.choices else _NO_CHOICE
-    meant = UNKNOWN if usage is None else _meant(usage, found.service_tier)
+    first = found.choices[0] if found.choices else _NO_CHOICE
+    meant = UNKNOWN if found.usage is None else _meant(found.usage, found.service_tier)
     return Answer(meant, first.finish_reason, (first.message or _NO_MESSAGE).content, found.model)
 
 
 def _meant(usage: _Usage, service_tier: str | None) -> Usage:
     into, out = usage.prompt_tokens_details or _NOTHING_IN, usage.completion_tokens_details or _NOTHING_OUT
-    tokens_in, tokens_out, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
-    reasoning, cached = out.reasoning_tokens, into.cached_tokens
-    holds_all = total <= tokens_in + tokens_out
+    tokens_in, tokens_out, cached = usage.prompt_tokens, usage.completion_tokens, into.cached_tokens
+    holds_all = usage.total_tokens <= tokens_in + tokens_out
     return Usage(  # in the order of its fields: by name it takes twice the time
         tokens_in,
-        tokens_out if holds_all else chat_output(tokens_in, tokens_out, reasoning, total),
+        tokens_out if holds_all else chat_output(tokens_in, tokens_out, out.reasoning_tokens, usage.total_tokens),
         usage.prompt_cache_hit_tokens if cached is None else cached,
         into.cache_write_tokens,
         None,  # none was written for longer
-        reasoning,
+        out.reasoning_tokens,
         into.audio_tokens,
         None,  # and no audio was cached: what says so is not read here
         out.audio_tokens,
