@@ -15,6 +15,7 @@ from midshift.domain.sums import Sums
 from midshift.errors import StoreError
 from midshift.gateway.recorder import RecordQueue
 from midshift.gateway.settings import Queues
+from midshift.testing.clock import ManualClock
 from tests.gateway.fakes import FakeSink
 
 
@@ -31,7 +32,7 @@ def a_pair(text: str = "text") -> Pair:
 
 def a_queue(sink: FakeSink | None, **limits: Any) -> RecordQueue:
     """A queue whose thread is not running: tests hand over by hand."""
-    return RecordQueue("gateway-1", Queues(**limits), sink, sink)
+    return RecordQueue("gateway-1", Queues(**limits), sink, sink, ManualClock().monotonic_s)
 
 
 def sums_of(*exposures: Exposure) -> Sums:
@@ -178,6 +179,55 @@ def test_of_exposures_that_come_together_as_many_are_taken_as_there_is_room_for(
 
     assert (exposures[:3], 2) == (sink.exposures, queue.lost_exposures)
     assert sums_of(*exposures) == merged(sink)
+
+
+async def test_texts_are_handed_over_as_soon_as_many_wait_and_sums_when_they_are_due() -> None:
+    """A whole second of them has left the processor's caches, and to get it back holds up requests."""
+    arrived = threading.Event()
+
+    class Seeing(FakeSink):
+        def record_pair(self, pair: Pair) -> None:
+            super().record_pair(pair)
+            if len(self.pairs) == 2:
+                arrived.set()
+
+    sink = Seeing()
+    queue = a_queue(sink, max_pairs=4, sums_every_s=3600.0)
+    queue.start()
+    queue.record(an_exposure(0))
+    queue.record_pair(a_pair())
+    queue.record_pair(a_pair())
+
+    assert arrived.wait(10.0)
+    assert [] == sink.batches
+    await queue.stop()
+    assert sums_of(an_exposure(0)) == merged(sink)
+
+
+async def test_sums_are_handed_over_when_they_are_due_however_many_texts_come() -> None:
+    """A gateway that is never done with its record has the numbers all the same that gates read."""
+    clock, arrived = ManualClock(), threading.Event()
+
+    class Flooded(FakeSink):
+        def record_pair(self, pair: Pair) -> None:
+            super().record_pair(pair)
+            clock.advance(0.4)
+            if not self.batches:
+                queue.record_pair(pair)
+
+        def merge_sums(self, gateway: str, sequence: int, sums: Any, histograms: Any = MappingProxyType({})) -> bool:
+            arrived.set()
+            return super().merge_sums(gateway, sequence, sums, histograms)
+
+    sink = Flooded()
+    queue = RecordQueue("gateway-1", Queues(max_pairs=2, sums_every_s=1.0), sink, sink, clock.monotonic_s)
+    queue.record(an_exposure(0))
+    queue.start()
+    queue.record_pair(a_pair())
+
+    assert arrived.wait(10.0)
+    await queue.stop()
+    assert sums_of(an_exposure(0)) == merged(sink)
 
 
 def test_an_exposure_that_cannot_be_summed_costs_the_others_nothing() -> None:

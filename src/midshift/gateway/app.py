@@ -89,7 +89,7 @@ class Gateway:
         self.settings = settings
         self.counters = Counters()
         self.routes = Routes(settings, source, clock, environment, reports)
-        self.recorder = RecordQueue(settings.process.key, settings.queues, sink, sums)
+        self.recorder = RecordQueue(settings.process.key, settings.queues, sink, sums, clock.monotonic_s)
         self.load = Load(settings.limits)
         self.is_draining = False
         self.is_ready = False

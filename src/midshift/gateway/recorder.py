@@ -35,6 +35,10 @@ _EXPOSURES_AT_ONCE = 128
 
 PATIENCE_AT_STOP_S = 5.0
 
+MANY_TEXTS, MANY_EXPOSURES = 64, 1024
+"""When so many wait they are handed over: they are a megabyte or two, which the processor still has at hand. After a
+whole second of them it takes a tenth more for a mirrored request, and others wait twice as long for the interpreter."""
+
 
 class SumSink(Protocol):
     """Where sums go; the part of `ports.Measurements` that a gateway needs."""
@@ -60,21 +64,29 @@ class RecordQueue:
     What records belongs to one thread, the loop's; what hands over, to one at a time.
     """
 
-    def __init__(self, gateway: str, limits: Queues, sink: Recorder | None, sum_sink: SumSink | None) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        limits: Queues,
+        sink: Recorder | None,
+        sum_sink: SumSink | None,
+        monotonic_s: Callable[[], float],
+    ) -> None:
         self.lost_exposures = 0
         self.lost_pairs = 0
         self.lost_texts = 0
         self.lost_sums = 0
         self.lost_feedback = 0  # what the store never took, by those who tried (feedback)
         self.failures = 0
+        self._monotonic_s = monotonic_s
         self._gateway = gateway
         self._limits = limits
         self._sink = sink
         self._sum_sink = sum_sink
         self._most_exposures = limits.max_exposures
-        self._many_exposures = max(1, limits.max_exposures // 2)
+        self._many_exposures = max(1, min(MANY_EXPOSURES, limits.max_exposures // 2))
         self._most_texts, self._most_bytes = limits.max_pairs, limits.max_pair_bytes
-        self._many_texts = limits.max_pairs // 2
+        self._many_texts = min(MANY_TEXTS, limits.max_pairs // 2) or MANY_TEXTS
         self._exposures: deque[Exposure] = deque()
         self._in_hands = 0  # exposures that the sink was given, while it has not answered
         self._pairs: _Waiting[Pair] = deque()
@@ -135,7 +147,7 @@ class RecordQueue:
             return False
         self._bytes_in = bytes_in
         queue.append((item, size))
-        if waiting + 1 == self._many_texts:
+        if waiting + 1 >= self._many_texts and not self._wake.is_set():  # also while others are being given away
             self._wake.set()
         return True
 
@@ -166,20 +178,25 @@ class RecordQueue:
     def hand_over(self) -> None:
         """Give away everything that waits. For the thread, and for tests instead of it."""
         with self._handing_over:
-            if self._sink is not None:
-                self._hand_over_exposures(self._sink)
-                take_text = partial(_hand_over_text, self._sink)
-                while self._pairs:
-                    if not self._handed_over(self._pairs, self._sink.record_pair):
-                        self.lost_pairs += 1
-                while self._texts:
-                    if not self._handed_over(self._texts, take_text):
-                        self.lost_texts += 1
+            self._hand_over_records()
             if self._sum_sink is not None:
                 try:
                     self._hand_over_sums(self._sum_sink)
                 except Exception as error:  # noqa: BLE001 - see `_handed_over`
                     self._failed(error)
+
+    def _hand_over_records(self) -> None:
+        """Those that wait now: what comes meanwhile waits for the next time, and holds up no sums."""
+        if self._sink is None:
+            return
+        self._hand_over_exposures(self._sink)
+        take_text = partial(_hand_over_text, self._sink)
+        for _ in range(len(self._pairs)):
+            if not self._handed_over(self._pairs, self._sink.record_pair):
+                self.lost_pairs += 1
+        for _ in range(len(self._texts)):
+            if not self._handed_over(self._texts, take_text):
+                self.lost_texts += 1
 
     def _hand_over_exposures(self, sink: Recorder) -> None:
         next_one = self._exposures.popleft
@@ -205,8 +222,13 @@ class RecordQueue:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._wake.wait(self._limits.sums_every_s)
-            self._wake.clear()
+            due_s = self._monotonic_s() + self._limits.sums_every_s
+            while not self._stopping.is_set() and (left_s := due_s - self._monotonic_s()) > 0.0:
+                if not self._wake.wait(left_s):
+                    break
+                self._wake.clear()
+                with self._handing_over:
+                    self._hand_over_records()
             self.hand_over()
         self.hand_over()
 

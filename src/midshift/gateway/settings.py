@@ -84,7 +84,10 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """How much of the record may wait for a slow disk or store; what does not fit is counted as lost."""
+    """How much of the record may wait for a slow disk or store; what does not fit is counted as lost.
+
+    Sums are handed over each `sums_every_s`, records then too, and as soon as many wait.
+    """
 
     max_exposures: int = 20_000
     max_pairs: int = 1_000
