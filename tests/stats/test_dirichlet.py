@@ -102,13 +102,22 @@ def test_the_tail_is_the_same_in_any_unit(unit: float) -> None:
     assert pytest.approx(1 / 3, abs=3e-3) == found
 
 
-@pytest.mark.parametrize("small", [1e-3, 1e-6, 5.5e-17, 1e-100])
+@pytest.mark.parametrize("small", [1e-3, 1e-6, 5.5e-17, 1e-100, 1e-300, 5e-324])
 @pytest.mark.parametrize("count", [1, 20])
 def test_what_is_nearly_nothing_turns_no_sign(small: float, count: int) -> None:
     """Clusters at the mean, but for the rounding of their sum, beside one far below: P(small * E <= E') is nearly 1."""
     found = dirichlet.exponential_sum_tail(np.array([small, -1.0]), np.array([float(count), 1.0]))
 
     assert pytest.approx((1.0 + small) ** -count, abs=1e-3) == found
+
+
+@pytest.mark.parametrize("large", [0.5, 1.0, 3.0])
+def test_what_no_float_tells_from_nothing_beside_another_is_nothing(large: float) -> None:
+    """The least number that there is has no reciprocal, and is none at all in the unit of one beyond 1."""
+    values = np.array([5e-324, 5e-324, 0.0, -large])
+
+    assert 1.0 == dirichlet.exponential_sum_tail(values, np.ones(4))
+    assert 0.0 == dirichlet.exponential_sum_tail(-values, np.ones(4))
 
 
 @given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=20), st.integers(1, 5))

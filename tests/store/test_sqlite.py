@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, make_url
@@ -18,7 +19,7 @@ from midshift.domain.variant import Prompt, PromptMode, Variant
 from midshift.errors import StoreError, UsageError
 from midshift.store.sql import SqlStore
 from midshift.store.sqlite import SqliteDatabase
-from midshift.store.sqlite_file import CHECKPOINT_BYTES
+from midshift.store.sqlite_file import CHECKPOINT_BYTES, use_log
 from midshift.testing.contracts import INCUMBENT, START, Run, assert_whole
 from tests.store.children import KEY
 
@@ -218,3 +219,29 @@ def _disk_of_pages(pages: int) -> Iterator[None]:
 def _pages(url: str) -> int:
     with closing(SqliteDatabase(make_url(url))) as database, database.reading() as connection:
         return int(connection.exec_driver_sql("PRAGMA page_count").scalar() or 0)
+
+
+class Racing(sqlite3.Connection):
+    """A connection to a new file that others, so many times, are just giving its log."""
+
+    races = 2
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """The statement, or what SQLite says at once to all but one of them."""
+        if sql == "PRAGMA journal_mode=WAL" and self.races:
+            self.races -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return super().execute(sql, parameters)
+
+
+def test_of_all_who_make_a_new_store_at_once_none_is_refused(tmp_path: Path) -> None:
+    """SQLite lets nobody wait who turns the log on, whatever its timeout: gateway and controller start together."""
+    with closing(sqlite3.connect(tmp_path / "store.db", factory=Racing)) as connection:
+        use_log(connection, "store", patience_s=1.0)
+        assert "wal" == connection.execute("PRAGMA journal_mode").fetchone()[0]
+
+    with closing(sqlite3.connect(tmp_path / "other.db", factory=Racing)) as connection:
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            use_log(connection, "store", patience_s=0.0)

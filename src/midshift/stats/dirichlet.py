@@ -83,6 +83,8 @@ def exponential_sum_tail(values: Floats, counts: Floats) -> float:
     # The answer is the same in any unit; in one near the largest, squares are not lost. A power of two loses no digit.
     exponent = math.frexp(max(top, -bottom))[1]
     values, top, bottom = np.ldexp(values, -exponent), math.ldexp(top, -exponent), math.ldexp(bottom, -exponent)
+    if min(top, -bottom) < _TINY:  # beside the other side, whose sum is smaller with a probability of that order
+        return 1.0 if top < _TINY else 0.0
     tilt = _saddlepoint(values, counts, 1.0 / bottom, 1.0 / top)
     shrunk = 1.0 - tilt * values
     w = math.copysign(math.sqrt(max(2.0 * float(counts @ np.log(shrunk)), 0.0)), tilt)

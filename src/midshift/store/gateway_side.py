@@ -59,7 +59,7 @@ class GatewaySide:
         with self._saying_what_to_do():
             self._reading = _connected(location, "FULL")
             try:
-                path = use_log(self._reading, self._where)
+                path = use_log(self._reading, self._where, location.patience_s)
                 self._writing = _connected(location, "NORMAL")
             except BaseException:
                 self._reading.close()

@@ -48,7 +48,7 @@ class SqliteDatabase:
             try:
                 self._watch = on_failure.enter_context(self._decisions.connect())
                 if self._is_file:
-                    path = use_log(_raw(self._watch), self._where)
+                    path = use_log(_raw(self._watch), self._where, self._patience_s)
                     self._log = Log(path, self._patience_s, self._where)
                     self._precedence = Precedence(f"{path}-decides")
             except (SQLAlchemyError, sqlite3.Error) as error:

@@ -62,20 +62,34 @@ def prepare(connection: sqlite3.Connection, synchronous: str) -> None:
     connection.execute("PRAGMA wal_autocheckpoint=0")  # see Log
 
 
-def use_log(connection: sqlite3.Connection, where: str) -> str:
+def use_log(connection: sqlite3.Connection, where: str, patience_s: float = BUSY_TIMEOUT_S) -> str:
     """Turn the write-ahead log on, for good; the path of the file.
 
     Raises:
         StoreError: if the file system allows none.
+        sqlite3.OperationalError: if somebody else holds the file for longer than `patience_s`.
     """
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        mode = _with_log(connection, patience_s)
         if mode != "wal":
             raise StoreError(
                 f"{where}: this file system allows no write-ahead log (journal_mode is {mode!r}); "
                 "put the store on a local disk"
             )
     return str(connection.execute("PRAGMA database_list").fetchone()[2])
+
+
+def _with_log(connection: sqlite3.Connection, patience_s: float) -> str:
+    """The mode after asking for the log. Of several that ask at once SQLite refuses all but one, and lets none wait."""
+    tries = max(1, round(patience_s * 1000 / _LOOK_MS))
+    for left in range(tries - 1, -1, -1):
+        try:
+            return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != _BUSY or not left:
+                raise
+            threading.Event().wait(_LOOK_MS / 1000)
+    raise AssertionError("the last try returns or raises")
 
 
 def data_version(connection: sqlite3.Connection) -> int:
