@@ -25,11 +25,13 @@ def test_one_moment_has_no_slope() -> None:
 
 @pytest.mark.heavy
 def test_no_record_of_two_hundred_thousand_requests_stays_in_memory() -> None:
-    """One record, body or task that stays is 500 bytes a request and more; a step of an allocator is 10 to 20.
+    """One record, body or task that stays is 500 bytes a request and more.
+
+    What waits once while the machine is busy stays the allocator's: 14 MB, which is 63 bytes in a line through 100,000.
 
     `make soak-memory` asks for far less, of far more requests.
     """
-    asked = [sys.executable, "-m", "bench.gateway.memory", "--requests", "200000", "--most", "50"]
+    asked = [sys.executable, "-m", "bench.gateway.memory", "--requests", "200000", "--most", "150"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, timeout=900)
 
     assert 0 == done.returncode, done.stdout + done.stderr
