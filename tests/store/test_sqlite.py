@@ -245,3 +245,21 @@ def test_of_all_who_make_a_new_store_at_once_none_is_refused(tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "other.db", factory=Racing)) as connection:
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             use_log(connection, "store", patience_s=0.0)
+
+
+def test_a_file_that_somebody_keeps_is_waited_for_once(tmp_path: Path) -> None:
+    """SQLite's own patience at each of many tries would be hours."""
+    with (
+        closing(sqlite3.connect(tmp_path / "store.db")) as keeper,
+        closing(sqlite3.connect(tmp_path / "store.db")) as us,
+    ):
+        keeper.execute("CREATE TABLE t (n)")
+        keeper.execute("BEGIN IMMEDIATE")
+        us.execute("PRAGMA busy_timeout=3600000")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            use_log(us, "store", patience_s=0.01)
+        assert 10 == us.execute("PRAGMA busy_timeout").fetchone()[0]
+
+        keeper.rollback()
+        use_log(us, "store", patience_s=0.01)
+        assert "wal" == us.execute("PRAGMA journal_mode").fetchone()[0]

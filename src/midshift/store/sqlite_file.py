@@ -81,15 +81,19 @@ def use_log(connection: sqlite3.Connection, where: str, patience_s: float = BUSY
 
 def _with_log(connection: sqlite3.Connection, patience_s: float) -> str:
     """The mode after asking for the log. Of several that ask at once SQLite refuses all but one, and lets none wait."""
-    tries = max(1, round(patience_s * 1000 / _LOOK_MS))
-    for left in range(tries - 1, -1, -1):
-        try:
-            return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != _BUSY or not left:
-                raise
+    left = round(patience_s * 1000 / _LOOK_MS)
+    connection.execute("PRAGMA busy_timeout=0")  # who holds the file otherwise is waited for here too, and once
+    try:
+        while True:
+            try:
+                return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != _BUSY or left <= 0:
+                    raise
+            left -= 1
             threading.Event().wait(_LOOK_MS / 1000)
-    raise AssertionError("the last try returns or raises")
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={patience_s * 1000:.0f}")
 
 
 def data_version(connection: sqlite3.Connection) -> int:
