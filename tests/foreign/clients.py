@@ -1,6 +1,8 @@
 """The vendors' clients as processes of their own, each in an environment that `make foreign` has made.
 
-A client is slow to load and quick to call: one process serves all tests of a session, one JSON line a call.
+A client is slow to load and quick to call: one process serves all tests of a session, one JSON line a call. It is
+loaded before the first test that asks for it begins, so that no test's own limit has to hold the loading: of a client
+that was only just installed, on a machine with other work, that may take a minute.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ DRIVERS = Path(__file__).resolve().parent / "drivers"
 
 
 class Client:
-    """One vendor's client in one version, loaded with its first call."""
+    """One vendor's client in one version."""
 
     def __init__(self, name: str, program: str | Path, driver: str) -> None:
         self.name = name
@@ -38,15 +40,13 @@ class Client:
         return await asyncio.to_thread(self._call, {"call": call, **arguments})
 
     def _call(self, asked: dict[str, Any]) -> Any:
-        process = self._started()
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(json.dumps(asked) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-        assert line, f"the driver of {self.name} ended with {process.wait()}"
-        return json.loads(line)
+        assert self._process is not None and self._process.stdin is not None, f"{self.name} is not loaded"
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        return self._said(self._process)
 
-    def _started(self) -> subprocess.Popen[str]:
+    def load(self) -> None:
+        """Begin the process, if it is not there, and wait until it can be called."""
         if self._process is None:
             self._process = subprocess.Popen(
                 self._command,
@@ -56,7 +56,13 @@ class Client:
                 cwd=ENVIRONMENTS / self.name,
                 env=ENVIRONMENT,
             )
-        return self._process
+            assert "loaded" == self._said(self._process)
+
+    def _said(self, process: subprocess.Popen[str]) -> Any:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"the driver of {self.name} ended with {process.wait()}"
+        return json.loads(line)
 
     def close(self) -> None:
         """End the process."""
@@ -66,7 +72,8 @@ class Client:
 
 
 def require(client: Client, made_by: str = "make foreign") -> Client:
-    """The client, or a test that is skipped and says why."""
+    """The client, loaded, or a test that is skipped and says why."""
     if not client.is_there:
         pytest.skip(f"NOT TESTED: no {client.name} at .foreign/{client.name} (type: {made_by})")
+    client.load()
     return client

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from midshift.wire.protocol import WireName
 from tests.coroutines import pytest_pyfunc_call
+from tests.foreign.apps import CLIENT_OF, App
 from tests.foreign.clients import Client, require
 
 __all__ = ["pytest_pyfunc_call"]
@@ -21,11 +23,17 @@ DRIVERS = {
 
 @pytest.fixture(scope="session")
 def clients() -> Iterator[dict[str, Client]]:
-    """Every client of Python; a process begins with the first call."""
+    """Every client of Python; `require` loads one."""
     found = {name: Client(name, "bin/python", driver) for name, driver in DRIVERS.items()}
     yield found
     for client in found.values():
         client.close()
+
+
+@pytest.fixture
+def app(clients: dict[str, Client], wire: WireName) -> App:
+    """An app on the wire that the test is about, with the newest client."""
+    return App(wire, require(clients[CLIENT_OF[wire]]))
 
 
 @pytest.fixture(params=["openai-3", "openai-2"])

@@ -24,6 +24,12 @@ def block(heading: str, language: str, address: str) -> str:
     return str(found[0]).replace(ADDRESS, address).replace(MODEL, CLAIM)
 
 
+@pytest.fixture
+def client(clients: dict[str, Client], name: str) -> Client:
+    """The client whose lines are copied."""
+    return require(clients[name])
+
+
 @pytest.mark.parametrize(
     ("heading", "name", "wire"),
     [
@@ -34,9 +40,8 @@ def block(heading: str, language: str, address: str) -> str:
         ("Google", "google-genai-3", WireName.GEMINI),
     ],
 )
-async def test_the_lines_of_the_guide_work(clients: dict[str, Client], heading: str, name: str, wire: WireName) -> None:
+async def test_the_lines_of_the_guide_work(client: Client, heading: str, name: str, wire: WireName) -> None:
     """Whoever copies them has an answer."""
-    client = require(clients[name])
     async with a_stage(wire) as stage:
         found = await client.call("run", code=block(heading, "python", stage.address))
 
@@ -44,9 +49,9 @@ async def test_the_lines_of_the_guide_work(clients: dict[str, Client], heading: 
 
 
 @pytest.mark.heavy
+@pytest.mark.usefixtures("ai_sdk")
 async def test_the_lines_of_the_guide_for_node_work() -> None:
     """The same on Node.js."""
-    require(Client("node", shutil.which("node") or "node", "ai_sdk.mjs"), "make foreign-all")
     async with a_stage(WireName.OPENAI_RESPONSES) as stage:
         code = block("Vercel AI SDK", "js", stage.address)
         command = (shutil.which("node") or "node", "--input-type=module", "-e", code)

@@ -45,7 +45,12 @@ async def said(root: str, wire: WireName, home: Path) -> str:
             **SETTINGS[wire],
         },
     )
-    out, _ = await process.communicate()
+    try:
+        out, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # the test was given up
+            process.kill()
+            await process.wait()
     return out.decode()
 
 

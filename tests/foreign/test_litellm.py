@@ -12,7 +12,7 @@ import pytest
 from midshift.domain.exposure import Fate
 from midshift.providers.http.settings import Upstream
 from midshift.wire.protocol import WireName
-from tests.foreign.apps import CLIENT_OF, App
+from tests.foreign.apps import App
 from tests.foreign.clients import ENVIRONMENTS, Client, require
 from tests.foreign.stage import CLAIM, OLD, a_stage
 
@@ -84,9 +84,8 @@ def _free_port() -> int:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("wire", [CHAT, RESPONSES, ANTHROPIC])
-async def test_a_gateway_asks_a_proxy(proxy: int, clients: dict[str, Client], wire: WireName, stream: bool) -> None:
+async def test_a_gateway_asks_a_proxy(proxy: int, app: App, wire: WireName, stream: bool) -> None:
     """The vendor's client understands the proxy as well through a gateway as without one, be that well or not."""
-    app = App(wire, require(clients[CLIENT_OF[wire]]))
     root = f"http://127.0.0.1:{proxy}"
     behind = Upstream(root if wire is ANTHROPIC else f"{root}/v1", KEY, wires={wire: ""})
     async with a_stage(wire, behind=behind) as stage:

@@ -6,8 +6,7 @@ import pytest
 
 from midshift.domain.exposure import Fate
 from midshift.wire.protocol import WireName
-from tests.foreign.apps import CLIENT_OF, App, Understood
-from tests.foreign.clients import Client, require
+from tests.foreign.apps import App, Understood
 from tests.foreign.stage import NEW, a_stage
 
 CHAT, RESPONSES, ANTHROPIC, GEMINI = WireName
@@ -16,18 +15,12 @@ USED = (12, 7)
 BOTH_CALLS = (("weather", {"city": "Bonn"}), ("weather", {"city": "Oslo"}))
 
 
-def an_app(clients: dict[str, Client], wire: WireName) -> App:
-    """The newest client of a wire."""
-    return App(wire, require(clients[CLIENT_OF[wire]]))
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("wire", "provider"), PAIRS)
 async def test_words_and_usage_arrive_on_the_apps_own_wire(
-    clients: dict[str, Client], wire: WireName, provider: WireName, stream: bool
+    app: App, wire: WireName, provider: WireName, stream: bool
 ) -> None:
     """Every client checks the types of what it reads, so a field that is missing fails here."""
-    app = an_app(clients, wire)
     async with a_stage(provider) as stage:
         found = await app.understood(stage.address, "Hi.", stream)
 
@@ -43,10 +36,9 @@ async def test_words_and_usage_arrive_on_the_apps_own_wire(
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("wire", "provider"), PAIRS)
 async def test_calls_of_tools_arrive_on_the_apps_own_wire(
-    clients: dict[str, Client], wire: WireName, provider: WireName, stream: bool
+    app: App, wire: WireName, provider: WireName, stream: bool
 ) -> None:
     """Two in parallel, with their arguments as JSON; the provider got the schema."""
-    app = an_app(clients, wire)
     async with a_stage(provider) as stage:
         found = await app.understood(stage.address, "scenario=tools", stream, tools=True)
 
@@ -55,11 +47,8 @@ async def test_calls_of_tools_arrive_on_the_apps_own_wire(
 
 
 @pytest.mark.parametrize(("wire", "provider"), PAIRS)
-async def test_errors_of_one_vendor_are_raised_as_the_others(
-    clients: dict[str, Client], wire: WireName, provider: WireName
-) -> None:
+async def test_errors_of_one_vendor_are_raised_as_the_others(app: App, wire: WireName, provider: WireName) -> None:
     """An app backs off on its own client's class, not on another one's."""
-    app = an_app(clients, wire)
     async with a_stage(provider) as stage:
         found = await app.ask(stage.address, "scenario=http_429")
 
@@ -79,10 +68,9 @@ OTHER = {CHAT: ANTHROPIC, RESPONSES: GEMINI, ANTHROPIC: CHAT, GEMINI: RESPONSES}
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("wire", WireName)
 async def test_a_field_without_words_on_the_other_wire_is_refused_by_its_name(
-    clients: dict[str, Client], wire: WireName, stream: bool
+    app: App, wire: WireName, stream: bool
 ) -> None:
     """Left out in silence it would be another request; the developer reads which field it is."""
-    app = an_app(clients, wire)
     more, param = UNCARRIED[wire]
     if wire is CHAT and stream:
         pytest.skip("this client's own helper wants logprobs in the answer; the whole answer shows the rule")
@@ -96,11 +84,8 @@ async def test_a_field_without_words_on_the_other_wire_is_refused_by_its_name(
 
 
 @pytest.mark.parametrize("wire", WireName)
-async def test_a_candidate_that_cannot_be_told_leaves_the_answer_to_the_incumbent(
-    clients: dict[str, Client], wire: WireName
-) -> None:
+async def test_a_candidate_that_cannot_be_told_leaves_the_answer_to_the_incumbent(app: App, wire: WireName) -> None:
     """The app never learns of it, the record does."""
-    app = an_app(clients, wire)
     more, _ = UNCARRIED[wire]
     async with a_stage(wire, OTHER[wire], share=1.0) as stage:
         found = await app.ask(stage.address, "Hi.", **more)
@@ -111,11 +96,8 @@ async def test_a_candidate_that_cannot_be_told_leaves_the_answer_to_the_incumben
 
 
 @pytest.mark.parametrize(("wire", "provider"), PAIRS)
-async def test_the_candidates_model_is_asked_in_its_own_words(
-    clients: dict[str, Client], wire: WireName, provider: WireName
-) -> None:
+async def test_the_candidates_model_is_asked_in_its_own_words(app: App, wire: WireName, provider: WireName) -> None:
     """A canary across vendors."""
-    app = an_app(clients, wire)
     async with a_stage(wire, provider, share=1.0) as stage:
         found = await app.understood(stage.address, "Hi.", stream=True)
 

@@ -1,5 +1,5 @@
 // Drives the package `ai` with three vendors' providers, as an app does: only `baseURL` is not the vendor's.
-// A line of JSON in, a line of JSON out; runs in the folder that holds the packages.
+// "loaded", then a line of JSON in, a line of JSON out; runs in the folder that holds the packages.
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
@@ -61,6 +61,9 @@ const CALLS = {
   },
 };
 
+const say = (found) => process.stdout.write(`${JSON.stringify(found)}\n`);
+
+say("loaded");
 for await (const line of createInterface({ input: process.stdin })) {
   const { call, ...question } = JSON.parse(line);
   let found;
@@ -69,5 +72,5 @@ for await (const line of createInterface({ input: process.stdin })) {
   } catch (error) {
     found = { raised: [error.name], message: error.message, status: error.statusCode, again: error.isRetryable };
   }
-  process.stdout.write(`${JSON.stringify(found)}\n`);
+  say(found);
 }

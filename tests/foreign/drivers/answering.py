@@ -1,4 +1,4 @@
-"""The loop of a driver: a line of JSON in, a call of the vendor's client, a line of JSON out.
+"""The loop of a driver: "loaded", then a line of JSON in, a call of the vendor's client, a line of JSON out.
 
 Runs in the environment of a vendor's client, which knows nothing of midshift. An error that the client raises is told
 by its class, with what an app can read of it.
@@ -17,6 +17,7 @@ SAID = ("message", "code", "param", "type", "status", "status_code", "request_id
 def answer(calls: dict[str, Callable[..., Any]]) -> None:
     """Serve these calls, and `run`, until the input ends."""
     calls = {**calls, "run": run}
+    say("loaded")
     for line in sys.stdin:
         asked = json.loads(line)
         try:
@@ -25,8 +26,13 @@ def answer(calls: dict[str, Callable[..., Any]]) -> None:
             found = {"raised": [kind.__name__ for kind in type(error).__mro__]}
             found |= {name: plain(getattr(error, name, None)) for name in SAID}
             found["because"] = str(error.__cause__ or "")[:1000]
-        sys.stdout.write(json.dumps(found, default=str) + "\n")
-        sys.stdout.flush()
+        say(found)
+
+
+def say(found: Any) -> None:
+    """A line for who asked."""
+    sys.stdout.write(json.dumps(found, default=str) + "\n")
+    sys.stdout.flush()
 
 
 def run(code: str) -> Any:
