@@ -67,4 +67,4 @@ def _answered(job: Job, outcome: Outcome) -> tuple[str | None, str | None]:
     answer = outcome.said(streamed)
     if answer is None or outcome.body is None:
         return None, None
-    return answer.text, tool_calls(outcome.body_wire, outcome.body, streamed)
+    return answer.text, tool_calls(answer, outcome.body_wire, outcome.body, streamed)

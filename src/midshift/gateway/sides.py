@@ -48,7 +48,7 @@ def unseen_side(variant: Variant, received: Received, streamed: bool, pricing: P
     answer = wire.read_stream(body) if streamed else wire.read_answer(body)
     if answer is None:
         return _failed(received.status, received.latency_s, received.first_byte_s)
-    tools, cost_usd = tool_calls(received.wire, body, streamed), pricing(variant, answer.usage)
+    tools, cost_usd = tool_calls(answer, received.wire, body, streamed), pricing(variant, answer.usage)
     return _side(answer, tools, cost_usd, received.latency_s, received.first_byte_s)
 
 
@@ -66,7 +66,7 @@ def seen_side(job: Job, outcome: Outcome, pricing: Pricing) -> ShadowAnswer:
     answer = outcome.said(streamed)
     if answer is None:
         return _failed(outcome.status, outcome.latency_s, first_byte_s)
-    tools = tool_calls(outcome.body_wire, outcome.body or b"", streamed)
+    tools = tool_calls(answer, outcome.body_wire, outcome.body or b"", streamed)
     cost_usd = pricing(served.variant, answer.usage) if streamed else outcome.cost_usd(pricing)
     return _side(answer, tools, cost_usd, outcome.latency_s, first_byte_s)
 

@@ -37,6 +37,7 @@ _encoder = msgspec.json.Encoder()
 # Leaves are `Any`: one odd value of one server must not make the whole answer unreadable.
 class _Message(msgspec.Struct):
     content: Any = None
+    tool_calls: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -106,7 +107,7 @@ def read_stream(body: bytes) -> Answer | None:
     """A whole stream with its text put together; None if an error came of it, or if it broke off."""
     blocks = sse.Blocks()
     texts: list[str] = []
-    usage, finish, model, ended = UNKNOWN, None, None, False
+    usage, finish, model, ended, calls = UNKNOWN, None, None, False, False
     for block in [*blocks.feed(body), blocks.rest]:
         event = sse.parse(block)
         if event is None:
@@ -121,7 +122,10 @@ def read_stream(body: bytes) -> Answer | None:
         finish = _finish_reason(chunk) or finish
         model = model or _model_of(chunk)
         texts.extend(_deltas(chunk))
-    return Answer(usage, finish, "".join(texts) or None, model) if ended or finish is not None else None
+        calls = calls or any(choice.delta is not None and choice.delta.tool_calls for choice in chunk.choices or ())
+    if not ended and finish is None:
+        return None
+    return Answer(usage, finish, "".join(texts) or None, model, may_call=calls)
 
 
 def is_error(event: sse.Event) -> bool:

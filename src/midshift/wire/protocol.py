@@ -9,7 +9,7 @@ Elsewhere: sockets (providers.http), from one wire to another (wire.translation)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -53,7 +53,8 @@ class Answer:
     """What an answer says about itself; `text` is None where it has none (a tool call, a refusal to parse).
 
     `model` is the model that the provider says has answered, which need not be the name that was asked. `end` is of a
-    `Tail`: what is read as a whole is one, or is None.
+    `Tail`: what is read as a whole is one, or is None. `may_call` is no part of what it says: False where whoever read
+    it has seen that it calls no tool, so that nobody needs to look again.
     """
 
     usage: Usage = UNKNOWN
@@ -61,6 +62,7 @@ class Answer:
     text: str | None = None
     model: str | None = None
     end: End = End.WHOLE
+    may_call: bool = field(default=True, compare=False)
 
 
 @light

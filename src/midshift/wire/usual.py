@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from midshift.domain.usage import UNKNOWN, Usage
-from midshift.wire.protocol import Answer
+from midshift.wire.protocol import Answer, End
 from midshift.wire.usage import chat_output
 
 _Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
@@ -46,6 +46,7 @@ class _Usage(msgspec.Struct, gc=False):
 
 class _Message(msgspec.Struct, gc=False):
     content: str | None = None
+    tool_calls: list[msgspec.Raw] | None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -63,6 +64,7 @@ class _Completion(msgspec.Struct, gc=False):
 
 _NOTHING_IN, _NOTHING_OUT = _Into(), _Out()
 _NO_CHOICE, _NO_MESSAGE = _Choice(), _Message()
+_WHOLE = End.WHOLE
 _decode = msgspec.json.Decoder(_Completion).decode
 
 
@@ -74,8 +76,9 @@ def read_completion(body: bytes) -> Answer:
     """
     found = _decode(body)
     first = found.choices[0] if found.choices else _NO_CHOICE
+    message = first.message or _NO_MESSAGE
     meant = UNKNOWN if found.usage is None else _meant(found.usage, found.service_tier)
-    return Answer(meant, first.finish_reason, (first.message or _NO_MESSAGE).content, found.model)
+    return Answer(meant, first.finish_reason, message.content, found.model, _WHOLE, bool(message.tool_calls))
 
 
 def _meant(usage: _Usage, service_tier: str | None) -> Usage:

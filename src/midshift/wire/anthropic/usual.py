@@ -74,6 +74,7 @@ def read_message(body: bytes) -> Answer:
         found.stop_reason or None,
         (texts[0] if len(texts) == 1 else "".join(texts)) or None,
         found.model or None,
+        may_call=any(block.type == "tool_use" for block in found.content),
     )
 
 

@@ -83,7 +83,7 @@ class _Collected:
         """All of it."""
         finish = "tool_calls" if self.finish == "stop" and self.calls else self.finish
         text = "".join(self.texts) if with_text and self.texts else None
-        return Answer(self.usage, finish, text, self.model)
+        return Answer(self.usage, finish, text, self.model, may_call=self.calls > 0)
 
 
 def tail() -> StreamTail:

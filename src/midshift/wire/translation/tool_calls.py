@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import msgspec
 
-from midshift.wire.protocol import WireName
+from midshift.wire.protocol import Answer, WireName
 from midshift.wire.translation.conversation import ToolBegan, ToolCall, ToolDelta
 from midshift.wire.translation.translate import TRANSLATIONS, UNFORESEEN
 
 _encoder = msgspec.json.Encoder()
 
 
-def tool_calls(wire: WireName, body: bytes, streamed: bool) -> str | None:
+def tool_calls(answer: Answer, wire: WireName, body: bytes, streamed: bool) -> str | None:
     """A JSON list of `{"name", "arguments"}` in the order of the calls; None where there is none that can be read.
+
+    `answer` is what was read of `body` before: most call nothing, and whoever read them has seen it.
 
     `arguments` is the text that the model wrote, which need not be JSON. Ids are left out: they are new every time.
     """
-    if not _may_call(body):
+    if not answer.may_call or not _may_call(body):
         return None
     try:
         calls = _streamed(wire, body) if streamed else _whole(wire, body)
