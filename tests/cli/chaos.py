@@ -52,6 +52,9 @@ ENDS_WITHIN_S = 40.0
 ROLLED_BACK_AFTER = 0.8
 """This part of a run has a candidate; in the rest nobody may get it."""
 
+ASKED_AT_HOME_S = 0.5
+"""For so long at least requests come after the rollback, however long that took."""
+
 PROVIDERS = """
 providers:
   sim: {vendor: sim, timeouts: {first_byte_s: 4, idle_s: 8, total_s: 8}}
@@ -155,6 +158,7 @@ class Chaos:
         main.write_text(main.read_text(encoding="utf-8") + PROVIDERS, encoding="utf-8")
         assert 0 == run(self._product, "apply", "--who", "ada")
         self._upgrade = walked(self._product, *STEPS)
+        self._home_s = inf
         self.flip = Flip({OLD: self._upgrade.home[:12], NEW: self._upgrade.candidate[:12]})
 
     async def run(
@@ -185,7 +189,7 @@ class Chaos:
             )
 
     async def _ask_on(self, plan: Iterator[tuple[int, traffic.Planned]], until_s: float, random: Random) -> None:
-        while now_s() < until_s:
+        while now_s() < max(until_s, self._home_s + ASKED_AT_HOME_S):
             if not self._up:
                 await asyncio.sleep(0.01)
                 continue
@@ -213,6 +217,12 @@ class Chaos:
         """Roll back, and see that every gateway has heard of it."""
         await asyncio.sleep(at_s - now_s())
         self.flip.asked_s = now_s()
+        try:
+            await self._all_home()
+        finally:
+            self._home_s = now_s()
+
+    async def _all_home(self) -> None:
         code = await asyncio.to_thread(run, self._product, "rollback", WORKLOAD, "--wait", "1")
         assert code in (0, NOT_ALL), "a gateway that was killed a moment ago may be one that serves on"
         with store_of(self._product) as store:

@@ -188,7 +188,7 @@ async def counting(exchange: Exchange) -> None:
 async def test_a_count_of_tokens_waits_for_a_candidate_no_longer_than_an_answer() -> None:
     """Its app holds a request of its own up for it."""
     upstream = {"wires": {"openai_responses": ""}}
-    async with a_stage(counting, silent, route=a_route(), upstream=upstream, candidate_patience_s=0.01) as stage:
+    async with a_stage(counting, silent, route=a_route(), upstream=upstream, candidate_patience_s=0.3) as stage:
         async with asyncio.timeout(5.0):
             answer = await stage.app.ask(COUNTED, path=COUNT)
 
