@@ -87,9 +87,12 @@ class Answer:
         assert "none" == self.end
         self.body += data
 
-    def completed(self) -> None:
+    def completed(self, rest: bytes) -> bool:
+        if rest:
+            self.more(rest)
         assert "none" == self.end
         self.end = "whole"
+        return self.is_written
 
     def failed(self, why: Failure) -> None:
         assert "none" == self.end

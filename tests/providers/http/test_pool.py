@@ -275,6 +275,36 @@ async def test_a_stream_without_a_first_byte_is_a_first_byte_timeout() -> None:
             await provider.left.wait()
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_call_has_the_limits_that_it_came_with_and_none_of_the_call_before_it(streamed: bool) -> None:
+    """Calls of one connection share what is worked out of their limits, as long as these are the same."""
+
+    go_on = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await go_on.wait()
+        await plain(exchange)
+
+    async def begun(pool: Pool, limits: Timeouts | None) -> object:
+        call = pool.begin(Request("/x", [], BODY), streamed, limits)
+        assert call is not None
+        try:
+            return await call.read(1 << 20)
+        except CallFailed as failed:
+            return failed.failure
+
+    async with a_pool(slow) as (pool, _):
+        go_on.set()
+        await asyncio.gather(*[ask(pool, streamed=streamed) for _ in range(2)])
+        assert ANSWER == await begun(pool, None)
+
+        go_on.clear()
+        assert Failure.TOTAL_TIMEOUT is await begun(pool, Timeouts(total_s=SHORT_S))
+
+        asyncio.get_running_loop().call_later(1.5 * SHORT_S, go_on.set)
+        assert ANSWER == await begun(pool, None)
+
+
 async def test_an_answer_that_is_not_streamed_may_take_until_the_end_for_its_first_byte() -> None:
     """It has no first byte before it is whole."""
     go_on = asyncio.Event()

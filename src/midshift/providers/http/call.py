@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from midshift.providers.http.connection import Connection
 from midshift.providers.http.messages import CallFailed, Ended, Failure, Head
@@ -22,27 +24,26 @@ LARGE = 64 * 1024
 _SLICE = 256 * 1024
 
 
+@dataclass(slots=True)
 class _Handing:
     """Whoever is handed the parts as they come, and what came of it."""
 
-    __slots__ = ("error", "take")
-
-    def __init__(self, take: Callable[[bytes], bool]) -> None:
-        self.take = take
-        self.error: Exception | None = None
+    take: Callable[[bytes], bool]
+    error: Exception | None = None
 
 
 class OpenCall:
     """Implements `Call`, the connection's `Receiver`, and the watch's `Watched`."""
 
     __slots__ = (
+        "_began_at",
         "_buffer",
         "_buffered",
         "_connection",
         "_enough",
         "_handing",
         "_head",
-        "_is_hurried",
+        "_hurried_at",
         "_last_at",
         "_loop",
         "_moving",
@@ -51,9 +52,8 @@ class OpenCall:
         "_sent_at",
         "_take",
         "_terms",
-        "_total_at",
         "_unsent",
-        "_waiter",
+        "_wakes",
         "_why",
         "has_body",
         "is_written",
@@ -70,7 +70,7 @@ class OpenCall:
         self._head: Head | None = None
         self._over = False
         self._why: Failure | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._wakes: Callable[[], object] | None = None  # whoever waits, once
         self._handing: _Handing | None = None
         self._take: Callable[[bytes], bool] | None = None  # its own, while it wants more
         self._reading_paused = False
@@ -78,11 +78,12 @@ class OpenCall:
         self._moving: asyncio.Task[None] | None = None
         self.is_written = False
         self.has_body = has_body
-        self._total_at = began_at + terms.timeouts.total_s
-        self._is_hurried = False
+        self._began_at = began_at
+        self._hurried_at: float | None = None  # when it has to be over, where that is sooner than for others
         self._last_at = 0.0  # no part has come yet
         self._sent_at = now
-        terms.watch.begin(self, min(now + terms.soonest_s, self._total_at))
+        soonest_at = now + terms.soonest_s
+        terms.watch.begin(self, soonest_at if began_at == now else min(soonest_at, self._total()[0]))
         connection.call = self
 
     def write(self, request: bytes) -> None:
@@ -145,8 +146,8 @@ class OpenCall:
     def hurry(self, patience_s: float) -> None:
         """See `Call`."""
         until = self._loop.time() + patience_s
-        if until < self._total_at and not self._over:
-            self._total_at, self._is_hurried = until, True
+        if until < self._total()[0] and not self._over:
+            self._hurried_at = until
             self._terms.watch.begin(self, until)
 
     async def chunk(self) -> bytes:
@@ -177,12 +178,12 @@ class OpenCall:
 
     def when_over(self, limit: int, told: Callable[[Ended], None]) -> None:
         """See `Call`."""
-        if self._over or self._buffered > limit or self._declared() > limit:
+        if self._over or (self._head is not None and (self._buffered > limit or self._declared() > limit)):
             told(self._ended(limit))
             return
         self._enough = limit
         self._resume_reading()
-        self._pushed().add_done_callback(lambda _: self.when_over(limit, told))
+        self._wakes = partial(self._loop.call_soon, self.when_over, limit, told)
 
     async def forward(self, take: Callable[[bytes], bool]) -> None:
         """See `Call`."""
@@ -221,8 +222,7 @@ class OpenCall:
     def began(self, head: Head) -> None:
         """See `Receiver`."""
         self._head = head
-        if self._waiter is not None:
-            self._wake()
+        self._wake()
 
     def more(self, data: bytes) -> None:
         """See `Receiver`."""
@@ -233,19 +233,27 @@ class OpenCall:
         self._buffer.append(data)
         self._buffered = buffered = self._buffered + len(data)
         if buffered > self._enough:
-            if self._waiter is not None:
+            if self._wakes is not None:
                 self._wake()
             if buffered > HIGH_WATER:
                 self._pause_reading()
 
-    def completed(self) -> None:
+    def completed(self, rest: bytes) -> bool:
         """See `Receiver`."""
+        if rest and self._take is not None:
+            self._hand(self._take, rest)
+            if self._over:  # whoever takes has closed it
+                return False
+        elif rest:
+            self._buffer.append(rest)
+            self._buffered += len(rest)
         self._over = True
         self._terms.watch.end(self)
         if self._reading_paused:
             self._resume_reading()
-        if self._waiter is not None:
+        if self._wakes is not None:
             self._wake()
+        return self.is_written
 
     def failed(self, why: Failure) -> None:
         """See `Receiver`."""
@@ -254,7 +262,7 @@ class OpenCall:
             self._unsent = None
         else:
             self._why = why
-            self.completed()
+            self.completed(b"")
 
     def resumed(self) -> None:
         """See `Receiver`."""
@@ -263,12 +271,12 @@ class OpenCall:
     def look_at(self, now: float) -> float:
         """See `Watched`. At least every `idle_s`, so that no progress has to say that it was made."""
         limit_at, _ = self._limit()
-        return min(limit_at, self._total_at, now + self._terms.timeouts.idle_s)
+        return min(limit_at, self._total()[0], now + self._terms.timeouts.idle_s)
 
     def expire(self, now: float) -> None:
         """See `Watched`."""
-        _, why = self._limit()
-        self._given_up(self._late() if now >= self._total_at else why)
+        total_at, late = self._total()
+        self._given_up(late if now >= total_at else self._limit()[1])
 
     def _is_refused(self) -> bool:
         """Over, or answered with something that makes the rest of the body needless: an error, a redirect."""
@@ -338,15 +346,15 @@ class OpenCall:
 
     def _pushed(self) -> asyncio.Future[None]:
         """What is done when the connection says something next."""
-        self._waiter = waiter = self._loop.create_future()
+        waiter = self._loop.create_future()
+        self._wakes = partial(_wake, waiter)
         return waiter
 
     def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        wakes = self._wakes
+        if wakes is not None:
+            self._wakes = None
+            wakes()
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._connection.transport is not None:
@@ -366,12 +374,14 @@ class OpenCall:
         if self.is_written and not self._last_at:
             return self._sent_at + terms.first_byte_s, Failure.FIRST_BYTE_TIMEOUT
         if self.is_written and self._reading_paused:  # it is our reader that is slow
-            return self._total_at, self._late()
+            return self._total()
         return max(self._sent_at, self._last_at) + terms.timeouts.idle_s, Failure.IDLE_TIMEOUT
 
-    def _late(self) -> Failure:
-        """What it is called when there is no time left at all."""
-        return Failure.FIRST_BYTE_TIMEOUT if self._is_hurried else Failure.TOTAL_TIMEOUT
+    def _total(self) -> tuple[float, Failure]:
+        """When there is no time left at all, and what that is called."""
+        if self._hurried_at is not None:
+            return self._hurried_at, Failure.FIRST_BYTE_TIMEOUT
+        return self._began_at + self._terms.timeouts.total_s, Failure.TOTAL_TIMEOUT
 
     def _given_up(self, why: Failure) -> CallFailed:
         self._connection.owner.failed(why)
@@ -383,3 +393,8 @@ class OpenCall:
         self.failed(why)
         self._connection.call = None
         self._connection.abort()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():  # nobody has given up to wait
+        waiter.set_result(None)

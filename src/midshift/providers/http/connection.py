@@ -26,7 +26,6 @@ class Receiver(Protocol):
     """Whoever an answer is for. `has_body` is false for HEAD, whose answer ends with its head."""
 
     has_body: bool
-    is_written: bool
 
     @property
     def is_unsent(self) -> bool:
@@ -38,11 +37,14 @@ class Receiver(Protocol):
         ...
 
     def more(self, data: bytes) -> None:
-        """A part of the body has come."""
+        """A part of the body has come, and the answer is not whole yet."""
         ...
 
-    def completed(self) -> None:
-        """The answer is whole."""
+    def completed(self, rest: bytes) -> bool:
+        """The answer is whole: `rest` is what was not there of the body, if anything.
+
+        Answers whether the whole request was sent, so that the connection can take another.
+        """
         ...
 
     def failed(self, why: Failure) -> None:
@@ -93,8 +95,7 @@ class Connection(asyncio.Protocol):
         "_barren",
         "_head",
         "_headers",
-        "_is_reusable",
-        "_is_whole",
+        "_keeps_alive",
         "_parser",
         "_parts",
         "_readable",
@@ -121,8 +122,7 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []  # as they come: of a head, and then of the trailers behind it
         self._head: Head | None = None  # of the answer that is coming, once it is there
         self._barren = 0
-        self._is_whole = False
-        self._is_reusable = False
+        self._keeps_alive: bool | None = None  # whether the server does, once its answer is whole
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -140,16 +140,18 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             is_broken = True
-        if parts:
+        body = b"".join(parts)  # of one part: itself
+        parts.clear()
+        if self._keeps_alive is not None:
+            self._end(call, body, self._keeps_alive and not is_broken)
+            return
+        if body:
             self._barren = 0
-            body = b"".join(parts)  # of one part: itself
-            parts.clear()
             call.more(body)
         else:
             self._barren += len(data)
-        if self._is_whole:
-            self._end(call, is_broken)
-        elif is_broken or self._barren > _LONGEST_BARREN:
+            is_broken = is_broken or self._barren > _LONGEST_BARREN
+        if is_broken:
             self.break_off()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -157,7 +159,7 @@ class Connection(asyncio.Protocol):
         call, self.call = self.call, None
         if call is not None:
             if error is None and self._ends_with_connection():
-                call.completed()
+                call.completed(b"")
             else:
                 if not call.is_unsent:
                     self.owner.failed(Failure.BROKEN)
@@ -177,7 +179,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._headers = []
-        if self._is_whole:
+        if self._keeps_alive is not None:
             raise ValueError("another answer, right behind ours")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -190,15 +192,14 @@ class Connection(asyncio.Protocol):
             self._headers = []
             call.began(head)
             if not call.has_body:
-                self._is_whole = True
+                self._keeps_alive = False
                 raise ValueError("the body that the head speaks of does not come")
         elif not 100 <= status < 200:
             raise ValueError(f"{status} is no status (RFC 9110, 15)")
 
     def on_message_complete(self) -> None:
         if self._head is not None:  # without one it was an interim answer: 103 Early Hints
-            self._is_whole = True
-            self._is_reusable = self._parser.should_keep_alive()
+            self._keeps_alive = self._parser.should_keep_alive()
 
     def is_stale(self) -> bool:
         """Whether the server has closed, or said something that nobody asked for.
@@ -214,15 +215,14 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _end(self, call: Receiver, is_broken: bool) -> None:
-        """Hand over a whole answer, and give the connection back; one that `is_broken` can be read no more."""
-        self._is_whole = False
+    def _end(self, call: Receiver, body: bytes, is_reusable: bool) -> None:
+        """Hand over a whole answer, and give the connection back."""
+        self._keeps_alive = None
         self._barren = 0
-        if self.call is call:  # nobody has let go of it meanwhile
+        is_sent = call.completed(body)
+        if self.call is call:  # whoever has taken the body has not let go of it
             self.call = self._head = None
-            call.completed()
-            is_reusable = self._is_reusable and call.is_written and not (is_broken or self.is_write_paused)
-            self.owner.released(self, is_reusable)
+            self.owner.released(self, is_reusable and is_sent and not self.is_write_paused)
 
     def _ends_with_connection(self) -> bool:
         """An answer that has begun, and says neither how long it is nor that it comes in chunks."""

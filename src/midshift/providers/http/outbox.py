@@ -21,11 +21,12 @@ Send: TypeAlias = Callable[[bytes], None]
 
 
 class Outbox:
-    """Bytes that wait for the end of a turn, and how each of them is sent."""
+    """Bytes that wait for the end of a turn, and how each of them is sent. The loop is that of the first of them."""
 
-    __slots__ = ("_is_turning", "_waiting")
+    __slots__ = ("_is_turning", "_loop", "_waiting")
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_turning = False
         self._waiting: list[tuple[Send, bytes]] = []
 
@@ -35,7 +36,7 @@ class Outbox:
             self._waiting.append((send, data))
             return
         self._is_turning = True
-        asyncio.get_running_loop().call_soon(self._turned)
+        self._next_turn()
         send(data)
 
     def flush(self) -> None:
@@ -51,4 +52,8 @@ class Outbox:
         self.flush()
         self._is_turning = bool(self._waiting)  # put in by what was sent: it has its own turn, and keeps the order
         if self._is_turning:
-            asyncio.get_running_loop().call_soon(self._turned)
+            self._next_turn()
+
+    def _next_turn(self) -> None:
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        loop.call_soon(self._turned)

@@ -57,7 +57,8 @@ class Pool:
     """Implements `Transport` for one provider: keep-alive, and no more connections than its limit.
 
     The environment says which proxy is in between (see `proxies`) and whom to trust (see `tls`). Pools of one process
-    may share `contexts` of the same environment; authorities are loaded anew otherwise.
+    may share `contexts` of the same environment; authorities are loaded anew otherwise. A pool belongs to the event
+    loop on which it is first used.
 
     Raises:
         ConfigError: if the environment names no proxy where it should, or nobody to trust.
@@ -81,7 +82,7 @@ class Pool:
         self._taken = 0  # places: connections that are open, being opened, or promised to somebody in line
         self._line: deque[asyncio.Future[Connection | None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None  # that of its connections, once there are any
-        self._terms: tuple[Terms, Terms] | None = None  # then: of answers that are whole, and of streams
+        self._terms: list[Terms | None] = [None, None]  # of the last call that was no stream, and of the last that was
         self._watch = Watch()
         self._outbox = Outbox()
         self._is_closed = False
@@ -92,11 +93,12 @@ class Pool:
 
     def begin(self, request: Request, streamed: bool, timeouts: Timeouts | None = None) -> Call | None:
         """See `Transport`."""
-        usual = self._terms
-        if usual is None or not self._idle or len(request.body) > LARGE:
+        if not self._idle or len(request.body) > LARGE:
             return None
-        terms = usual[streamed] if timeouts is None else self._terms_of(timeouts, streamed)
         head = self._writer.head(request)
+        limits, terms = timeouts or self._timeouts, self._terms[streamed]
+        if terms is None or terms.timeouts is not limits:
+            self._terms[streamed] = terms = self._terms_of(limits, streamed)
         now = terms.loop.time()
         connection = self._pooled(now)
         if connection is None:
@@ -151,7 +153,6 @@ class Pool:
     def opened(self, connection: Connection) -> None:
         """See `Owner`."""
         self._loop = asyncio.get_running_loop()
-        self._terms = self._terms_of(self._timeouts, streamed=False), self._terms_of(self._timeouts, streamed=True)
         self._opened += 1
         self._all.add(connection)
         if self._is_closed:  # it was on its way

@@ -14,7 +14,7 @@ from midshift.providers.http.watching import Watch
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Of calls with the same limits; a server that is silent for `soonest_s` may be beyond one of them."""
+    """Of calls with the same limits; none of them is beyond one before `soonest_s`, unless it waited to begin."""
 
     loop: asyncio.AbstractEventLoop
     watch: Watch
@@ -26,4 +26,4 @@ class Terms:
     def of(cls, loop: asyncio.AbstractEventLoop, watch: Watch, timeouts: Timeouts, streamed: bool) -> Terms:
         """An answer that is not streamed has its first byte when it is whole: it has all the time there is for that."""
         first_byte_s = timeouts.first_byte_s if streamed else timeouts.total_s
-        return cls(loop, watch, timeouts, first_byte_s, min(first_byte_s, timeouts.idle_s))
+        return cls(loop, watch, timeouts, first_byte_s, min(first_byte_s, timeouts.idle_s, timeouts.total_s))

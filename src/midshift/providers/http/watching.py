@@ -9,6 +9,7 @@ Elsewhere: which limits there are, and what happens beyond them (call).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Protocol
 
@@ -29,12 +30,16 @@ class Watched(Protocol):
 
 
 class Watch:
-    """Calls that are under way, and the time of the next look at them."""
+    """Calls that are under way, and the time of the next look at them.
 
-    __slots__ = ("_at", "_calls", "_timer")
+    `end` watches a call no more. The timer stays: the next call can use it.
+    """
+
+    __slots__ = ("_at", "_calls", "_timer", "end")
 
     def __init__(self) -> None:
         self._calls: set[Watched] = set()
+        self.end: Callable[[Watched], None] = self._calls.discard
         self._at = inf
         self._timer: asyncio.Handle | None = None
 
@@ -43,10 +48,6 @@ class Watch:
         self._calls.add(call)
         if at < self._at:
             self._set(at)
-
-    def end(self, call: Watched) -> None:
-        """Watch a call no more. The timer stays: the next call can use it."""
-        self._calls.discard(call)
 
     def close(self) -> None:
         """Look no more until another call begins."""
