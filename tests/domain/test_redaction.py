@@ -277,7 +277,33 @@ def test_where_a_look_at_a_whole_body_finds_no_sign_redaction_changes_nothing(bo
     nameless = redaction.without_units(body, ())
     written = json.dumps(nameless, ensure_ascii=False, separators=(",", ":"))
 
-    assert redaction.may_hold(written, kinds) or nameless == redacted_json(nameless, kinds)
+    assert redaction.may_hold(written, kinds) or respelt(nameless) == redacted_json(nameless, kinds)
+
+
+def respelt(value: Any, name: str = "") -> Any:
+    """The same value, with JSON in a text as Python spells it: `-0` is a 0."""
+    if isinstance(value, dict):
+        return {inner_name: respelt(inner, inner_name) for inner_name, inner in value.items()}
+    if isinstance(value, list):
+        return [respelt(inner) for inner in value]
+    if name != "arguments" or not isinstance(value, str):
+        return value
+    try:
+        return json.dumps(json.loads(value), ensure_ascii=False)
+    except ValueError:
+        return value
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"to":"ada\\u0040example.com"}', "[4155552671]", "4155552671", '["\\u0073k-0123456789abcdefghij"]']
+)
+def test_json_within_a_text_is_looked_into_where_it_may_hide_something(arguments: str) -> None:
+    """An escape in it is a sign of nothing to who looks at the body from outside; a number stands there as it is."""
+    body = {"messages": [{"tool_calls": [{"function": {"name": "pay", "arguments": arguments}}]}]}
+    written = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+    assert body != redacted_json(body, ALL)
+    assert redaction.may_hold(written, ALL)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +28,7 @@ class Growing:
 
     def __init__(self, folder: Path, gateway: str, segment_bytes: int, segment_s: float) -> None:
         self.folder = folder
-        self.pending = bytearray()
+        self.pending: deque[bytes] = deque()
         self.unsynced = 0
         self._gateway = gateway
         self._segment_bytes = segment_bytes
@@ -44,8 +45,8 @@ class Growing:
             ) from None
 
     def add(self, lines: bytes, rows: int) -> None:
-        """Take whole lines, for the next write."""
-        self.pending += lines
+        """Take whole lines, for the next write, as they are: to copy them costs as much as to write them."""
+        self.pending.append(lines)
         self._pending_rows += rows
 
     def write(self) -> int:
@@ -53,8 +54,12 @@ class Growing:
         while self.pending:
             if self._file is None:
                 self._file = self._begin()
-            written = os.write(self._file, self.pending)
-            del self.pending[:written]
+            lines = self.pending[0]
+            written = os.write(self._file, lines)
+            if written < len(lines):
+                self.pending[0] = lines[written:]
+            else:
+                self.pending.popleft()
             self.unsynced += written
             self._bytes += written
         rows, self._pending_rows = self._pending_rows, 0
