@@ -383,7 +383,10 @@ async def test_a_balancer_may_ask_for_the_head_alone(path: str) -> None:
 
 @pytest.mark.slow
 async def test_the_counters_reconcile_under_load_and_failures() -> None:
-    """A few at once, then 500: streamed or not, mirrored or not, cut, refused, abandoned. None may go missing."""
+    """A few at once until each fate came about, then 500: streamed, mirrored, cut, refused, abandoned. None is missing.
+
+    How many it takes until an answer is in time is for the machine to say.
+    """
 
     async def moody(exchange: Exchange) -> None:
         mood = int(exchange.seen.json["user"].split("-")[1]) % 7
@@ -417,14 +420,16 @@ async def test_the_counters_reconcile_under_load_and_failures() -> None:
                     tasks.create_task(one(number))
             await stage.settled()
 
-        counters = stage.gateway.counters
-        for first in range(0, 160, 40):
-            await all_at_once(range(first, first + 40))
-        assert all(counters.total(fate) for fate in (*Fate, ShadowFate.PAIRED, ShadowFate.SKIPPED, ShadowFate.FAILED))
+        counters, fates = stage.gateway.counters, (*Fate, ShadowFate.PAIRED, ShadowFate.SKIPPED, ShadowFate.FAILED)
+        asked = 0
+        while asked < 160 or not all(counters.total(fate) for fate in fates):
+            await all_at_once(range(asked, asked + 40))
+            asked += 40
 
-        await all_at_once(range(160, 660))
+        await all_at_once(range(asked, asked + 500))
+        asked += 500
         assert counters.reconciles
-        assert 660 >= counters.received >= 594  # one that leaves before it was heard was never received
+        assert asked >= counters.received >= 0.9 * asked  # one that leaves before it was heard was never received
         assert counters.received == sum(counters.total(fate) for fate in Fate)
         assert sum(counters.eligible.values()) == sum(counters.total(fate) for fate in ShadowFate)
         served = Counter(found.fate for found in stage.exposures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -142,12 +143,28 @@ def test_a_place_that_was_refused_gives_nothing_back() -> None:
     first.hold(10)
     first.serve("support")
 
-    for refused in (second.take, lambda: second.hold(1), lambda: second.serve("support")):
+    steps: list[Callable[[], None]] = [second.take, lambda: second.hold(1), lambda: second.serve("support")]
+    for refused in steps:
         with pytest.raises(Refused):
             refused()
     second.leave()
 
     assert (1, 10, 1) == (load.in_flight, load.held_bytes, load.by_workload["support"])
+
+
+def test_a_body_beyond_all_memory_takes_no_place() -> None:
+    """What is refused for its bytes must not count as one that is under way."""
+    load = Load(Limits(max_held_bytes=10))
+    first, second = Place(load), Place(load)
+    first.take(6)
+
+    with pytest.raises(Refused) as refused:
+        second.take(5)
+    second.leave()
+
+    assert ("memory_full", 1, 6) == (refused.value.problem.code, load.in_flight, load.held_bytes)
+    first.leave()
+    assert (0, 0) == (load.in_flight, load.held_bytes)
 
 
 def test_a_limit_of_nothing_is_refused() -> None:

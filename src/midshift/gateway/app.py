@@ -219,9 +219,12 @@ class Gateway:
     def _job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job | None:
         """What is to be answered; None where `_awaited_job` has to wait for the rest of it."""
         caller = exchange.head.once(self._intake.caller)
-        place.take()
-        body = body_at_hand(exchange, self.settings.max_body_bytes, place.hold)
-        return None if body is None else self._made(request_id, asked, caller, body, place)
+        body = body_at_hand(exchange, self.settings.max_body_bytes)
+        if body is None:
+            place.take()
+            return None
+        place.take(len(body))
+        return self._made(request_id, asked, caller, body, place)
 
     async def _awaited_job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job:
         body = await awaited_body(exchange, self.settings.max_body_bytes, place.hold)

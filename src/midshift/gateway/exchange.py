@@ -78,6 +78,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_body",
         "_cancels",
         "_expects_continue",
         "_has_left",
@@ -106,8 +107,9 @@ class Exchange:
         self.is_ended = False
         self._is_chunked = False
         self._expects_continue = head.expects_continue
-        self._parts = [] if body is None else [body]
-        self._size = 0  # of the parts that came one by one
+        self._body = body  # empty when it was taken
+        self._parts: list[bytes] = []  # where it comes one by one
+        self._size = 0  # of these
         self.is_whole = body is not None
         self.task: asyncio.Task[None] | None = None
         self._has_left = False
@@ -142,7 +144,7 @@ class Exchange:
     @property
     def is_taken(self) -> bool:
         """Whether all of the body has come and was taken."""
-        return self.is_whole and not self._parts
+        return self.is_whole and not (self._body or self._parts)
 
     def __enter__(self) -> None:
         self._cancels = self.task or asyncio.current_task()
@@ -275,12 +277,15 @@ class Exchange:
             task.cancel()
 
     def _take(self) -> bytes:
+        taken = self._body
+        if taken is not None:
+            self._body = b""
+            return taken
         taken = b"".join(self._parts)  # of one part: itself
         self._parts.clear()
-        if self._size:
-            if self._size > HIGH_WATER:
-                self.connection.resume_reading()
-            self._size = 0
+        if self._size > HIGH_WATER:
+            self.connection.resume_reading()
+        self._size = 0
         return taken
 
     async def _more_of_it(self) -> None:

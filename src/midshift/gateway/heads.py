@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -50,22 +49,24 @@ class Head:
         return told
 
 
-@dataclass(frozen=True, slots=True)
 class Known:
     """A head as it came, up to the digits of its length and from there on."""
 
-    head: Head
-    before: bytes
-    behind: bytes
+    __slots__ = ("_before", "_begin", "_behind", "_more", "head")
+
+    def __init__(self, head: Head, before: bytes, behind: bytes) -> None:
+        self.head = head
+        self._before, self._begin = before, len(before)
+        self._behind, self._more = behind, len(behind)
 
     def body_of(self, data: bytes) -> bytes | None:
         """The body of a request that has this head, if it is all of `data`; None for anything else."""
-        if not data.startswith(self.before):
+        if not data.startswith(self._before):
             return None
-        begin = len(self.before)
-        end = data.find(b"\r", begin)
-        body = data[end + len(self.behind) :]
-        return body if data[begin:end] == b"%d" % len(body) and data.startswith(self.behind, end) else None
+        begin = self._begin
+        end = data.find(self._behind, begin)
+        body = data[end + self._more :]
+        return body if end > 0 and data[begin:end] == b"%d" % len(body) else None
 
 
 def known(head: Head, data: bytes, length: int) -> Known | None:

@@ -120,8 +120,11 @@ class Intake:
             Refused: if it is none of its wire, no workload claims its model, or it goes on from what nobody who
                 serves now can read.
         """
-        request = _read(asked, caller.query, body)
-        reading = self.claimed(request.model)
+        try:
+            request = WIRES[asked.wire].read_request(body, asked.path, caller.query)
+        except Unreadable as error:
+            raise Refused(400, str(error), "unreadable", error.param) from None
+        reading = self._claims.get(request.model) or self.claimed(request.model)
         workload, said = reading.workload, caller.says(reading)
         held = self._held(request, caller.client) if request.bound_state else ()
         unit, is_named = self._unit(request_id, reading, request, held, caller, said)
@@ -205,13 +208,6 @@ def _chosen(asked: Asked, request: WireRequest, held: tuple[Held, ...], assigned
     return found.arm
 
 
-def _read(asked: Asked, query: str, body: bytes) -> WireRequest:
-    try:
-        return WIRES[asked.wire].read_request(body, asked.path, query)
-    except Unreadable as error:
-        raise Refused(400, str(error), "unreadable", error.param) from None
-
-
 async def whole_body(exchange: Exchange, limit: int, hold: Callable[[int], None]) -> bytes:
     """The whole body of a request, in memory once. `hold` is told of its bytes as they come.
 
@@ -220,23 +216,22 @@ async def whole_body(exchange: Exchange, limit: int, hold: Callable[[int], None]
         ClientLeft: if it never comes whole.
     """
     exchange.head.once(_check_coding)
-    body = body_at_hand(exchange, limit, hold)
-    return await awaited_body(exchange, limit, hold) if body is None else body
+    body = body_at_hand(exchange, limit)
+    if body is None:
+        return await awaited_body(exchange, limit, hold)
+    hold(len(body))
+    return body
 
 
-def body_at_hand(exchange: Exchange, limit: int, hold: Callable[[int], None]) -> bytes | None:
+def body_at_hand(exchange: Exchange, limit: int) -> bytes | None:
     """The same, where all of it has come; None where `awaited_body` has to wait for it. The head was checked before.
 
     Raises:
-        Refused: as `whole_body`.
+        Refused: for one that is too large.
     """
     body = exchange.taken()
-    if body is None:
-        return None
-    size = len(body)
-    if size > limit:
+    if body is not None and len(body) > limit:
         raise _too_large(limit)
-    hold(size)
     return body
 
 

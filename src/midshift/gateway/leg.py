@@ -8,6 +8,7 @@ Elsewhere: the wires (wire), from one to another (wire.translation), sockets (pr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import Protocol
 
 from midshift.domain.rendering import Changes
@@ -23,6 +24,7 @@ from midshift.wire.translation.translate import Stream, translated_reply, transl
 from midshift.wire.wires import WIRES
 
 _LONGEST_HELD_BLOCK = 64 * 1024
+_MOST_TARGETS = 64
 
 
 class Visible(Protocol):
@@ -45,7 +47,10 @@ class Leg:
     incumbent's provider, which the app's account headers are meant for.
     """
 
-    __slots__ = ("heard", "heard_wire", "is_apps_own", "is_direct", "is_mirror", "spoken", "upstream", "wire")
+    __slots__ = (
+        *("heard", "heard_wire", "is_apps_own", "is_direct", "is_mirror", "spoken", "upstream", "wire"),
+        "_target_of",
+    )
 
     def __init__(self, app_wire: WireName, upstream: Upstream, is_apps_own: bool, is_mirror: bool = False) -> None:
         self.heard_wire = app_wire
@@ -56,6 +61,7 @@ class Leg:
         self.is_mirror = is_mirror
         self.heard: Wire = WIRES[app_wire]
         self.spoken: Wire = WIRES[self.wire]
+        self._target_of = lru_cache(_MOST_TARGETS)(partial(upstream.target, self.wire))  # the same few all day
 
     def request(self, job: Job, changes: Changes, strip_state: bool = False) -> Request:
         """What is sent.
@@ -63,14 +69,14 @@ class Leg:
         Raises:
             Uncarried: for a field that the provider's wire has no words for.
         """
-        asked, wire, upstream = job.request, self.wire, self.upstream
+        asked = job.request
         if not self.is_direct:
             body = asked.rewritten(Changes(), strip_state=True).body if strip_state else asked.body
-            asked = translated_request(job.wire, wire, body, job.path, job.query, changes, is_mirror=self.is_mirror)
+            asked = translated_request(job.wire, self.wire, body, job.path, job.query, changes, self.is_mirror)
         if self.is_mirror:
             changes = self.spoken.unstored(changes)
-        sent = asked.rewritten(changes, upstream.asks_usage, strip_state)
-        return Request(upstream.target(wire, sent.target), job.said.onward(self), sent.body)
+        sent = asked.rewritten(changes, self.upstream.asks_usage, strip_state)
+        return Request(self._target_of(sent.target), job.said.onward(self), sent.body)
 
     def lines(self, said: Lines) -> Headers:
         """Of the lines of an app those that its provider is told, with those that it wants to be told."""

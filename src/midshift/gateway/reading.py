@@ -92,12 +92,12 @@ class Reading:
 
     def slices(self, request: WireRequest, said: Said) -> tuple[str, ...]:
         """The slices of a request: by the workload's rules, and by name where the app may say so."""
-        held = self._slices.by_body(request) | said.slices
+        held = self._slices.by_body(request, said.slices)
         return _in_order(self._names, held) if held else ()
 
     def rings(self, request: WireRequest, said: Said) -> _Names:
         """The rings that a request is a member of: by the workload's rules, and by name where the app may say so."""
-        return self._rings.by_body(request) | said.rings
+        return self._rings.by_body(request, said.rings)
 
 
 class _Rules:
@@ -119,13 +119,12 @@ class _Rules:
         self._by_path = tuple(by_path.items())
         self._by_header = tuple(by_header.items())
 
-    def by_body(self, request: WireRequest) -> _Names:
-        """The names of those that hold by what is in the body. A truth value is not the number it is to Python."""
-        names = _NONE
+    def by_body(self, request: WireRequest, names: _Names) -> _Names:
+        """`names`, and those that hold by what is in the body. A truth value is not the number it is to Python."""
         for path, wanted in self._by_path:
             value = request.value_at(path)
-            if isinstance(value, _SCALARS):
-                names |= wanted.get((isinstance(value, bool), value), _NONE)
+            if isinstance(value, _SCALARS) and (held := wanted.get((isinstance(value, bool), value))):
+                names = names | held if names else held
         return names
 
     def by_header(self, found: Found) -> _Names:
@@ -164,7 +163,8 @@ def _in_header(name: str) -> Callable[[WireRequest, Found], bytes]:
 def _in_body(path: str) -> Callable[[WireRequest, Found], bytes]:
     def found_in(request: WireRequest, found: Found) -> bytes:
         value = request.value_at(path)
-        return f"unit:{value}".encode("utf-8", "surrogatepass") if _is_name(value) else b""
+        is_name = value != "" if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
+        return f"unit:{value}".encode("utf-8", "surrogatepass") if is_name else b""
 
     return found_in
 
@@ -172,10 +172,6 @@ def _in_body(path: str) -> Callable[[WireRequest, Found], bytes]:
 def _opening(request: WireRequest, found: Found) -> bytes:
     opening = request.opening
     return b"conversation:" + opening.encode("utf-8", "surrogatepass") if opening else b""
-
-
-def _is_name(value: object) -> bool:
-    return value != "" if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
 def _listed(found: Found, header: bytes) -> _Names:

@@ -18,7 +18,7 @@ import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -72,7 +72,9 @@ def make(key: bytes, nonce: bytes, issued: Issued) -> str:
     Raises:
         ValueError: for an upgrade whose id is longer than 74 bytes, or a number that is out of range.
     """
-    return _signed(hmac_under(key), nonce, issued.at.timestamp(), _said_of(issued.credit, issued.epoch))
+    credit = issued.credit
+    about = credit.workload, credit.upgrade, credit.step, credit.arm, credit.slices, credit.block, issued.epoch
+    return Tokens(key).make(nonce, issued.at.timestamp(), about)
 
 
 class Tokens:
@@ -92,7 +94,13 @@ class Tokens:
         Raises:
             ValueError: as `make`.
         """
-        return _signed(self._digest_of, nonce, at_s, self._prepared.get(about) or self._prepare(about))
+        prepared = self._prepared.get(about) or self._prepare(about)
+        try:
+            said = _STAMP.pack(_VERSION, nonce, int(at_s)) + prepared
+        except struct.error as error:  # beyond the year 2106, or before 1970
+            raise ValueError(f"a number of a request id is out of range: {error}") from None
+        whole = b2a_base64(said + self._digest_of(said)[:_MAC_BYTES], newline=False)
+        return PREFIX + whole.translate(_URL_SAFE, b"=").decode()
 
     def _prepare(self, about: About) -> bytes:
         if len(self._prepared) >= self._most:
@@ -153,20 +161,6 @@ def _said_of(credit: Credit, epoch: int) -> bytes:
     except (struct.error, OverflowError) as error:
         raise ValueError(f"a number of a request id is out of range: {error}") from None
     return b"".join((fixed, *(_named(name, 3) for name in slices), upgrade))
-
-
-def _signed(digest_of: Callable[[bytes], bytes], nonce: bytes, at_s: float, about: bytes) -> str:
-    """The text of a token.
-
-    Raises:
-        ValueError: for a time beyond the year 2106, or before 1970.
-    """
-    try:
-        said = _STAMP.pack(_VERSION, nonce, int(at_s)) + about
-    except struct.error as error:
-        raise ValueError(f"a number of a request id is out of range: {error}") from None
-    whole = b2a_base64(said + digest_of(said)[:_MAC_BYTES], newline=False)
-    return PREFIX + whole.translate(_URL_SAFE, b"=").decode()
 
 
 def _authenticated(key: bytes, token: str) -> bytes:

@@ -40,6 +40,7 @@ _LOOKED_AT = 64
 _fields = msgspec.json.Decoder(Fields)
 _items = msgspec.json.Decoder(list[Raw])
 _text = msgspec.json.Decoder(str)
+_value = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
 
@@ -127,7 +128,7 @@ def text_of(raw: Raw) -> str | None:
 def plain(raw: Raw) -> Any:
     """The plain value; None for what cannot be read (`value_of` tells that from null)."""
     try:
-        return msgspec.json.decode(raw)
+        return _value.decode(raw)
     except WRONG:
         return None
 
@@ -206,8 +207,8 @@ def listed(items: Sequence[Raw]) -> Raw:
     return Raw(_encoder.encode(items))
 
 
-def written(fields: Fields, before: Fields, body: bytes) -> bytes:
-    """The JSON of fields; the very bytes of the body that they were read from, where nothing has changed."""
+def written(fields: Mapping[str, Any], before: Fields, body: bytes) -> bytes:
+    """The JSON of fields, `Raw` or plain; the very bytes of the body that they were read from, if none has changed."""
     if fields != before:
         return _encoder.encode(fields)
     if len(body) <= _SMALL and _is_spelt_as_usual(fields, body):
@@ -215,7 +216,7 @@ def written(fields: Fields, before: Fields, body: bytes) -> bytes:
     return body if _stand_once(before, body) else _encoder.encode(fields)
 
 
-def _is_spelt_as_usual(fields: Fields, body: bytes) -> bool:
+def _is_spelt_as_usual(fields: Mapping[str, Any], body: bytes) -> bool:
     """Whether a body is these fields, each once, written with no blank at all, or as `json.dumps` of Python does."""
     if body.find(b'": ', 0, _LOOKED_AT) < 0:
         return body == _encoder.encode(fields)

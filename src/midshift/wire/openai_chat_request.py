@@ -130,22 +130,22 @@ class ChatRequest:
             return None
         if not dot:
             return plain(found)
-        if first not in self._plain:
-            self._plain[first] = plain(found)
-        return inside(self._plain[first], rest)
+        value = self._plain.get(first)
+        if value is None:
+            value = self._plain[first] = plain(found)
+        return inside(value, rest)
 
     def rewritten(self, changes: Changes, ask_usage: bool = False, strip_state: bool = False) -> Sent:
         """See `WireRequest`."""
-        changed = self._fields.copy()
-        if changes.drop or changes.clamp or changes.set:
-            _change(changed, changes)
-        changed.update(_spelt(changes.model, changes.effort))
+        fields = self._fields
+        kept = _changed(fields, changes) if changes.drop or changes.clamp or changes.set else fields
+        changed: dict[str, Any] = {**kept, **_spelt(changes.model, changes.effort)}
         if changes.system is not None:
-            changed["messages"] = self._with_system(changes.system)
+            self._put_system(changed, changes.system)
         if ask_usage and self.stream and not self.asks_usage:
             options = {**_plain_mapping(self._raw("stream_options")), "include_usage": True}
             changed["stream_options"] = Raw(_encoder.encode(options))
-        return Sent(PATH, written(changed, self._fields, self.body))
+        return Sent(PATH, written(changed, fields, self.body))
 
     @once
     def _prompt(self) -> list[str] | None:
@@ -158,14 +158,13 @@ class ChatRequest:
                 return at
         return len(self.messages)
 
-    def _with_system(self, text: str) -> Raw:
-        """The messages with this system prompt; as they are, where they say it already."""
-        leading = self._leading
-        like = _plain_mapping(self.messages[leading - 1]) if leading else {}
+    def _put_system(self, fields: dict[str, Any], text: str) -> None:
+        """Give the messages this system prompt; they stay as they are, where they say it already."""
+        leading, messages = self._leading, self.messages
+        like = _plain_mapping(messages[leading - 1]) if leading else {}
         content = like.get("content")
-        if text == (content if leading == 1 and isinstance(content, str) else self.system):
-            return self._fields["messages"]
-        return Raw(_encoder.encode([_system_message(text, like), *self.messages[leading:]]))
+        if text != (content if leading == 1 and isinstance(content, str) else self.system):
+            fields["messages"] = [_system_message(text, like), *messages[leading:]]
 
     def _tools_are_the_apps(self) -> bool:
         try:
@@ -224,19 +223,22 @@ def _system_message(text: str, like: Mapping[str, Any]) -> dict[str, Any]:
     Role, name and the last part's cache marker stay: an app that asked for prompt caching keeps it.
     """
     content = like.get("content")
-    last = content[-1] if isinstance(content, list) and content else None
-    said = [{**last, "text": text}] if isinstance(last, dict) else text
+    said: Any = text
+    if isinstance(content, list) and content and isinstance(last := content[-1], dict):
+        said = [{**last, "text": text}]
     return {**(like or {"role": "system"}), "content": said}
 
 
-def _change(fields: dict[str, Raw], changes: Changes) -> None:
-    """Apply what a variant's parameters say."""
+def _changed(read: dict[str, Raw], changes: Changes) -> dict[str, Raw]:
+    """The fields as a variant's parameters want them."""
+    fields = read.copy()
     for name in changes.drop:
         fields.pop(name, None)
     for name, bounds in changes.clamp.items():
         _clamp(fields, "reasoning_effort" if name == EFFORT else name, bounds)
     for name, value in changes.set.items():
         fields[name] = encoded(value)
+    return fields
 
 
 @lru_cache(1024)
