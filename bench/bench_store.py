@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from midshift.domain.exposure import Exposure, Fate
+from midshift.domain.light import replaced
 from midshift.domain.routing import Arm, Route
 from midshift.domain.sums import Sums
 from midshift.domain.upgrade import Kind as Event
@@ -79,7 +80,7 @@ def measure_store(store: SqlStore) -> None:
     """Calls of each kind."""
     sums = Sums()
     for block in range(256):
-        sums.add(replace(EXPOSURE, slices=tuple("abcdefg"), block=block))
+        sums.add(replaced(EXPOSURE, slices=tuple("abcdefg"), block=block))
     number = len(sums.by_key)
     sequences = iter(range(1000))
     merge = _seconds(lambda: store.merge_sums("g1", next(sequences), sums.by_key, sums.histograms))
@@ -144,7 +145,7 @@ def catch_up(url: str, told: Connection, gateway: str) -> None:
     """Merge until killed; tell after a few batches."""
     sums = Sums()
     for block in range(256):
-        sums.add(replace(EXPOSURE, slices=tuple("abcdefg"), block=block))
+        sums.add(replaced(EXPOSURE, slices=tuple("abcdefg"), block=block))
     with SqlStore.open(url) as store:
         for sequence in range(1_000_000):
             store.merge_sums(gateway, sequence, sums.by_key, sums.histograms)

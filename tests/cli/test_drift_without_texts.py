@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from midshift.cli.state_folder import StateFolder
 from midshift.domain.exposure import Pair, ShadowAnswer
+from midshift.domain.light import replaced
 from midshift.domain.unseen import PairKind
 from midshift.domain.upgrade import Kind, Upgrade
 from midshift.store.capturing import without_texts
@@ -31,7 +31,7 @@ def product(tmp_path: Path) -> Path:
 def a_pair(upgrade: Upgrade, number: int, text: str | None) -> Pair:
     """Two answers to one request; the incumbent's is always the same."""
     old = ShadowAnswer(SENTENCE, 200, 1.0, 10, 10, 0.001, "stop")
-    return Pair(f"r-{number}", WORKLOAD, upgrade.id, upgrade.candidate, (), old, replace(old, text=text))
+    return Pair(f"r-{number}", WORKLOAD, upgrade.id, upgrade.candidate, (), old, replaced(old, text=text))
 
 
 def flagged(product: Path, upgrade: Upgrade, pairs: list[Pair], name: str) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def test_a_line_that_is_known_of_some_is_shown(product: Path) -> None:
     upgrade = walked(product, Kind.EVAL_CLEARED)
     bare = [without_texts(a_pair(upgrade, number, "No.\nGood night."), KEY) for number in range(60)]
     mixed = [
-        replace(pair, incumbent=replace(pair.incumbent, text=SENTENCE)) if n % 5 == 0 else pair
+        replaced(pair, incumbent=replaced(pair.incumbent, text=SENTENCE)) if n % 5 == 0 else pair
         for n, pair in enumerate(bare)
     ]
 
@@ -74,7 +74,7 @@ def test_divergence_needs_texts_and_says_nothing_without(product: Path) -> None:
     """Two texts that were not kept are not two equal texts."""
     upgrade = walked(product, Kind.EVAL_CLEARED)
     pairs = [without_texts(a_pair(upgrade, number, "Yes."), KEY) for number in range(20)]
-    pairs += [replace(pair, kind=PairKind.NOISE, candidate_id=upgrade.incumbent) for pair in pairs]
+    pairs += [replaced(pair, kind=PairKind.NOISE, candidate_id=upgrade.incumbent) for pair in pairs]
     flagged(product, upgrade, pairs, "bare")
 
     assert [] == StateFolder(product / "bare", ManualClock()).divergence(upgrade)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from midshift.cli.main import run
+from midshift.domain.light import replaced
 from midshift.domain.unit import stored_unit
 from midshift.store.recorder import SegmentWriter
 from midshift.store.segments import Kind, Reading, exposures, segments
@@ -26,7 +26,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with SegmentWriter(folder, "g1") as writer:
         for number, value in enumerate((b"unit:ada", b"unit:bob", b"conversation:Hello, I am Ada.")):
             unit = stored_unit(KEY.encode(), value)
-            writer.record(replace(an_exposure(f"r-{number}"), unit=unit))
+            writer.record(replaced(an_exposure(f"r-{number}"), unit=unit))
     return folder
 
 

@@ -12,6 +12,7 @@ from midshift.cli.state_folder import StateFolder
 from midshift.domain.evidence import EvalEvidence
 from midshift.domain.exposure import Pair, ShadowAnswer
 from midshift.domain.gate import Decision
+from midshift.domain.light import replaced
 from midshift.domain.unseen import PairKind
 from midshift.domain.upgrade import Kind, Upgrade
 from midshift.store.recorder import SegmentWriter
@@ -125,7 +126,7 @@ def test_two_workloads_with_one_candidate_have_an_eval_each(product: Path) -> No
 def a_pair(upgrade: Upgrade, number: int, text: str) -> Pair:
     """Two answers to one request; the incumbent's is always the same."""
     old = ShadowAnswer("Yes, of course. Is there anything else?", 200, 1.0, 10, 10, 0.001, "stop")
-    return Pair(f"r-{number}", WORKLOAD, upgrade.id, upgrade.candidate, (), old, replace(old, text=text))
+    return Pair(f"r-{number}", WORKLOAD, upgrade.id, upgrade.candidate, (), old, replaced(old, text=text))
 
 
 def test_drift_is_found_in_the_pairs_of_this_upgrade(product: Path) -> None:
@@ -148,7 +149,7 @@ def test_drift_of_a_shadow_is_seen_in_shadow_pairs_alone(product: Path, kind: Pa
     upgrade = walked(product, Kind.EVAL_CLEARED)
     with SegmentWriter(product / "state", "gateway-1") as writer:
         for number in range(60):
-            writer.record_pair(replace(a_pair(upgrade, number, "Yes."), kind=kind))
+            writer.record_pair(replaced(a_pair(upgrade, number, "Yes."), kind=kind))
 
     assert () == StateFolder(product / "state", ManualClock()).flagged_drift(upgrade)
 
@@ -159,11 +160,11 @@ def test_divergence_is_net_of_what_the_incumbent_differs_from_itself(product: Pa
     with SegmentWriter(product / "state", "gateway-1") as writer:
         for number in range(60):
             shadow = a_pair(upgrade, number, '{"answer": "yes"}')
-            again = replace(shadow.incumbent, text="Yes, of course! Is there anything else?")
-            noise = replace(shadow, kind=PairKind.NOISE, candidate_id=upgrade.incumbent, candidate=again)
+            again = replaced(shadow.incumbent, text="Yes, of course! Is there anything else?")
+            noise = replaced(shadow, kind=PairKind.NOISE, candidate_id=upgrade.incumbent, candidate=again)
             writer.record_pair(shadow)
             writer.record_pair(noise)
-            writer.record_pair(replace(noise, request_id=f"f-{number}", candidate=ShadowAnswer(None, 500)))
+            writer.record_pair(replaced(noise, request_id=f"f-{number}", candidate=ShadowAnswer(None, 500)))
 
     found = StateFolder(product / "state", ManualClock()).divergence(upgrade)
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midshift.domain.cost import Cost, LongContext, Rates, UnitPrices, cost
+from midshift.domain.light import replaced
 from midshift.domain.usage import UNKNOWN, Usage
 
 USUAL = Rates(input=Decimal(3), output=Decimal(15), cached_in=Decimal("0.3"), cache_write=Decimal("3.75"))
@@ -45,8 +46,8 @@ def price_lists(draw: st.DrawFn) -> UnitPrices:
 
 def added(one: Usage, other: Usage) -> Usage:
     """The usage of two calls together."""
-    pairs = ((name, getattr(one, name), getattr(other, name)) for name in Usage.__dataclass_fields__)
-    return replace(one, **{name: a + b for name, a, b in pairs if isinstance(a, int)})
+    pairs = ((name, getattr(one, name), getattr(other, name)) for name in Usage.__struct_fields__)
+    return replaced(one, **{name: a + b for name, a, b in pairs if isinstance(a, int)})
 
 
 def usd(usage: Usage, prices: UnitPrices) -> Decimal:
@@ -64,7 +65,7 @@ def test_two_calls_cost_what_they_cost_together(one: Usage, other: Usage, prices
 
 @given(usages(), price_lists(), st.sampled_from(["tokens_in", "tokens_out", "searches"]), COUNTS)
 def test_more_use_never_costs_less(usage: Usage, prices: UnitPrices, name: str, more: int) -> None:
-    assert usd(usage, prices) <= usd(replace(usage, **{name: getattr(usage, name) + more}), prices)
+    assert usd(usage, prices) <= usd(replaced(usage, **{name: getattr(usage, name) + more}), prices)
 
 
 @given(usages(), price_lists())
@@ -74,13 +75,13 @@ def test_the_parts_add_up_to_the_total(usage: Usage, prices: UnitPrices) -> None
     assert found.total_usd == sum(found.parts.values(), Decimal(0))
 
 
-@given(usages(), st.sampled_from(sorted(set(Usage.__dataclass_fields__) - {"service_tier", "cost_usd", "searches"})))
+@given(usages(), st.sampled_from(sorted(set(Usage.__struct_fields__) - {"service_tier", "cost_usd", "searches"})))
 def test_a_count_that_matters_and_is_missing_makes_the_cost_unknown(usage: Usage, name: str) -> None:
     """Every part has a price of its own here, and every part of this usage is there."""
     rates = Rates(*map(Decimal, range(1, 10)))
     usage = added(usage, Usage(9, 9, 3, 3, 1, 2, 3, 1, 2, 0))
 
-    found = cost(replace(usage, **{name: None}), UnitPrices(rates, search=Decimal(1)))
+    found = cost(replaced(usage, **{name: None}), UnitPrices(rates, search=Decimal(1)))
 
     assert found.total_usd is None
     assert name in found.why
@@ -163,7 +164,7 @@ def test_audio_from_the_cache_must_be_told_apart_where_there_is_both() -> None:
         "cached_in": Decimal("0.000003"),
         "audio_in": Decimal("0.000200"),
         "cached_audio_in": Decimal("0.000020"),
-    } == dict(cost(replace(usage, cached_audio_in=20), prices).parts)
+    } == dict(cost(replaced(usage, cached_audio_in=20), prices).parts)
 
 
 @pytest.mark.parametrize(("tokens_in", "expected"), [(200_000, "0.60"), (200_001, "1.200006"), (300_001, "2.700009")])
@@ -181,8 +182,8 @@ def test_searches_are_priced_where_they_are_counted() -> None:
     usage = Usage(0, 0)
 
     assert Decimal(0) == usd(usage, PRICES)
-    assert Decimal("0.03") == usd(replace(usage, searches=3), PRICES)
-    assert Cost(None, why="no price for searches") == cost(replace(usage, searches=3), PLAIN)
+    assert Decimal("0.03") == usd(replaced(usage, searches=3), PRICES)
+    assert Cost(None, why="no price for searches") == cost(replaced(usage, searches=3), PLAIN)
 
 
 @pytest.mark.parametrize("price", ["-1", "NaN", "Infinity"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from decimal import Decimal
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from midshift.domain.cost import LongContext, Rates, UnitPrices, cost
 from midshift.domain.cost_split import CostSplit, Effects, log_mean, spend, split
+from midshift.domain.light import replaced
 from midshift.domain.usage import Usage
 
 Run = list[tuple[Usage, UnitPrices | None]]
@@ -29,7 +30,7 @@ def runs(draw: st.DrawFn, cases: int = 3) -> Run:
     for _ in range(cases):
         plain, cached, visible, reasoning = (draw(st.integers(0, 5000)) for _ in range(4))
         usage = Usage(plain + cached, visible + reasoning, cached, reasoning_out=reasoning)
-        made.append((replace(usage, searches=draw(st.integers(0, 2))), prices))
+        made.append((replaced(usage, searches=draw(st.integers(0, 2))), prices))
     return made
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields, replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import NODEFAULT
+from msgspec.structs import fields
 
 from midshift.domain.exposure import Exposure, Fate, ShadowFate
+from midshift.domain.light import replaced
 from midshift.domain.routing import Arm, Route
 from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
@@ -111,12 +113,12 @@ def test_an_exposure_says_everything_that_is_known() -> None:
     )
 
     assert expected == exposure_of(a_job(), an_outcome(), ShadowFate.PAIRED, 0.01, "book-1", NOON)
-    assert all(one.default is MISSING or getattr(expected, one.name) != one.default for one in fields(expected))
+    assert all(one.default is NODEFAULT or getattr(expected, one.name) != one.default for one in fields(expected))
 
 
 def test_a_refusal_counts_against_no_upgrade() -> None:
     """No variant was asked."""
-    outcome = replace(an_outcome(), fate=Fate.REFUSED, by=None)
+    outcome = replaced(an_outcome(), fate=Fate.REFUSED, by=None)
     found = exposure_of(a_job(), outcome, None, None, "book-1", NOON)
 
     assert (None, "", None) == (found.upgrade, found.variant, found.price_book)
@@ -125,7 +127,7 @@ def test_a_refusal_counts_against_no_upgrade() -> None:
 @pytest.mark.parametrize(("billed_usd", "expected"), [(None, "book-1"), (0.01, None)])
 def test_what_the_provider_billed_is_of_no_price_book(billed_usd: float | None, expected: str | None) -> None:
     """Whoever checks a bill asks for the prices that made it."""
-    answer = Answer(replace(USAGE, cost_usd=billed_usd))
-    found = exposure_of(a_job(), replace(an_outcome(), answer=answer), None, 0.01, "book-1", NOON)
+    answer = Answer(replaced(USAGE, cost_usd=billed_usd))
+    found = exposure_of(a_job(), replaced(an_outcome(), answer=answer), None, 0.01, "book-1", NOON)
 
     assert expected == found.price_book

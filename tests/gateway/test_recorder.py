@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from midshift.domain.exposure import Exposure, Fate, Pair, ShadowAnswer
+from midshift.domain.light import replaced
 from midshift.domain.routing import Arm
 from midshift.domain.sums import Sums
 from midshift.errors import StoreError
@@ -234,7 +234,7 @@ def test_an_exposure_that_cannot_be_summed_costs_the_others_nothing() -> None:
     """A clock that ran backwards, say."""
     sink = FakeSink()
     queue = a_queue(sink)
-    good, bad = an_exposure(0), replace(an_exposure(1), latency_s=-1.0)
+    good, bad = an_exposure(0), replaced(an_exposure(1), latency_s=-1.0)
     queue.record(bad, good)
 
     queue.hand_over()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midshift.domain.exposure import Credit
+from midshift.domain.light import replaced
 from midshift.domain.routing import Arm
 from midshift.gateway import token
 from midshift.gateway.token import BadToken, Issued
@@ -106,7 +106,7 @@ def test_a_prepared_token_is_the_same_token(credit: Credit, epoch: int, nonce: b
     """What many requests have in common is prepared; with room for one, it is prepared again each time."""
     for tokens in (token.Tokens(KEY), token.Tokens(KEY, most=1)):
         for number in (0, 1, 0):
-            one = replace(credit, block=credit.block + number)
+            one = replaced(credit, block=credit.block + number)
             expected = outcome(lambda: token.make(KEY, nonce, Issued(one, epoch, AT)))  # noqa: B023
             assert expected == outcome(lambda: made_by(tokens, nonce, one, epoch))  # noqa: B023
 

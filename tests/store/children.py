@@ -13,6 +13,7 @@ from random import Random
 from resource import RLIMIT_FSIZE, getrlimit, setrlimit
 
 from midshift.domain.exposure import Exposure, Fate, Sum, SumKey
+from midshift.domain.light import replaced
 from midshift.domain.routing import Arm, Route
 from midshift.domain.sums import Sums
 from midshift.domain.upgrade import TRANSITIONS, Kind, Upgrade
@@ -51,7 +52,7 @@ def merge(url: str, told: Connection, acknowledged: int) -> None:
         sequence = acknowledged
         while True:
             sums = Sums()
-            sums.add(replace(an_exposure("r"), step=1, slices=(), block=5, tokens_in=sequence))
+            sums.add(replaced(an_exposure("r"), step=1, slices=(), block=5, tokens_in=sequence))
             sums.merge({KEY: Sum(1, float(sequence), 0.0), replace(KEY, block=4): Sum(1)})
             store.merge_sums("g1", sequence, sums.by_key, sums.histograms)
             told.send(sequence)

@@ -12,6 +12,7 @@ import pytest
 
 from midshift.domain.capture import CapturedRequest, FeedbackRecord, is_captured
 from midshift.domain.exposure import Pair, ShadowAnswer
+from midshift.domain.light import replaced
 from midshift.domain.suite import Slice
 from midshift.domain.variant import Variant
 from midshift.domain.workload import Capture, DataPolicy, Redaction, UnitSource, Workload
@@ -39,14 +40,14 @@ def a_pair(request_id: str = "r-1", **fields: Any) -> Pair:
     """Two answers with an address in each."""
     old = ShadowAnswer("Dear Ada,\nwrite to ada@example.com.", 200, 1.0, 10, 12, tools=TOOLS)
     new = ShadowAnswer("Dear Ada,\nI cannot.", 200, 1.0, 10, 12)
-    return replace(Pair(request_id, "support", "up-1", "c", (), old, new, unit="u-1"), **fields)
+    return replaced(Pair(request_id, "support", "up-1", "c", (), old, new, unit="u-1"), **fields)
 
 
 def a_request(request_id: str = "r-1") -> CapturedRequest:
     """A request with an address in it."""
     body = {"model": "m", "session": "ada", "messages": [{"role": "user", "content": "I am ada@example.com"}]}
     asked = CapturedRequest(request_id, "support", "openai_chat", "/v1/chat/completions", body, NOW)
-    return replace(asked, answer="Dear ada@example.com", tools=TOOLS)
+    return replaced(asked, answer="Dear ada@example.com", tools=TOOLS)
 
 
 def written(folder: Path, capture: Capture, *records: object) -> bytes:
@@ -91,7 +92,7 @@ def test_captured_texts_are_redacted_before_they_are_written(tmp_path: Path) -> 
 
 def test_of_a_workload_that_nobody_defined_nothing_is_kept(tmp_path: Path) -> None:
     """Missing permission is none."""
-    found = written(tmp_path, ALL, replace(a_pair(), workload="x"), replace(a_request(), workload="x"))
+    found = written(tmp_path, ALL, replaced(a_pair(), workload="x"), replaced(a_request(), workload="x"))
 
     assert b"Ada" not in found
     assert [] == segments(tmp_path, Kind.REQUESTS)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midshift.domain.exposure import Exposure, Fate, Pair, ShadowAnswer, ShadowFate
+from midshift.domain.light import replaced
 from midshift.domain.routing import Arm
 from midshift.errors import StoreError, UsageError
 from midshift.store.recorder import Counts, Limits, SegmentWriter
@@ -225,7 +226,7 @@ def test_of_exposures_that_come_together_as_many_are_kept_as_there_is_room_for(t
 
 def test_long_texts_take_more_room_than_numbers(tmp_path: Path) -> None:
     """Ten thousand answers of a megabyte are not ten thousand exposures."""
-    long = replace(A_PAIR, incumbent=ShadowAnswer("x" * 20_000, 200))
+    long = replaced(A_PAIR, incumbent=ShadowAnswer("x" * 20_000, 200))
     with SegmentWriter(tmp_path, "g1", replace(ONLY_WHEN_FLUSHED, waiting=10)) as writer:
         writer.record_pair(long)
         writer.record_pair(A_PAIR)
@@ -278,20 +279,20 @@ def test_a_full_disk_tears_no_line_and_doubles_none(tmp_path: Path) -> None:
 
 def test_text_that_is_no_unicode_is_mended_and_counted(tmp_path: Path) -> None:
     """Half a surrogate pair in a header must not cost the record, nor its neighbours."""
-    odd = replace(an_exposure("r-1"), unit="user-\ud83c")
+    odd = replaced(an_exposure("r-1"), unit="user-\ud83c")
     with SegmentWriter(tmp_path, "g1", ONLY_WHEN_FLUSHED) as writer:
         for exposure in (an_exposure("r-0"), odd, an_exposure("r-2")):
             writer.record(exposure)
 
-    assert [an_exposure("r-0"), replace(odd, unit="user-?"), an_exposure("r-2")] == list(all_exposures(tmp_path))
+    assert [an_exposure("r-0"), replaced(odd, unit="user-?"), an_exposure("r-2")] == list(all_exposures(tmp_path))
     assert Counts(written=3, mended=1) == writer.counts()
 
 
 def test_a_record_that_is_no_json_costs_only_itself(tmp_path: Path) -> None:
     """A wrong type out of an integration is a bug to be counted, not the end of recording."""
-    wrong = replace(an_exposure("r-1"), slices=(datetime(2026, 1, 1, tzinfo=UTC), object()))  # type: ignore[arg-type]
+    wrong = replaced(an_exposure("r-1"), slices=(datetime(2026, 1, 1, tzinfo=UTC), object()))
     with SegmentWriter(tmp_path, "g1", ONLY_WHEN_FLUSHED) as writer:
-        for exposure in (an_exposure("r-0"), wrong, replace(wrong, unit="\ud800"), an_exposure("r-2")):
+        for exposure in (an_exposure("r-0"), wrong, replaced(wrong, unit="\ud800"), an_exposure("r-2")):
             writer.record(exposure)
 
     assert ["r-0", "r-2"] == [row.request_id for row in all_exposures(tmp_path)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from midshift.domain.capture import NUMBERS_KEEP, FeedbackRecord
 from midshift.domain.exposure import Pair
+from midshift.domain.light import replaced
 from midshift.domain.workload import Capture
 from midshift.store.recorder import SegmentWriter
 from midshift.store.retention import Janitor, Rules, erase
@@ -40,9 +40,9 @@ def writer(
 ) -> SegmentWriter:
     """The same, with segments that still grow."""
     made, at, name = SegmentWriter(folder, "g1"), clock.machine_now(), f"r-{number}"
-    made.record(replace(an_exposure(name), unit=unit, workload=workload, at=at))
-    made.record_pair(replace(a_pair(name), unit=unit, workload=workload, at=at))
-    made.record_request(replace(a_request(name), unit=unit, workload=workload, at=at))
+    made.record(replaced(an_exposure(name), unit=unit, workload=workload, at=at))
+    made.record_pair(replaced(a_pair(name), unit=unit, workload=workload, at=at))
+    made.record_request(replaced(a_request(name), unit=unit, workload=workload, at=at))
     made.record_feedback(FeedbackRecord(name, workload, at, 1.0, None, "Good."))
     made.flush()
     return made
@@ -117,7 +117,7 @@ def test_each_workload_has_its_own_time(tmp_path: Path) -> None:
     """They share a file: one's promise is not the other's."""
     clock = ManualClock()
     with writer(tmp_path, clock, 1, workload="short") as made:
-        made.record_request(replace(a_request("r-2"), workload="long", at=clock.machine_now()))
+        made.record_request(replaced(a_request("r-2"), workload="long", at=clock.machine_now()))
     clock.advance(2 * DAY_S)
     a_janitor(tmp_path, clock, short=Capture(1.0, timedelta(days=1)), long=Capture(1.0, timedelta(days=9))).sweep()
 
@@ -153,7 +153,7 @@ def test_records_of_an_earlier_midshift_are_as_old_as_their_file(tmp_path: Path)
     """Its pairs were kept whole, without a time and for ever."""
     clock = ManualClock()
     with SegmentWriter(tmp_path, "g1") as made:
-        made.record_pair(replace(a_pair(), at=None))
+        made.record_pair(replaced(a_pair(), at=None))
     a_janitor(tmp_path, ManualClock(clock.machine_now() + timedelta(days=10_000)), support=KEEP).sweep()
 
     assert [] == segments(tmp_path, Kind.PAIRS)
@@ -179,7 +179,7 @@ def test_a_segment_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
     with SegmentWriter(tmp_path, "g1") as made:
         for number in range(1200):
             clock.advance(1.0)
-            made.record(replace(an_exposure(f"r-{number}"), at=clock.machine_now()))
+            made.record(replaced(an_exposure(f"r-{number}"), at=clock.machine_now()))
     janitor, (segment,) = a_janitor(tmp_path, clock), segments(tmp_path, Kind.EXPOSURES)
 
     unchanged_bytes = peak_bytes_of(janitor.sweep)
@@ -229,7 +229,7 @@ def test_what_still_grows_is_erased_when_it_is_closed(tmp_path: Path) -> None:
         done = erase(tmp_path, "support", "u-1", clock.machine_now())
         assert (4, {}) == (done.growing, done.removed)
         clock.advance(1.0)
-        made.record(replace(an_exposure("r-later"), unit="u-1", at=clock.machine_now()))
+        made.record(replaced(an_exposure("r-later"), unit="u-1", at=clock.machine_now()))
     janitor = a_janitor(tmp_path, clock)
     janitor.sweep()
 

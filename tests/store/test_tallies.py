@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, StaticPool, create_engine
 
 from midshift.domain.cells import NUMBERS
 from midshift.domain.exposure import Credit, Exposure, Fate, ShadowFate, feedback_sums
+from midshift.domain.light import replaced
 from midshift.domain.routing import Arm
 from midshift.domain.sums import Sums
 from midshift.store import measurements, schema, tallies
@@ -36,7 +36,7 @@ def a_request(credit: Credit, fields: dict[str, object]) -> Sums:
     """What one request that is served as this adds."""
     exposure = Exposure("r", credit.workload, 1, Fate.CANDIDATE, credit.arm, credit.upgrade, credit.step)
     sums = Sums()
-    sums.add(replace(exposure, block=credit.block, slices=credit.slices, **fields))  # type: ignore[arg-type]
+    sums.add(replaced(exposure, block=credit.block, slices=credit.slices, **fields))
     return sums
 
 

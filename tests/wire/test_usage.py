@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from midshift.domain.light import replaced
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire import openai_chat
 from midshift.wire import usage as usage_of
@@ -107,11 +107,11 @@ def test_an_odd_value_makes_its_own_field_none_and_no_other(odd: Any) -> None:
     details = {**CHAT["prompt_tokens_details"], "cached_tokens": odd}
     thinking = {"output_tokens_details": {"thinking_tokens": odd}}
 
-    assert replace(CHAT_USAGE, cached_in=None) == usage_of.openai_chat(
+    assert replaced(CHAT_USAGE, cached_in=None) == usage_of.openai_chat(
         {**CHAT, "prompt_tokens_details": details}, "flex"
     )
-    assert replace(CHAT_USAGE, tokens_in=None) == usage_of.openai_chat({**CHAT, "prompt_tokens": odd}, "flex")
-    assert replace(ANTHROPIC_USAGE, reasoning_out=None) == usage_of.anthropic(ANTHROPIC | thinking)
+    assert replaced(CHAT_USAGE, tokens_in=None) == usage_of.openai_chat({**CHAT, "prompt_tokens": odd}, "flex")
+    assert replaced(ANTHROPIC_USAGE, reasoning_out=None) == usage_of.anthropic(ANTHROPIC | thinking)
 
 
 @pytest.mark.parametrize("odd", ODD, ids=repr)
@@ -119,13 +119,13 @@ def test_a_total_with_an_unreadable_part_is_unknown(odd: Any) -> None:
     """Anthropic's and Bedrock's totals are sums that we make; leaving a part out would be too little."""
     found = usage_of.anthropic({**ANTHROPIC, "cache_read_input_tokens": odd})
 
-    assert replace(ANTHROPIC_USAGE, tokens_in=None, cached_in=None) == found
+    assert replaced(ANTHROPIC_USAGE, tokens_in=None, cached_in=None) == found
     assert None is usage_of.gemini({**GEMINI, "thoughtsTokenCount": odd}).tokens_out
 
 
 @pytest.mark.parametrize("cost", [-0.1, True, "1", float("nan"), float("inf"), 10**400])
 def test_an_odd_bill_is_no_bill(cost: Any) -> None:
-    assert replace(CHAT_USAGE, cost_usd=None) == usage_of.openai_chat({**CHAT, "cost": cost}, "flex")
+    assert replaced(CHAT_USAGE, cost_usd=None) == usage_of.openai_chat({**CHAT, "cost": cost}, "flex")
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -139,7 +139,7 @@ def test_no_reader_ever_fails_or_makes_up_a_negative(usage: object, tier: object
     """It runs on every answer of every server."""
     for reader in READERS:
         found = reader(usage, tier)
-        counts = [getattr(found, name) for name in Usage.__dataclass_fields__ if name not in ("service_tier",)]
+        counts = [getattr(found, name) for name in Usage.__struct_fields__ if name not in ("service_tier",)]
         assert all(count is None or count >= 0 for count in counts)
 
 

@@ -7,11 +7,11 @@ Elsewhere: what is blacked out (redaction), whose door it is (store.capturing), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from midshift.domain.light import light
+from midshift.domain.light import Light
 from midshift.domain.routing import position
 from midshift.domain.workload import Capture, UnitKind, Workload
 
@@ -22,8 +22,7 @@ KEPT_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 """A header that says how a body is to be read. Any other may be a key or a name, and is not kept."""
 
 
-@light
-class CapturedRequest:
+class CapturedRequest(Light):
     """A request with its answer, as a trace that `midshift preflight` and suites are made from can be read.
 
     `body` is JSON as the app sent it, `wire` and `path` say how to read it. `answer` is None where there was no text.
@@ -35,7 +34,7 @@ class CapturedRequest:
     path: str
     body: Any
     at: datetime
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
     slices: tuple[str, ...] = ()
     unit: str = ""
     variant: str = ""

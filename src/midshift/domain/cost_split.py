@@ -28,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from midshift.domain.cost import UnitPrices, cost
+from midshift.domain.light import replaced
 from midshift.domain.usage import Usage
 
 KINDS = ("input", "visible", "reasoning", "searches")
@@ -197,7 +198,7 @@ def _amounts(usage: Usage, prices: UnitPrices | None) -> tuple[dict[str, Amount]
 
 def _with_cache(usage: Usage, prices: UnitPrices, amount: Amount) -> Decimal:
     """What the input would cost if nothing but the cache set its tokens apart; as listed, if nobody can say."""
-    found = cost(replace(usage, audio_in=0, cached_audio_in=0), UnitPrices(prices.rates, search=prices.search))
+    found = cost(replaced(usage, audio_in=0, cached_audio_in=0), UnitPrices(prices.rates, search=prices.search))
     usd = sum((found.parts.get(name, _ZERO) for name in _INPUT), _ZERO)
     return amount.at_list_usd if found.total_usd is None else usd
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from midshift.domain.light import light
+from midshift.domain.light import Light
 from midshift.domain.routing import Arm
 from midshift.domain.suite import AGGREGATE
 from midshift.domain.unseen import PairKind
@@ -41,8 +41,7 @@ class ShadowFate(StrEnum):
     FAILED = "failed"
 
 
-@light
-class Exposure:
+class Exposure(Light):
     """One received request. `assigned` is by hash, `fate` is what the user got; numbers are None where unknown.
 
     A member of a `ring` got the candidate without drawing lots and is in no sum. `unnamed`: nothing in the request
@@ -105,8 +104,7 @@ class Exposure:
         return self.fell_back or self.status >= 500 or self.status == 0
 
 
-@light
-class TextFeatures:
+class TextFeatures(Light):
     """What drift asks of a text, where the text itself is not kept.
 
     `form` are the bits of `shadow.features.Form`. `opening` and `closing` are its first and last line as keyed
@@ -120,8 +118,7 @@ class TextFeatures:
     closing: str
 
 
-@light
-class ShadowAnswer:
+class ShadowAnswer(Light):
     """One side of a pair: the text (None where there was none), how it ended, and what it took.
 
     `tools` is a JSON list of the tool calls, each with name and arguments as the model wrote them. `first_byte_s` is
@@ -144,8 +141,7 @@ class ShadowAnswer:
     features: TextFeatures | None = None
 
 
-@light
-class Pair:
+class Pair(Light):
     """Two answers to one request, of which the user saw one; `seen` is the side of it.
 
     The sides are the variants, whichever was seen. Of a `NOISE` pair both are the incumbent's: `incumbent` is the one
@@ -264,8 +260,7 @@ def _measured(exposure: Exposure) -> dict[str, float]:
     return {metric: value for metric, value in measured.items() if value is not None}
 
 
-@light
-class Credit:
+class Credit(Light):
     """What a request was served as: all that late feedback needs in order to count for the step that served it.
 
     `upgrade` is None where nothing of it counts in a comparison: without one, and for a ring.

@@ -29,12 +29,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol, Self
 
 from midshift.domain.clamping import EFFORT, Bounds, bounds_by_field
-from midshift.domain.light import light
+from midshift.domain.light import Light, replaced
 from midshift.domain.variant import Json, Prompt, PromptMode, Variant
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}")
@@ -78,20 +78,19 @@ class RequestFields:
     prompt_is_text: bool = True
 
 
-@light
-class Changes:
+class Changes(Light):
     """What becomes of a request: fields to set, fields to remove, and the system prompt (None: as it was sent).
 
     `model` and `effort` are apart because each wire spells them in its own way; None leaves the app's own. `clamp`
     bounds what the app sends, by field; `clamping.EFFORT` stands for the field of the effort.
     """
 
-    set: Mapping[str, Json] = field(default_factory=dict)
+    set: Mapping[str, Json] = {}
     drop: frozenset[str] = frozenset()
     system: str | None = None
     model: str | None = None
     effort: str | None = None
-    clamp: Mapping[str, Bounds] = field(default_factory=dict)
+    clamp: Mapping[str, Bounds] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ class Recipe:
         if self.whole is not None:
             return self.whole
         system = system_prompt(self.prompt, request)
-        return None if system is None else replace(self.always, system=system)
+        return None if system is None else replaced(self.always, system=system)
 
 
 def _whole(always: Changes, prompt: Prompt) -> Changes | None:
@@ -178,7 +177,7 @@ def _whole(always: Changes, prompt: Prompt) -> Changes | None:
         case PromptMode.KEEP:
             return always
         case PromptMode.REPLACE:
-            return replace(always, system=prompt.text)
+            return replaced(always, system=prompt.text)
         case PromptMode.EDIT | PromptMode.TEMPLATE:
             return None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
 
-from midshift.domain.light import light
+from midshift.domain.light import Light
 from midshift.domain.routing import Arm, Route, position
 
 T = TypeVar("T")
@@ -39,8 +39,7 @@ class PairKind(StrEnum):
     """A sample of both arms: the variant that did not answer the user answered unseen."""
 
 
-@light
-class Unseen:
+class Unseen(Light):
     """An unseen second answer that is wanted: of which variant, why, and with what chance.
 
     `propensity` is the chance among requests of the same arm.

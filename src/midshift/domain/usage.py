@@ -7,11 +7,10 @@ not report is None, never 0: nobody can tell "no cached tokens" from "it did not
 
 from __future__ import annotations
 
-from midshift.domain.light import light
+from midshift.domain.light import Light
 
 
-@light
-class Usage:
+class Usage(Light):
     """What one call used; None where the provider did not say.
 
     `cached_in` (read from cache) and `cache_write_in` (written to it, for any time) are parts of `tokens_in`;

@@ -10,15 +10,14 @@ from datetime import datetime
 import msgspec
 
 from midshift.domain.capture import KEPT_HEADERS, CapturedRequest, is_captured
-from midshift.domain.light import light
+from midshift.domain.light import Light
 from midshift.gateway.job import Job, Outcome
 from midshift.wire.translation.tool_calls import tool_calls
 
 _KEPT_HEADERS = {name.encode(): name for name in KEPT_HEADERS}
 
 
-@light
-class Taken:
+class Taken(Light):
     """A request and its answer as they came, with everything that is decided about it."""
 
     job: Job

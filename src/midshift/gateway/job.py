@@ -1,10 +1,14 @@
-"""One request with everything that was decided about it, and what came of it."""
+"""One request with everything that was decided about it, and what came of it.
+
+Both are made for every request: structs, whose fields are set in C.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from midshift.domain.exposure import Fate, ShadowAnswer, ShadowFate
 from midshift.domain.rendering import Changes
@@ -19,8 +23,7 @@ from midshift.wire.protocol import Answer, WireName, WireRequest
 from midshift.wire.wires import WIRES
 
 
-@dataclass(slots=True, eq=False)
-class Job:
+class Job(Struct, eq=False):
     """One request with everything that was decided about it. `wire` is the app's, `path` and `query` on it; `said` is
     what the head of the request says.
 
@@ -108,8 +111,7 @@ class Mirroring:
         self.waits = False
 
 
-@dataclass(slots=True, eq=False)
-class Outcome:
+class Outcome(Struct, eq=False):
     """What came of a job for the user. `status` is the truth about the answer, also when the head had said 200.
 
     `unmatched`: no prompt of the variant fits; `withdrawn`: the candidate was sent home before it could be asked.

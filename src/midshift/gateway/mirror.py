@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from msgspec import Struct
+
 from midshift.domain.exposure import ShadowAnswer, ShadowFate
 from midshift.domain.routing import Arm
 from midshift.domain.unseen import Draws, PairKind, Unseen
@@ -58,8 +60,7 @@ class Wanted:
     timeouts: Timeouts
 
 
-@dataclass(slots=True, eq=False)
-class Unanswered:
+class Unanswered(Struct, eq=False):
     """An unseen answer that one request is to get, and how far it is.
 
     While it is under way `held_usd` is held for it, and it has a `call`, or a `task` that waits for what there is to

@@ -12,7 +12,7 @@ Elsewhere: asking unseen (mirror), asking for the user (relay).
 from __future__ import annotations
 
 from midshift.domain.exposure import Pair, ShadowAnswer
-from midshift.domain.light import light
+from midshift.domain.light import Light
 from midshift.domain.routing import Arm
 from midshift.domain.unseen import Unseen
 from midshift.domain.variant import Variant
@@ -29,8 +29,7 @@ _CANDIDATE = Arm.CANDIDATE
 _FAILURES = {failure.value: failure.status for failure in Failure} | {"breaker": 503, "uncarried": 400}
 
 
-@light
-class Received:
+class Received(Light):
     """An answer as it came, on `wire`; `body` is None where there was none."""
 
     wire: WireName

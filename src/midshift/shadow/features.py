@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from enum import IntFlag
 
-from midshift.domain.light import light
+from midshift.domain.light import Light
 from midshift.evals.whole_json import is_json
 
 _ENDS_CHARS = 250
@@ -24,20 +24,19 @@ _REFUSAL = re.compile(
       | \bI\ apologi[sz]e,\ but\b | \bAs\ an\ AI\b | \bAs\ a\ language\ model\b | \bUnfortunately,?\ I\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-_PREAMBLE = re.compile(
-    r"\s*(?:sure|certainly|of course|absolutely|great question|okay|ok,|here (?:is|are|'s)|here's|i'd be happy"
-    r"|i would be happy|thank you for)\b",
-    re.IGNORECASE,
+_PREAMBLES = (
+    *("sure", "certainly", "of course", "absolutely", "great question", "okay", "ok,"),
+    *("here (?:is|are|'s)", "here's", "i'd be happy", "i would be happy", "thank you for"),
 )
+_PREAMBLE = re.compile(rf"(?:{'|'.join(_PREAMBLES)})\b", re.IGNORECASE)
 _CLOSING_OFFER = re.compile(
     r"let me know|feel free|hope (?:this|that|it) helps|happy to help|is there anything else|don't hesitate",
     re.IGNORECASE,
 )
 # Each alternative above contains one of these words: looking for them first is ten times faster than the expression.
-_REFUSAL_WORDS = (
-    *("i'm ", "i am ", "i can", "i won't", "i will", "i must", "i do", "i apolog"),
-    *("as an ai", "as a language", "unfortunately"),
-)
+_PREAMBLE_BEGINS = frozenset(words[:3] for words in _PREAMBLES)
+_OF_I = re.compile("i (?:am |can|won't|will|must|do|apolog)")
+_OF_AN_AI = ("as an ai", "as a language")
 _CLOSING_OFFER_WORDS = ("let me", "feel free", "hope", "happy to", "anything else", "hesitate")
 _CLOSING_OFFERS = (
     *("let me know", "feel free", "hope this helps", "hope that helps", "hope it helps", "happy to help"),
@@ -66,8 +65,7 @@ _FORMS = tuple(Form(number) for number in range(2 * _IS_CLOSING_OFFER))
 _SPACE_OR_NOT = bytes(ord(" ") if chr(byte).isspace() else ord("x") for byte in range(256))
 
 
-@light
-class Features:
+class Features(Light):
     """What one text looks like; `opening` and `closing` are its first and last lines, whitespace collapsed."""
 
     chars: int
@@ -87,20 +85,31 @@ def features(text: str) -> Features:
         form |= _CODE_FENCE
     if _refuses(text[:_ENDS_CHARS]):
         form |= _REFUSAL_LIKE
-    if _PREAMBLE.match(text):
+    said = text.strip()
+    if _begins_politely(said):
         form |= _IS_PREAMBLE
     if _offers_more(text[-_ENDS_CHARS:]):
         form |= _IS_CLOSING_OFFER
-    opening, closing = _ends(text)
+    opening, closing = _ends(said)
     return Features(len(text), _words(text), _FORMS[form], opening, closing)
 
 
 def _refuses(head: str) -> bool:
     """What `_REFUSAL` finds, looked for where there is one of its words."""
     lowered = head.lower()
-    if not ("i " in lowered or "i'm " in lowered or "as a" in lowered or "unfortunately" in lowered):
-        return False
-    return _holds(lowered, _REFUSAL_WORDS) and _REFUSAL.search(head) is not None
+    may_refuse = (
+        ("i " in lowered and _OF_I.search(lowered))
+        or "i'm " in lowered
+        or ("as a" in lowered and _holds(lowered, _OF_AN_AI))
+        or "unfortunately" in lowered
+    )
+    return bool(may_refuse) and _REFUSAL.search(head) is not None
+
+
+def _begins_politely(said: str) -> bool:
+    """What `_PREAMBLE` finds. To it odd letters count as plain ones."""
+    begin = said[:3].lower()
+    return (begin in _PREAMBLE_BEGINS or not begin.isascii()) and _PREAMBLE.match(said) is not None
 
 
 def _offers_more(tail: str) -> bool:
@@ -121,14 +130,13 @@ def _words(text: str) -> int:
     return signs.count(b" x") + signs.startswith(b"x")
 
 
-def _ends(text: str) -> tuple[str, str]:
-    """First and last line that say something; both empty where none does."""
-    stripped = text.strip()
-    first_end = stripped.find("\n")
+def _ends(said: str) -> tuple[str, str]:
+    """First and last line of a text that begins and ends with neither space nor line; empty where one says nothing."""
+    first_end = said.find("\n")
     if first_end < 0:
-        only = _spoken(stripped)
+        only = _spoken(said)
         return only, only
-    return _spoken(stripped[:first_end]), _spoken(stripped[stripped.rfind("\n") + 1 :])
+    return _spoken(said[:first_end]), _spoken(said[said.rfind("\n") + 1 :])
 
 
 def _holds(text: str, words: tuple[str, ...]) -> bool:
@@ -140,6 +148,8 @@ def _holds(text: str, words: tuple[str, ...]) -> bool:
 
 def _spoken(line: str) -> str:
     """A line as a phrase to compare; empty for punctuation, a brace or a fence, which `form` covers."""
-    phrase = " ".join(line[:_LINE_CHARS].split())
+    phrase = line[:_LINE_CHARS].strip()
+    if "  " in phrase or not phrase.isprintable():  # no white space but the plain one is printable
+        phrase = " ".join(phrase.split())
     begins_with_them = len(phrase) > 2 and phrase[:3].isalpha()
     return phrase if begins_with_them or _THREE_LETTERS.search(phrase) else ""

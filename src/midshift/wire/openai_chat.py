@@ -12,11 +12,11 @@ Elsewhere: what is read of a request, and how it is rewritten (openai_chat_reque
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from midshift.domain.light import replaced
 from midshift.domain.rendering import Changes
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire import kept, sse, usual
@@ -77,7 +77,7 @@ class StreamTail:
         tail = self._kept.last()
         found = _last_said(kept.blocks(tail[-_USUALLY_ENOUGH:])[1:]) if len(tail) > _USUALLY_ENOUGH else None
         found = found if found is not None and _says_all(found) else _last_said(kept.blocks(tail))
-        return replace(found, end=End.ERROR) if self._kept.has_error() else found
+        return replaced(found, end=End.ERROR) if self._kept.has_error() else found
 
 
 def read_request(body: bytes, path: str = PATH, query: str = "") -> ChatRequest:
@@ -307,7 +307,7 @@ def _last_said(blocks: Sequence[bytes]) -> Answer:
         if _says_all(found):
             break
     is_whole = is_readable and (is_done or found.finish_reason is not None)
-    return found if is_whole else replace(found, end=End.NONE)
+    return found if is_whole else replaced(found, end=End.NONE)
 
 
 def _said_by(data: bytes) -> Answer | None:

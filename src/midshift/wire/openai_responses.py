@@ -13,11 +13,11 @@ Elsewhere: requests (openai_responses_request).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from midshift.domain.light import replaced
 from midshift.domain.rendering import Changes
 from midshift.domain.usage import Usage
 from midshift.wire import sse, tokens
@@ -104,8 +104,8 @@ class ResponsesTail:
         event = self._last or _last(self._blocks.rest)
         if event is None:
             return Answer(end=End.NONE)
-        answer = replace(_answer(event.response), text=None) if event.response is not None else Answer()
-        return replace(answer, end=End.ERROR) if _is_failure(event) else answer
+        answer = replaced(_answer(event.response), text=None) if event.response is not None else Answer()
+        return replaced(answer, end=End.ERROR) if _is_failure(event) else answer
 
 
 def read_request(body: bytes, path: str = PATH, query: str = "") -> ResponsesRequest:
@@ -120,7 +120,7 @@ def tail() -> ResponsesTail:
 
 def unstored(changes: Changes) -> Changes:
     """The same changes for a second request of the same kind, a mirror's: its answer is not to be stored."""
-    return replace(changes, set={**changes.set, "store": False}, drop=changes.drop - {"store"})
+    return replaced(changes, set={**changes.set, "store": False}, drop=changes.drop - {"store"})
 
 
 def read_answer(body: bytes) -> Answer | None:
@@ -141,7 +141,7 @@ def read_stream(body: bytes) -> Answer | None:
             return None
         if found.type in _LAST and found.response is not None:
             answer = _answer(found.response)
-            return answer if answer.text is not None else replace(answer, text="".join(texts) or None)
+            return answer if answer.text is not None else replaced(answer, text="".join(texts) or None)
         if found.type == "response.output_text.delta" and isinstance(found.delta, str):
             texts.append(found.delta)
     return None
@@ -203,7 +203,7 @@ def usage_in(response: Mapping[str, object]) -> Usage:
     usage = usage_of.openai_responses(response.get("usage"), response.get("service_tier"))
     searches = _mapping(_mapping(response.get("tool_usage")).get("web_search")).get("num_requests")
     is_count = isinstance(searches, int) and not isinstance(searches, bool) and searches >= 0
-    return replace(usage, searches=searches) if is_count else usage
+    return replaced(usage, searches=searches) if is_count else usage
 
 
 def _answer(response: _Response) -> Answer:

@@ -9,11 +9,11 @@ Elsewhere: sockets (providers.http), from one wire to another (wire.translation)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from midshift.domain.light import light
+from midshift.domain.light import Light
 from midshift.domain.rendering import Changes, Readable
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire import sse
@@ -48,8 +48,7 @@ class End(StrEnum):
     NONE = "none"
 
 
-@light
-class Answer:
+class Answer(Light, eq=False):
     """What an answer says about itself; `text` is None where it has none (a tool call, a refusal to parse).
 
     `model` is the model that the provider says has answered, which need not be the name that was asked. `end` is of a
@@ -62,11 +61,20 @@ class Answer:
     text: str | None = None
     model: str | None = None
     end: End = End.WHOLE
-    may_call: bool = field(default=True, compare=False)
+    may_call: bool = True
+
+    @property
+    def _said(self) -> tuple[Usage, str | None, str | None, str | None, End]:
+        return self.usage, self.finish_reason, self.text, self.model, self.end
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Answer) and self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash(self._said)
 
 
-@light
-class Sent:
+class Sent(Light):
     """A request as it goes to a provider: `target` is path and query below the provider's base URL."""
 
     target: str

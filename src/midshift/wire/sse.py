@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from midshift.domain.light import light
+from midshift.domain.light import Light
 
 # A lone CR at the end of what has come may be the first half of a CRLF, so it ends nothing yet.
 _END_OF_BLOCK = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
@@ -17,8 +17,7 @@ _LONGEST_END = 4
 _LF_LF = b"\n\n"
 
 
-@light
-class Event:
+class Event(Light):
     """One event: its data (several lines are joined by LF), and the type that the server gave it, if any."""
 
     data: bytes

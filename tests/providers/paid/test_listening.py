@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from midshift.domain.light import replaced
 from midshift.domain.paid_call import Ending, Result, ToolUse
 from midshift.domain.usage import Usage
 from midshift.providers.http.messages import Headers
@@ -58,7 +59,7 @@ def stream(wire: WireName, *events: Event) -> list[bytes]:
 def words(wire: WireName, usage: Usage = USAGE) -> list[bytes]:
     """An answer of two words."""
     texts = TextDelta("Hello "), TextDelta("there")
-    return stream(wire, Began("c-1", "model-0101", replace(usage, tokens_out=None)), *texts, Ended(Stop.END, usage))
+    return stream(wire, Began("c-1", "model-0101", replaced(usage, tokens_out=None)), *texts, Ended(Stop.END, usage))
 
 
 async def bought(
@@ -132,7 +133,7 @@ def test_a_stream_that_broke_off_or_failed_is_no_answer(wire: WireName) -> None:
 
 async def test_a_streamed_call_is_priced_timed_and_measured(ledger: Ledger) -> None:
     """Time to the first token, time to the last, exact usage, and how long both texts are."""
-    began, first, *rest = words(WireName.OPENAI_CHAT, replace(USAGE, cached_in=0))
+    began, first, *rest = words(WireName.OPENAI_CHAT, replaced(USAGE, cached_in=0))
 
     found, provider = await bought(ledger, timed((0.25, began), (0.5, first), (1.0, b"".join(rest))))
 

@@ -12,6 +12,7 @@ from threading import Thread
 
 from midshift.domain.exposure import Credit, Exposure, Fate, HistogramKey, Sum, feedback_sums
 from midshift.domain.histogram import Histogram
+from midshift.domain.light import replaced
 from midshift.domain.routing import Arm
 from midshift.domain.sums import Sums
 from midshift.errors import MidshiftError
@@ -84,8 +85,8 @@ def _requests_added_up_and_sums_by_name_are_one(make_store: MakeStore) -> None:
     with closing(make_store()) as store:
         served = Exposure("r-1", "support", 1, Fate.CANDIDATE, Arm.CANDIDATE, "up-1", 1, block=3, slices=("german",))
         batch, unseen = Sums(), {replace(KEY, metric="thinking_s"): Sum(2, 3.5, 7.25)}
-        batch.add(replace(served, status=200, latency_s=0.5, tokens_out=7, usage_unknown=False))
-        batch.add(replace(served, status=503))
+        batch.add(replaced(served, status=200, latency_s=0.5, tokens_out=7, usage_unknown=False))
+        batch.add(replaced(served, status=503))
         said = feedback_sums(Credit("support", "up-1", 1, Arm.CANDIDATE, ("german",), 3), 0.5, has_ticket=True)
         assert store.take_feedback("r-1", "support", START, said)
         assert store.merge_sums("g1", 1, batch.by_key, batch.histograms)

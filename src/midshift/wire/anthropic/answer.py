@@ -12,11 +12,11 @@ Elsewhere: what the numbers mean (wire.usage).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from midshift.domain.light import replaced
 from midshift.domain.usage import UNKNOWN
 from midshift.wire import kept, sse, usage
 from midshift.wire.anthropic import usual
@@ -78,8 +78,8 @@ class StreamTail:
         start, (delta, is_stopped) = _started(self._kept.first()), _ended(self._kept.last())
         answer = _answer(start, delta, None)
         if self._kept.has_error():
-            return replace(answer, end=End.ERROR)
-        return answer if is_stopped and start is not None else replace(answer, end=End.NONE)
+            return replaced(answer, end=End.ERROR)
+        return answer if is_stopped and start is not None else replaced(answer, end=End.NONE)
 
 
 def tail() -> StreamTail:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
+from midshift.domain.light import replaced
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire import kept, sse, tokens, usage
 from midshift.wire.gemini.parts import decoded, first_candidate, parts_of
@@ -48,8 +48,8 @@ class StreamTail:
                 found.add(chunk)
         answer = found.answer(with_text=False)
         if self._kept.has_error():
-            return replace(answer, end=End.ERROR)
-        return answer if is_readable and found.finish is not None else replace(answer, end=End.NONE)
+            return replaced(answer, end=End.ERROR)
+        return answer if is_readable and found.finish is not None else replaced(answer, end=End.NONE)
 
 
 class _Collected:
