@@ -112,3 +112,20 @@ def test_an_id_that_is_there_twice_gets_a_number() -> None:
     found = imported("x.jsonl", lines({**TABLE, "id": "a"}, {**TABLE, "id": "a"}))
 
     assert (["a", "a#2"], {"id"}) == ([case.id for case in found.cases], lost(found))
+
+
+@pytest.mark.parametrize("held", ["Infinity", "-Infinity", "NaN", "1e999", '[0, {"n": NaN}]'])
+def test_a_number_that_json_does_not_have_is_lost_by_name(held: str) -> None:
+    """A suite can only hold null in its place, which nobody should find out from an eval."""
+    row = json.dumps({**TABLE, "metadata": {"n": "HELD"}}).replace('"HELD"', held)
+
+    found = imported("x.jsonl", row + "\n")
+
+    assert [("x.jsonl:1", "metadata")] == [(loss.place, loss.what) for loss in found.not_carried if "NaN" in loss.why]
+
+
+def test_a_finite_number_is_no_loss() -> None:
+    """As above, for what every suite holds."""
+    found = imported("x.jsonl", lines({**TABLE, "metadata": {"n": [1, 2.5, {"m": -1e300}]}}))
+
+    assert not [loss for loss in found.not_carried if "NaN" in loss.why]

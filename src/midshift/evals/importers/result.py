@@ -7,9 +7,10 @@ Elsewhere: decoding with bounds (data), rows to cases (row_cases), which importe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeAlias
 
 from midshift.errors import InputError
 from midshift.evals.suite_file import EvalCase
@@ -78,6 +79,9 @@ class Basket:
         if times > 1:
             self.lose(place, "id", "it is there twice; the second one got a number behind it")
             case = self._renamed(case, times)
+        for part in fields(case):
+            if _beyond_json(getattr(case, part.name)):
+                self.lose(place, part.name, "a number that JSON does not have (NaN or Infinity); null is in its place")
         self.cases.append(case)
 
     def _renamed(self, case: EvalCase, times: int) -> EvalCase:
@@ -105,3 +109,15 @@ class Basket:
             why = "; ".join(f"{loss.place}: {loss.what}: {loss.why}" for loss in list(self.losses.values())[:3])
             raise InputError(f"{name}: found no case{f' ({why})' if why else ''}, expected at least one")
         return Imported(tuple(self.cases), tuple(self.losses.values()), tuple(self.notes))
+
+
+def _beyond_json(value: Any) -> bool:
+    match value:
+        case float():
+            return not math.isfinite(value)
+        case Mapping():
+            return any(map(_beyond_json, value.values()))
+        case list() | tuple():
+            return any(map(_beyond_json, value))
+        case _:
+            return False
