@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from midshift.domain.routing import Arm
 from midshift.gateway.settings import Breaker
-from tests.gateway.fakes import Exchange, a_route, a_stage, silent, streaming
+from tests.gateway.fakes import Exchange, a_route, a_stage, failing, silent, streaming
 from tests.gateway.test_opening import (
     ANTHROPIC,
     CHAT,
@@ -126,3 +127,29 @@ async def test_a_stream_in_a_coding_that_nobody_asked_for_is_not_called_broken()
     async with a_stage(script, route=a_route(share=0.0), upstream=UPSTREAM) as stage:
         assert 200 == (await stage.app.ask(question(CHAT), path=PATHS[CHAT])).status
         assert [(200, None)] == [(exposure.status, exposure.tokens_in) for exposure in stage.exposures]
+
+
+@pytest.mark.parametrize("wire", PATHS)
+async def test_json_where_a_stream_was_asked_for_is_the_apps_as_it_came_and_a_failure(wire: str) -> None:
+    """Some servers do not stream. What the app made of it before midshift stood between, it makes of it now."""
+    script = failing(200, body=b'{"choices": []}')
+    route = a_route(0.0, shadow_share=1.0)
+    async with a_stage(script, script, route=route, upstream=UPSTREAM) as stage:
+        answer = await stage.app.ask(question(wire), path=PATHS[wire])
+        await stage.settled()
+
+        assert (200, b'{"choices": []}') == (answer.status, answer.body)
+        assert [502] == [exposure.status for exposure in stage.exposures]
+        assert [(502, 502)] == [(pair.incumbent.status, pair.candidate.status) for pair in stage.sink.pairs]
+
+
+@pytest.mark.parametrize("wire", PATHS)
+async def test_a_candidate_that_does_not_stream_is_answered_for(wire: str) -> None:
+    """The incumbent streams: nobody has seen anything of the other yet."""
+    sent = (*begun(wire), *ENDS[wire])
+    script = failing(200, body=b'{"choices": []}')
+    async with a_stage(streaming(sent), script, route=a_route(1.0), upstream=UPSTREAM) as stage:
+        answer = await stage.app.ask(question(wire), path=PATHS[wire])
+
+        assert (200, b"".join(sent)) == (answer.status, answer.body)
+        assert [(Arm.CANDIDATE, True, 200)] == [(one.assigned, one.fell_back, one.status) for one in stage.exposures]
