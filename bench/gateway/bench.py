@@ -1,14 +1,18 @@
 """What a gateway costs and carries on one core, ours beside others, with one mock and one load in one run.
 
-    python -m bench.gateway.bench [--seconds 4] [--only midshift,envoy] [--phases plain,tls,shadow,streams,paced,open]
-                                  [--in-front] [--json FILE]                                  # make bench-gateway
+    python -m bench.gateway.bench [--seconds 4] [--rounds 3] [--only midshift,envoy] [--in-front] [--json FILE]
+                                  [--phases plain,tls,shadow,streams,paced,open]              # make bench-gateway
 
 A gateway has the last core to itself, as far as the machine's other tenants leave it; mock and load have the first.
-The figure to trust is CPU per answer, and what one core carries by it (`per core`): it hardly moves when others use
-the machine, as the answers a second that were seen do. `--in-front` lets the measured processes go before all others
-(it needs root, and is rude on a shared machine): the latencies mean little without it where others are busy.
-Elsewhere: our gateway and what it does (ours), the others (peers), TLS (tls), the provider (mock.c), the clients
-(load.c), what the system says of processes (processes), what was measured where (docs/why/gateway-speed.md).
+The figure to trust is CPU per answer, and what one core carries by it (`per core`). It moves less than the answers a
+second that were seen, when others use the machine, and moves with the processor all the same: by half on a virtual
+machine, from one minute to the next. So everybody is measured in each of some rounds, what is shown and judged is the
+round in the middle of each, and `yard ms` says how long the core took for a loop of Python that is always the same.
+`--in-front` lets the measured processes go before all others (it needs root, and is rude on a shared machine): the
+latencies mean little without it where others are busy.
+Elsewhere: what was measured, the round in the middle and the floors (measured), our gateway and what it does (ours),
+the others (peers), TLS (tls), the provider (mock.c), the clients (load.c), what the system says of processes
+(processes), what was measured where (docs/why/gateway-speed.md).
 """
 
 from __future__ import annotations
@@ -27,19 +31,19 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.gateway import ours, tls
+from bench.gateway.measured import PHASES, Measured, floors, over_rounds, show
 from bench.gateway.peers import Peer, peers
-from bench.gateway.processes import cpu_s, peak_mb, resident_mb
+from bench.gateway.processes import cpu_s, peak_mb, resident_mb, yard_ms
 from bench.gateway.starting import answered, start_s
 
 HERE = Path(__file__).parent
 PROVIDER_PORT, SLOW_PORT, TLS_PORT, OUR_PORT = 9000, 9001, 9002, 8001
-PHASES = ("plain", "tls", "shadow", "streams", "paced", "open")
 CONNECTIONS, PACED_PER_S = 64, 200
 OPEN, SLOW_MS = 4000, 5000
 """Requests open at once: as many as are due while a provider takes that long for each."""
@@ -50,42 +54,6 @@ ROOM = ("--max-in-flight", "4200", "--max-in-flight-per-workload", "4200")
 SHADOWED = 32
 """Connections where all is mirrored: a gateway mirrors 64 calls at once, and sheds what is beyond."""
 _COUNTED = re.compile(r"midshift_(?:lost_total|shadow_total|shadow_unpaired_total|requests_total)\{(.*)\}")
-FLOORS = {
-    "plain": ("per_core", 10_000.0),
-    "shadow": ("per_core", 5_000.0),
-    "streams": ("per_core", 1_200.0),
-    "added p50 ms": ("at_most", 1.0),
-    "added p99 ms": ("at_most", 3.0),
-    "resident MB": ("at_most", 120.0),
-    "start s": ("at_most", 0.5),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One contender in one phase. `asked` is how many requests the provider had for each answer."""
-
-    name: str
-    phase: str
-    per_s: float
-    cpu_us: float
-    answers: int
-    faults: int
-    asked: float
-    resident_mb: float
-    peak_mb: float
-    p50_ms: float
-    p99_ms: float
-    ttfb_p50_ms: float
-    ttfb_p99_ms: float
-    start_s: float
-    load_average: float
-    said: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def per_core(self) -> float:
-        """Answers for each second of CPU that the gateway spent."""
-        return 1e6 / self.cpu_us if self.cpu_us else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +157,7 @@ def measure(bench: Bench, peer: Peer, phase: str, session: int, begins_s: float,
         bench = replace(bench, seconds=max(bench.seconds, 3 * SLOW_MS / 1000))
     else:
         bench.load(peer.port, raw, connections, rate, 0.5)
+    yard = yard_ms(max(os.sched_getaffinity(0)))
     asked, spent, began = asked_so_far(port), cpu_s(session), time.monotonic()
     got = bench.load(peer.port, raw, connections, rate, 0.0)
     took_s = time.monotonic() - began
@@ -209,6 +178,7 @@ def measure(bench: Bench, peer: Peer, phase: str, session: int, begins_s: float,
         got["ttfb_p99_us"] / 1000,
         begins_s,
         os.getloadavg()[0],
+        yard,
         {"open at once": got["open"], **counts(peer.port)} if peer.name.startswith("midshift") else {},
     )
 
@@ -308,49 +278,29 @@ def run_direct(bench: Bench) -> Measured:
         return replace(measure(bench, peer, "paced", child.pid, 0.0), cpu_us=0.0)
 
 
-def show(found: Sequence[Measured], direct: Measured | None) -> None:
-    """A table for each phase; ratios are to the last one that is not ours, by what a core carries."""
-    for phase in PHASES:
-        rows = [one for one in found if one.phase == phase]
-        if not rows:
+def run_round(bench: Bench, phases: Sequence[str], only: Sequence[str]) -> list[Measured]:
+    """Everybody once, the provider alone first."""
+    found = [run_direct(bench)] if "paced" in phases else []
+    if not only or "midshift" in only:
+        found += run_ours(bench, phases)
+    for peer in peers(bench.folder, PROVIDER_PORT):
+        if only and peer.name.partition(" ")[0] not in only:
             continue
-        reference = next((one for one in rows if one.name.startswith("envoy")), rows[0])
-        print(f"\n{phase:<14}{'per core':>10}{'seen /s':>9}{'CPU us':>9}{'x ' + reference.name:>15}", end="")
-        print(f"{'asked':>7}{'faults':>7}{'p50 ms':>9}{'p99 ms':>9}{'ttfb':>8}{'MB':>6}{'start s':>9}{'load':>6}")
-        for one in rows:
-            print(
-                f"{one.name:<14}{one.per_core:10.0f}{one.per_s:9.0f}{one.cpu_us:9.1f}"
-                f"{one.per_core / reference.per_core:15.2f}{one.asked:7.2f}{one.faults:7d}{one.p50_ms:9.2f}"
-                f"{one.p99_ms:9.2f}{one.ttfb_p50_ms:8.2f}{one.resident_mb:6.0f}{one.start_s:9.2f}{one.load_average:6.1f}"
-            )
-            if direct is not None and phase == "paced":
-                print(f"{'':<14}added p50 {one.p50_ms - direct.p50_ms:.2f} ms, p99 {one.p99_ms - direct.p99_ms:.2f} ms")
-            if one.said:
-                print(
-                    f"{'':<14}" + ", ".join(f"{name} {value:.0f}" for name, value in sorted(one.said.items()) if value)
-                )
-
-
-def floors(found: Sequence[Measured], direct: Measured | None) -> list[tuple[str, float, float, bool]]:
-    """Name, measured, floor, and whether it holds, of each that was measured."""
-    own = {one.phase: one for one in found if one.name == "midshift"}
-    values = {phase: one.per_core for phase, one in own.items()}
-    if direct is not None and "paced" in own:
-        values["added p50 ms"] = own["paced"].p50_ms - direct.p50_ms
-        values["added p99 ms"] = own["paced"].p99_ms - direct.p99_ms
-    if "plain" in own:
-        values |= {"resident MB": own["plain"].resident_mb, "start s": own["plain"].start_s}
-    return [
-        (name, values[name], floor, values[name] <= floor if kind == "at_most" else values[name] >= floor)
-        for name, (kind, floor) in FLOORS.items()
-        if name in values
-    ]
+        if not peer.command:
+            print(f"{peer.name}: not measured here (not found)")
+            continue
+        try:
+            found += run_peer(bench, peer, phases)
+        except SystemExit as failed:
+            print(f"{peer.name}: not measured here ({failed})")
+    return found
 
 
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="")
     parser.add_argument("--phases", default=",".join(PHASES))
     parser.add_argument("--in-front", action="store_true")
@@ -358,27 +308,21 @@ def main() -> None:
     given = parser.parse_args()
     phases = [phase for phase in PHASES if phase in given.phases.split(",")]
     only = [name for name in given.only.split(",") if name]
+    rounds: list[Measured] = []
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name), given.seconds, given.in_front)
         build(bench.folder)
-        direct = run_direct(bench) if "paced" in phases else None
-        found = run_ours(bench, phases) if not only or "midshift" in only else []
-        for peer in peers(bench.folder, PROVIDER_PORT):
-            if only and peer.name.partition(" ")[0] not in only:
-                continue
-            if not peer.command:
-                print(f"{peer.name}: not measured here (not found)")
-                continue
-            try:
-                found += run_peer(bench, peer, phases)
-            except SystemExit as failed:
-                print(f"{peer.name}: not measured here ({failed})")
-    show(([direct] if direct is not None else []) + found, direct)
+        for number in range(given.rounds):
+            print(f"round {number + 1} of {given.rounds}", file=sys.stderr)
+            rounds += run_round(bench, phases, only)
+    found = over_rounds(rounds)
+    show(found)
     print()
-    for what, value, floor, holds in floors(found, direct):
+    for what, value, floor, holds in floors(found):
         print(f"{what:<14}{value:10.2f}   floor {floor:<8g} {'holds' if holds else 'DOES NOT HOLD'}")
     if given.json is not None:
-        given.json.write_text(json.dumps([{**asdict(one), "per_core": one.per_core} for one in found], indent=1) + "\n")
+        written = [{**asdict(one), "per_core": one.per_core if one.cpu_us else None} for one in found]
+        given.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
