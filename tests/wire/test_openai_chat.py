@@ -342,6 +342,19 @@ def test_odd_values_of_one_field_leave_the_answer_readable() -> None:
     assert Answer() == openai_chat.read_answer(body)
 
 
+@pytest.mark.parametrize("calls", [b'[{"function":{"arguments":"\xff"}}]', b'[{"index":1e999}]', b'{"id":"\xff"}'])
+@pytest.mark.parametrize("content", [b'"Hi."', b'[{"type":"text","text":"Hi."}]'])
+def test_what_stands_in_a_tool_call_leaves_the_answer_readable(content: bytes, calls: bytes) -> None:
+    """Whoever forwards a call need not understand it: its text and its usage are read as of any other answer."""
+    message = b'{"content":%b,"tool_calls":%b}' % (content, calls)
+    choice = b'{"choices":[{"%b":%b,"finish_reason":"tool_calls"}]}'
+    event = b"data: " + choice % (b"delta", message) + b"\n\n"
+
+    assert Answer(finish_reason="tool_calls", text="Hi.") == openai_chat.read_answer(choice % (b"message", message))
+    assert Answer(finish_reason="tool_calls", text="Hi.") == openai_chat.read_stream(event)
+    assert not openai_chat.is_error(sse.Event(event[6:-2]))
+
+
 def chunk(**fields: object) -> bytes:
     """One event of a stream."""
     return b"data: " + json.dumps(fields).encode() + b"\n\n"

@@ -37,7 +37,7 @@ _encoder = msgspec.json.Encoder()
 # Leaves are `Any`: one odd value of one server must not make the whole answer unreadable.
 class _Message(msgspec.Struct):
     content: Any = None
-    tool_calls: Any = None
+    tool_calls: msgspec.Raw = usual.NULL
 
 
 class _Choice(msgspec.Struct):
@@ -122,7 +122,7 @@ def read_stream(body: bytes) -> Answer | None:
         finish = _finish_reason(chunk) or finish
         model = model or _model_of(chunk)
         texts.extend(_deltas(chunk))
-        calls = calls or any(choice.delta is not None and choice.delta.tool_calls for choice in chunk.choices or ())
+        calls = calls or _may_call(chunk)
     if not ended and finish is None:
         return None
     return Answer(usage, finish, "".join(texts) or None, model, may_call=calls)
@@ -283,6 +283,11 @@ def _deltas(chunk: _Completion) -> Iterator[str]:
     for choice in chunk.choices or ():
         if choice.index == 0 and choice.delta is not None and (text := text_of(choice.delta.content)):
             yield text
+
+
+def _may_call(chunk: _Completion) -> bool:
+    deltas = (choice.delta for choice in chunk.choices or ())
+    return any(delta is not None and delta.tool_calls not in usual.NO_CALLS for delta in deltas)
 
 
 def _last_said(blocks: Sequence[bytes]) -> Answer:

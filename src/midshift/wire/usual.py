@@ -12,13 +12,17 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Raw
 
 from midshift.domain.usage import UNKNOWN, Usage
 from midshift.wire.protocol import Answer, End
 from midshift.wire.usage import chat_output
 
 _Count = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
+
+NULL = Raw(b"null")
+NO_CALLS = (NULL, Raw(b"[]"))
+"""What `tool_calls` are where there is none; of all else it is not asked here what it calls."""
 
 
 class _Into(msgspec.Struct, gc=False):
@@ -46,7 +50,7 @@ class _Usage(msgspec.Struct, gc=False):
 
 class _Message(msgspec.Struct, gc=False):
     content: str | None = None
-    tool_calls: list[msgspec.Raw] | None = None
+    tool_calls: Raw = NULL
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -78,7 +82,8 @@ def read_completion(body: bytes) -> Answer:
     first = found.choices[0] if found.choices else _NO_CHOICE
     message = first.message or _NO_MESSAGE
     meant = UNKNOWN if found.usage is None else _meant(found.usage, found.service_tier)
-    return Answer(meant, first.finish_reason, message.content, found.model, _WHOLE, bool(message.tool_calls))
+    may_call = message.tool_calls not in NO_CALLS
+    return Answer(meant, first.finish_reason, message.content, found.model, _WHOLE, may_call)
 
 
 def _meant(usage: _Usage, service_tier: str | None) -> Usage:

@@ -187,3 +187,16 @@ def test_an_answer_that_calls_a_tool_may_call(wire: WireName, body: dict[str, An
 
     assert calling is not None and calling.may_call
     assert speaking is not None and speaking.may_call is (wire is WireName.OPENAI_RESPONSES)
+
+
+def test_the_end_of_a_long_stream_does_not_speak_for_what_came_before_it() -> None:
+    """Of a stream that passes, the ends alone are kept: a tool may have been called between them."""
+    spoken = {"candidates": [{"content": {"parts": [{"text": "word " * 400}]}, "finishReason": "STOP"}]}
+    stream = b"".join(f"data: {json.dumps(one)}\n\n".encode() for one in (GEMINI, *[spoken] * 100))
+    tail = WIRES[WireName.GEMINI].tail()
+    tail.feed(stream)
+
+    found = tool_calls(tail.answer(), WireName.GEMINI, stream, True)
+
+    assert found is not None
+    assert found == tool_calls(Answer(), WireName.GEMINI, stream, True)

@@ -80,10 +80,10 @@ class _Collected:
                 self.texts.append(part["text"])
 
     def answer(self, with_text: bool = True) -> Answer:
-        """All of it."""
+        """All of it; without its text, it is of the end of a stream, and a tool may have been called before."""
         finish = "tool_calls" if self.finish == "stop" and self.calls else self.finish
         text = "".join(self.texts) if with_text and self.texts else None
-        return Answer(self.usage, finish, text, self.model, may_call=self.calls > 0)
+        return Answer(self.usage, finish, text, self.model, may_call=self.calls > 0 or not with_text)
 
 
 def tail() -> StreamTail:
