@@ -9,7 +9,7 @@ share, 0 included; nobody drew lots for it, so it is no part of a comparison.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -109,7 +109,7 @@ SHARES = ("share", "shadow_share", "noise_share", "pair_share", "reverse_share")
 
 def position(unit: str, salt: str) -> float:
     """Where a unit lies in [0, 1), uniformly and for good: BLAKE2b over salt and unit."""
-    return _digest(unit, "assign", salt) / _SCALE
+    return _number(_begun(salt)[0](), _spelt(unit)) / _SCALE
 
 
 def assign(unit: str, route: Route) -> Arm:
@@ -137,16 +137,21 @@ def block(unit: str, salt: str) -> int:
 @lru_cache(8192)
 def _standing(unit: str, salt: str) -> tuple[float, int]:
     """Position and block of a unit: those who ask once ask again soon."""
-    return position(unit, salt), _digest(unit, "block", salt) % BLOCKS
+    (for_arm, for_block), spelt = _begun(salt), _spelt(unit)
+    return _number(for_arm(), spelt) / _SCALE, _number(for_block(), spelt) % BLOCKS
 
 
-def _digest(unit: str, purpose: str, salt: str) -> int:
-    digest = _begun(purpose, salt)()
-    digest.update(unit.encode("utf-8", "surrogatepass"))
-    return int.from_bytes(digest.digest(), "big")
+def _spelt(unit: str) -> bytes:
+    return unit.encode("utf-8", "surrogatepass")
+
+
+def _number(begun: hashlib.blake2b, spelt: bytes) -> int:
+    begun.update(spelt)
+    return int.from_bytes(begun.digest(), "big")
 
 
 @lru_cache(64)
-def _begun(purpose: str, salt: str) -> Callable[[], hashlib.blake2b]:
-    """Makes a hash as far as it depends on purpose and salt alone."""
-    return hashlib.blake2b(key=f"{purpose}:{salt}".encode()[:64], digest_size=8).copy
+def _begun(salt: str) -> Sequence[Callable[[], hashlib.blake2b]]:
+    """Makes the hashes for arm and block as far as they depend on the salt alone."""
+    keys = f"assign:{salt}", f"block:{salt}"
+    return [hashlib.blake2b(key=key.encode()[:64], digest_size=8).copy for key in keys]

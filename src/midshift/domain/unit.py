@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from midshift.domain.keyed import hmac_sha256
+from midshift.domain.keyed import hmac_under
 
 _LENGTH = 32
 _LONGEST_KEPT = 200
@@ -19,7 +19,7 @@ def stored_unit(key: bytes, value: bytes) -> str:
 
 
 def _hashed(key: bytes, value: bytes) -> str:
-    return hmac_sha256(key, value).hex()[:_LENGTH]
+    return hmac_under(key)(value).hex()[:_LENGTH]
 
 
 _kept = lru_cache(8192)(_hashed)

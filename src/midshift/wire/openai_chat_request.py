@@ -35,7 +35,7 @@ _text = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
 
 
-class _Head(msgspec.Struct):
+class _Head(msgspec.Struct, gc=False):
     role: str = ""
 
 
@@ -139,7 +139,7 @@ class ChatRequest:
         """See `WireRequest`."""
         fields = self._fields
         kept = _changed(fields, changes) if changes.drop or changes.clamp or changes.set else fields
-        changed: dict[str, Any] = {**kept, **_spelt(changes.model, changes.effort)}
+        changed: dict[str, Any] = kept | _spelt(changes.model, changes.effort)
         if changes.system is not None:
             self._put_system(changed, changes.system)
         if ask_usage and self.stream and not self.asks_usage:
@@ -153,18 +153,27 @@ class ChatRequest:
 
     @once
     def _leading(self) -> int:
-        for at, message in enumerate(self.messages):
-            if _role(message) not in _SYSTEM_ROLES:
-                return at
-        return len(self.messages)
+        leading = 0
+        try:
+            for head in map(_head.decode, self.messages):
+                if head.role not in _SYSTEM_ROLES:
+                    break
+                leading += 1
+        except WRONG:
+            pass  # whatever it is, it is no system message
+        return leading
 
     def _put_system(self, fields: dict[str, Any], text: str) -> None:
-        """Give the messages this system prompt; they stay as they are, where they say it already."""
+        """Give the messages this system prompt; they stay as they are, where they say it already.
+
+        It takes the place of the last leading message, whose role and name stay.
+        """
         leading, messages = self._leading, self.messages
-        like = _plain_mapping(messages[leading - 1]) if leading else {}
-        content = like.get("content")
+        message = (_plain_mapping(messages[leading - 1]) if leading else {}) or {"role": "system"}
+        content = message.get("content")
         if text != (content if leading == 1 and isinstance(content, str) else self.system):
-            fields["messages"] = [_system_message(text, like), *messages[leading:]]
+            message["content"] = _in_place_of(content, text) if isinstance(content, list) else text
+            fields["messages"] = [message, *messages[leading:]]
 
     def _tools_are_the_apps(self) -> bool:
         try:
@@ -217,16 +226,9 @@ def _prompt_of(message: Raw) -> list[str] | None:
         return None
 
 
-def _system_message(text: str, like: Mapping[str, Any]) -> dict[str, Any]:
-    """A system message with this text, in the form of the one that it takes the place of.
-
-    Role, name and the last part's cache marker stay: an app that asked for prompt caching keeps it.
-    """
-    content = like.get("content")
-    said: Any = text
-    if isinstance(content, list) and content and isinstance(last := content[-1], dict):
-        said = [{**last, "text": text}]
-    return {**(like or {"role": "system"}), "content": said}
+def _in_place_of(parts: list[Any], text: str) -> str | list[Any]:
+    """A text in the form of the last of the parts, whose cache marker stays: an app that asked for one keeps it."""
+    return [{**last, "text": text}] if parts and isinstance(last := parts[-1], dict) else text
 
 
 def _changed(read: dict[str, Raw], changes: Changes) -> dict[str, Raw]:
@@ -242,7 +244,7 @@ def _changed(read: dict[str, Raw], changes: Changes) -> dict[str, Raw]:
 
 
 @lru_cache(1024)
-def _spelt(model: str | None, effort: str | None) -> Mapping[str, Raw]:
+def _spelt(model: str | None, effort: str | None) -> dict[str, Raw]:
     """The fields of a model and an effort, where they are named: a variant has the same for every request."""
     named = {"model": model, "reasoning_effort": effort}
     return {field: Raw(_encoder.encode(value)) for field, value in named.items() if value is not None}
