@@ -182,7 +182,8 @@ class OpenCall:
             told(self._ended(limit))
             return
         self._enough = limit
-        self._resume_reading()
+        if self._reading_paused:
+            self._resume_reading()
         self._wakes = partial(self._loop.call_soon, self.when_over, limit, told)
 
     async def forward(self, take: Callable[[bytes], bool]) -> None:
@@ -240,13 +241,13 @@ class OpenCall:
 
     def completed(self, rest: bytes) -> bool:
         """See `Receiver`."""
-        if rest and self._take is not None:
+        if rest and self._take is None:
+            self._buffer.append(rest)
+            self._buffered += len(rest)
+        elif rest and self._take is not None:
             self._hand(self._take, rest)
             if self._over:  # whoever takes has closed it
                 return False
-        elif rest:
-            self._buffer.append(rest)
-            self._buffered += len(rest)
         self._over = True
         self._terms.watch.end(self)
         if self._reading_paused:

@@ -143,7 +143,13 @@ class Connection(asyncio.Protocol):
         body = b"".join(parts)  # of one part: itself
         parts.clear()
         if self._keeps_alive is not None:
-            self._end(call, body, self._keeps_alive and not is_broken)
+            is_reusable = self._keeps_alive and not is_broken
+            self._keeps_alive = None
+            self._barren = 0
+            is_sent = call.completed(body)
+            if self.call is call:  # whoever has taken the body has not let go of it
+                self.call = self._head = None
+                self.owner.released(self, is_reusable and is_sent and not self.is_write_paused)
             return
         if body:
             self._barren = 0
@@ -214,15 +220,6 @@ class Connection(asyncio.Protocol):
         """Close at once, whatever is under way."""
         if self.transport is not None:
             self.transport.abort()
-
-    def _end(self, call: Receiver, body: bytes, is_reusable: bool) -> None:
-        """Hand over a whole answer, and give the connection back."""
-        self._keeps_alive = None
-        self._barren = 0
-        is_sent = call.completed(body)
-        if self.call is call:  # whoever has taken the body has not let go of it
-            self.call = self._head = None
-            self.owner.released(self, is_reusable and is_sent and not self.is_write_paused)
 
     def _ends_with_connection(self) -> bool:
         """An answer that has begun, and says neither how long it is nor that it comes in chunks."""

@@ -6,10 +6,10 @@ Elsewhere: limits and addresses (settings), what keeps these promises over socke
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from midshift.domain.light import Light
 from midshift.providers.http.settings import Timeouts
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -44,11 +44,7 @@ class CallFailed(Exception):
         self.detail = detail
 
 
-# The two are made with every call, which is why they are not frozen. Nobody changes them.
-
-
-@dataclass(slots=True)
-class Request:
+class Request(Light):
     """What is sent: a target below the upstream's base URL (it may carry a query), header lines, and the body.
 
     `host`, the key, `accept-encoding` and `content-length` are added on the way. Nothing else is.
@@ -60,8 +56,7 @@ class Request:
     method: str = "POST"
 
 
-@dataclass(slots=True)
-class Head:
+class Head(Light):
     """How an answer begins; header names are in lower case."""
 
     status: int
