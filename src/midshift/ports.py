@@ -128,7 +128,7 @@ class Recorder(Protocol):
         ...
 
     def record_request(self, request: CapturedRequest) -> None:
-        """Take a request whose texts may be kept."""
+        """Take a request whose texts may be kept. Its body may be a `msgspec.Raw`, to be written as it is."""
         ...
 
     def record_feedback(self, feedback: FeedbackRecord) -> None:

@@ -18,7 +18,7 @@ from midshift.domain.variant import Variant
 from midshift.domain.workload import Capture, DataPolicy, Redaction, UnitSource, Workload
 from midshift.shadow.features import Form
 from midshift.store.capturing import CapturingRecorder, without_texts
-from midshift.store.recorder import SegmentWriter
+from midshift.store.recorder import Counts, SegmentWriter
 from midshift.store.segments import Kind, Reading, feedback, pairs, requests, segments
 
 KEY = b"a key for tests, only for tests"
@@ -88,6 +88,25 @@ def test_captured_texts_are_redacted_before_they_are_written(tmp_path: Path) -> 
     [request] = requests(segments(tmp_path, Kind.REQUESTS)[0].path, Reading())
     assert "Dear [email]" == request.answer
     assert {"to": "[email]"} == json.loads(json.loads(str(request.tools))[0]["arguments"])
+
+
+def test_a_body_without_secrets_is_written_as_it_came_but_for_its_unit(tmp_path: Path) -> None:
+    """It goes on as the JSON that was looked at."""
+    written(tmp_path, Capture(1.0, timedelta(days=14)), a_request())
+
+    [request] = requests(segments(tmp_path, Kind.REQUESTS)[0].path, Reading())
+    assert {**a_request().body, "session": "[unit]"} == request.body
+
+
+def test_half_a_surrogate_pair_beside_such_a_body_is_mended(tmp_path: Path) -> None:
+    """The record stays, with a question mark."""
+    with SegmentWriter(tmp_path, "g1") as writer:
+        door = CapturingRecorder(writer, [a_workload(Capture(1.0, timedelta(days=14)))], KEY, lambda: NOW)
+        door.record_request(replaced(a_request(), answer="so\ud83c"))
+
+    assert Counts(written=1, mended=1) == writer.counts()
+    [request] = requests(segments(tmp_path, Kind.REQUESTS)[0].path, Reading())
+    assert ("so?", "m") == (request.answer, request.body["model"])
 
 
 def test_of_a_workload_that_nobody_defined_nothing_is_kept(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ KEPT_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 class CapturedRequest(Light):
     """A request with its answer, as a trace that `midshift preflight` and suites are made from can be read.
 
-    `body` is JSON as the app sent it, `wire` and `path` say how to read it. `answer` is None where there was no text.
+    `body` is JSON as the app sent it, or, on its way to be kept, that JSON as it is written (`msgspec.Raw`); `wire` and
+    `path` say how to read it. `answer` is None where there was no text.
     """
 
     id: str

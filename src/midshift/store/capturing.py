@@ -19,6 +19,7 @@ import msgspec
 from midshift.domain.capture import CapturedRequest, FeedbackRecord, is_captured, unit_paths
 from midshift.domain.exposure import Exposure, Pair, ShadowAnswer, TextFeatures
 from midshift.domain.keyed import hmac_under
+from midshift.domain.light import replaced
 from midshift.domain.redaction import may_hold, redacted, redacted_json, without_units
 from midshift.domain.workload import Capture, Redaction, Workload
 from midshift.ports import Recorder
@@ -83,74 +84,42 @@ def without_texts(pair: Pair, key: bytes) -> Pair:
 def _redacted_request(
     request: CapturedRequest, kinds: tuple[Redaction, ...], units: tuple[str, ...]
 ) -> CapturedRequest:
-    """The same request; made at once, in the order of its fields, as `replace` looks at each of them."""
-    return CapturedRequest(
-        request.id,
-        request.workload,
-        request.wire,
-        request.path,
-        _redacted_body(request.body, kinds, units),
-        request.at,
-        request.headers,
-        request.slices,
-        request.unit,
-        request.variant,
-        request.status,
-        None if request.answer is None else redacted(request.answer, kinds),
-        _redacted_tools(request.tools, kinds) if request.tools else None,
+    return replaced(
+        request,
+        body=_redacted_body(request.body, kinds, units),
+        answer=None if request.answer is None else redacted(request.answer, kinds),
+        tools=_redacted_tools(request.tools, kinds) if request.tools else None,
     )
 
 
 def _redacted_body(body: Any, kinds: Collection[Redaction], units: tuple[str, ...]) -> Any:
-    """Most bodies hold nothing but a unit: one look at all of it is cheaper than one at every text."""
+    """Most bodies hold nothing but a unit: one look at all of it as JSON is cheaper than one at every text.
+
+    And such a one goes on as that JSON, so that it is encoded once.
+    """
     nameless = without_units(body, units)
     try:
-        text = _ENCODER.encode(nameless).decode()
+        encoded = _ENCODER.encode(nameless)
     except _NO_JSON:
         return redacted_json(nameless, kinds)
-    return redacted_json(nameless, kinds) if may_hold(text, kinds) else nameless
+    return redacted_json(nameless, kinds) if may_hold(encoded.decode(), kinds) else msgspec.Raw(encoded)
 
 
 def _kept(pair: Pair, kinds: tuple[Redaction, ...] | None, digest: _Digest, at: datetime | None) -> Pair:
-    """What may stay of a pair: its texts, redacted, where they are kept; `kinds` is None where they are not.
-
-    In the order of its fields, as above.
-    """
-    return Pair(
-        pair.request_id,
-        pair.workload,
-        pair.upgrade,
-        pair.candidate_id,
-        pair.slices,
-        _side(pair.incumbent, kinds, digest),
-        _side(pair.candidate, kinds, digest),
-        pair.kind,
-        pair.seen,
-        pair.propensity,
-        pair.step,
-        pair.unit,
-        pair.stripped,
-        at,
+    """What may stay of a pair: its texts, redacted, where they are kept; `kinds` is None where they are not."""
+    return replaced(
+        pair, incumbent=_side(pair.incumbent, kinds, digest), candidate=_side(pair.candidate, kinds, digest), at=at
     )
 
 
 def _side(side: ShadowAnswer, kinds: tuple[Redaction, ...] | None, digest: _Digest) -> ShadowAnswer:
     """The same of one side."""
     text, tools = side.text, side.tools
-    return ShadowAnswer(
-        None if text is None or kinds is None else redacted(text, kinds),
-        side.status,
-        side.latency_s,
-        side.tokens_in,
-        side.tokens_out,
-        side.cost_usd,
-        side.finish_reason,
-        None if not tools else _nameless(tools, digest) if kinds is None else _redacted_tools(tools, kinds),
-        side.first_byte_s,
-        side.cached_in,
-        side.cache_write_in,
-        side.reasoning_out,
-        side.features if side.features is not None or text is None else _measured(text, digest),
+    return replaced(
+        side,
+        text=None if text is None or kinds is None else redacted(text, kinds),
+        tools=None if not tools else _nameless(tools, digest) if kinds is None else _redacted_tools(tools, kinds),
+        features=side.features if side.features is not None or text is None else _measured(text, digest),
     )
 
 

@@ -309,7 +309,15 @@ class SegmentWriter:
 
 def _mended(row: object) -> bytes:
     """The line with question marks for halves of surrogate pairs, which JSON in UTF-8 cannot hold."""
-    return json.dumps(msgspec.to_builtins(row), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    plain = msgspec.to_builtins(row, enc_hook=_decoded)
+    return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _decoded(part: object) -> object:
+    """What was encoded already, as the body of a request."""
+    if isinstance(part, msgspec.Raw):
+        return msgspec.json.decode(part)
+    raise TypeError(f"a record holds {type(part).__name__}, which no JSON says")
 
 
 @dataclass(slots=True)
