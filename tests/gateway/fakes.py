@@ -352,14 +352,14 @@ class Stage:
     @property
     def exposures(self) -> list[Exposure]:
         """What was recorded."""
-        self.gateway.record_ended()
+        self.gateway.afterwards.record()
         self.gateway.recorder.hand_over()
         return self.sink.exposures
 
     @property
     def pairs(self) -> list[Pair]:
         """The pairs that were recorded."""
-        self.gateway.record_ended()
+        self.gateway.afterwards.record()
         self.gateway.recorder.hand_over()
         return self.sink.pairs
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import Counter
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from midshift.domain.suite import Slice
 from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
 from midshift.domain.workload import BodyEquals, HeaderEquals, LanguageIs, SliceRule, UnitSource
+from midshift.gateway.exchange import Exchange as GatewayExchange
+from midshift.gateway.heads import Head
 from midshift.gateway.settings import Breaker, ClientKey
 from midshift.providers.http.settings import Timeouts
 from midshift.testing.clock import ManualClock
@@ -22,6 +26,7 @@ from midshift.wire import openai_chat, sse
 from tests.gateway.fakes import (
     CLAIM,
     Exchange,
+    FakeConnection,
     Stage,
     a_question,
     a_route,
@@ -294,8 +299,7 @@ async def test_a_price_book_in_trouble_makes_the_cost_unknown() -> None:
     def broken(variant: Variant, usage: Usage) -> float | None:
         raise KeyError(variant.model)
 
-    async with a_stage(route=a_route()) as stage:
-        stage.gateway._pricing = broken
+    async with a_stage(route=a_route(), pricing=broken) as stage:
         assert 200 == (await stage.app.chat()).status
         await stage.settled()
 
@@ -323,6 +327,52 @@ async def test_an_error_in_here_fails_one_request_and_is_counted() -> None:
         assert "planted" not in answer.body.decode()
         assert {("support", "internal_error"): 1} == stage.gateway.counters.refused
         assert "new" == (await stage.app.chat()).text
+        assert stage.gateway.counters.reconciles
+
+
+@pytest.mark.parametrize("comes_at_once", [True, False])
+async def test_an_error_before_anybody_is_asked_is_counted_and_gives_the_place_back(comes_at_once: bool) -> None:
+    """Whether the whole request was there or had to be waited for: a place that is kept is one less for everybody."""
+
+    class Broken(ManualClock):
+        is_broken = False
+
+        def machine_now(self) -> datetime:
+            if self.is_broken:
+                raise ZeroDivisionError("planted")
+            return super().machine_now()
+
+    clock = Broken()
+    async with a_stage(clock=clock) as stage:
+        clock.is_broken = True
+        body = json.dumps(a_question()).encode()
+        lines = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.listening.port)
+        writer.write(lines + body if comes_at_once else lines)
+        while not comes_at_once and not stage.gateway.load.in_flight:  # noqa: ASYNC110 - a plain number
+            await asyncio.sleep(0)
+        if not comes_at_once:
+            writer.write(body)
+
+        assert b"500" == (await reader.readline()).split()[1]
+        writer.close()
+        clock.is_broken = False
+        assert {("", "internal_error"): 1} == stage.gateway.counters.refused
+        assert (0, 0) == (stage.gateway.load.in_flight, stage.gateway.load.held_bytes)
+        assert stage.gateway.counters.reconciles
+
+
+async def test_a_request_that_nobody_awaits_any_more_is_counted_and_gives_its_place_back() -> None:
+    """As when a loop is closed over it, before its body has come."""
+    async with a_stage() as stage:
+        head = Head("POST", b"/v1/chat/completions", [(b"host", b"x")])
+        request = stage.gateway(GatewayExchange(FakeConnection(), head, 100))
+        request.send(None)
+        assert (1, 1) == (stage.gateway.load.in_flight, stage.gateway.counters.in_flight)
+
+        request.close()
+        assert (0, 0) == (stage.gateway.load.in_flight, stage.gateway.counters.in_flight)
+        assert {("", "internal_error"): 1} == stage.gateway.counters.refused
         assert stage.gateway.counters.reconciles
 
 

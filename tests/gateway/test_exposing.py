@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -131,3 +132,15 @@ def test_what_the_provider_billed_is_of_no_price_book(billed_usd: float | None, 
     found = exposure_of(a_job(), replaced(an_outcome(), answer=answer), None, 0.01, "book-1", NOON)
 
     assert expected == found.price_book
+
+
+def test_a_stream_is_read_once_for_its_pair_and_its_texts() -> None:
+    """It has an event for each few letters."""
+    events = [{"choices": [{"index": 0, "delta": {"content": word}}]} for word in ("Hello", ", Ada.")]
+    outcome = an_outcome()
+    outcome.body = b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in events) + b"data: [DONE]\n\n"
+    said = outcome.said(streamed=True)
+
+    assert said is not None
+    assert "Hello, Ada." == said.text
+    assert said is outcome.said(streamed=True)

@@ -281,6 +281,18 @@ def test_without_a_sink_nothing_is_kept() -> None:
     assert 0 == queue.lost_exposures
 
 
+def test_without_a_sink_everything_is_summed_all_the_same() -> None:
+    """Also what finds no room, where nothing but the sums is asked for."""
+    sums = FakeSink()
+    queue = RecordQueue("gateway-1", Queues(max_exposures=2), None, sums, ManualClock().monotonic_s)
+    exposures = [an_exposure(number) for number in range(5)]
+    queue.record(*exposures)
+    queue.hand_over()
+
+    assert sums_of(*exposures) == merged(sums)
+    assert (0, 0) == (queue.lost_exposures, queue.lost_sums)
+
+
 async def test_a_sink_that_hangs_does_not_hold_up_a_request() -> None:
     """Recording returns at once, whatever the thread behind it is waiting for."""
     go_on, waiting = threading.Event(), threading.Event()
@@ -314,15 +326,44 @@ async def test_what_a_sink_that_hangs_holds_at_the_end_is_counted_as_lost() -> N
             waiting.set()
             go_on.wait()
 
-    queue = a_queue(Hanging(), sums_every_s=0.01)
+    sink = Hanging()
+    queue = a_queue(sink, sums_every_s=0.01)
     queue.record(*map(an_exposure, range(500)))
     queue.start()
     waiting.wait()
 
     await queue.stop(patience_s=0.0)
+    lost = queue.lost_exposures, queue.lost_sums
+    go_on.set()
+    queue._thread.join(10.0)
+
+    assert (500, 500) == lost
+    assert sums_of(*map(an_exposure, range(500))) == merged(sink)  # once, also of those that came behind
+
+
+async def test_texts_that_come_meanwhile_are_handed_over_without_being_called_for() -> None:
+    """The thread has not looked at the call of those that came while it was busy: it looks at what waits."""
+    go_on, busy, arrived = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(FakeSink):
+        def record_pair(self, pair: Pair) -> None:
+            super().record_pair(pair)
+            busy.set()
+            go_on.wait(10.0)
+            if len(self.pairs) == 4:
+                arrived.set()
+
+    queue = a_queue(Slow(), max_pairs=4, sums_every_s=3600.0)
+    queue.start()
+    for _ in range(2):
+        queue.record_pair(a_pair())
+    assert busy.wait(10.0)
+    for _ in range(2):
+        queue.record_pair(a_pair())
     go_on.set()
 
-    assert 500 == queue.lost_exposures
+    assert arrived.wait(10.0)
+    await queue.stop()
 
 
 async def test_stopping_hands_over_what_there_is() -> None:

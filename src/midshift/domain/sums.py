@@ -1,4 +1,4 @@
-"""Many sums and histograms, added up on the path of a request and handed over once a second.
+"""Many sums and histograms, added up for every request and handed over once a second.
 
 Contract: what is added is what `exposure.contributions` says; in which order, and so the last digit of a sum of floats,
 is not promised. A request adds to one cell, that of all its slices in their combination: a slice is the cells of the
@@ -43,7 +43,7 @@ _Buckets: TypeAlias = tuple[_Counts, _Counts]
 
 
 class Sums:
-    """What many requests add up to. One thread adds; `by_key` and `histograms` are for when nobody adds any more."""
+    """What many requests add up to. One thread at a time adds; `by_key` and `histograms` are for when none does."""
 
     __slots__ = ("_buckets", "_histograms", "_merged", "_places")
 

@@ -3,7 +3,8 @@
 Contract. Every request for an answer is counted once, and ends as served by the incumbent, served by the candidate,
 or refused; refusals have the shape of OpenAI's errors. Whatever fails in here fails one request. A gateway is an
 async context: inside it follows its routes and hands its record over.
-Elsewhere: listening and draining (server), the flips of an operator (admin), what asks nobody (asides).
+Elsewhere: listening and draining (server), the flips of an operator (admin), what asks nobody (asides), what
+is recorded (afterwards).
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from midshift.domain.exposure import Fate, ShadowFate
+from midshift.domain.exposure import Fate
 from midshift.domain.usage import Usage
 from midshift.domain.variant import Variant
 from midshift.gateway import metrics, token
+from midshift.gateway.afterwards import Afterwards
 from midshift.gateway.answering import JSON, TEXT, answer, refuse
 from midshift.gateway.asides import answer_models, refuse_realtime, refuse_unserved
 from midshift.gateway.caller import Caller
 from midshift.gateway.capture import Taken, is_kept
 from midshift.gateway.counters import Counters
 from midshift.gateway.exchange import ClientLeft, Exchange
-from midshift.gateway.exposing import exposure_of, is_unknown
+from midshift.gateway.exposing import is_unknown
 from midshift.gateway.feedback import PATH as FEEDBACK_PATH
 from midshift.gateway.feedback import Feedback, FeedbackSink, answered
 from midshift.gateway.heads import Head
@@ -94,14 +96,13 @@ class Gateway:
         self.is_draining = False
         self.is_ready = False
         self._clock = clock
-        self._pricing = pricing
-        self._price_book = price_book
         self._tokens = token.Tokens(token.key_of(settings.unit_key))
         self._random = Randomness()
         self._environment = environment
         self._origins = Origins(settings.max_origins)
         self._intake = Intake(settings, self.routes.serving, self._origins)
-        self._unrecorded: list[tuple[Job, Outcome, ShadowFate | None]] = []
+        self._caller = self._intake.caller  # the same each time it is looked for, as in `Head.once`
+        self.afterwards = Afterwards(self.recorder, clock, pricing, price_book)
         self.feedback = Feedback(settings, self._intake, self.recorder, feedback, clock)
         self._life = AsyncExitStack()
 
@@ -110,7 +111,7 @@ class Gateway:
         self._life.callback(self._pools.close)
         self.recorder.start()
         self._life.push_async_callback(self.recorder.stop)
-        self._life.callback(self.record_ended)
+        self._life.callback(self.afterwards.record)
         self._tasks = await self._life.enter_async_context(asyncio.TaskGroup())
         self._mirror = self._mirror_over(self._pools.unseen)
         self._relay = self._relay_over(self._pools.served)
@@ -160,37 +161,55 @@ class Gateway:
             case Asked(), _, _:
                 await answer_models(exchange, asked, self._intake)
 
-    async def _request(self, asked: Asked, exchange: Exchange) -> None:
-        """One request for an answer, from its count to its record."""
-        self.counters.received += 1
-        self.counters.in_flight += 1
+    def _request(self, asked: Asked, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """One request for an answer, which is counted from now on: how it is served, or refused."""
+        counters, place = self.counters, Place(self.load)
+        counters.received += 1
+        counters.in_flight += 1
         nonce = self._random.take(16)
         request_id = f"req_{nonce.hex()}"
-        place = Place(self.load)
         try:
             job = self._job(request_id, asked, exchange, place)
             if job is None:
-                job = await self._awaited_job(request_id, asked, exchange, place)
-        except Refused as refused:
-            self._count_refusal(place.workload, refused.problem.code)
-            await refuse(exchange, asked.wire, refused.problem, (b"x-midshift-request-id", request_id.encode()))
-        except ClientLeft:
-            self._count_refusal(place.workload, "client_left")
-        except asyncio.CancelledError:
-            self._count_refusal(place.workload, "stopped")
-            if not self.is_draining:
-                raise
-            await refuse(exchange, asked.wire, _STOPPED, (b"x-midshift-request-id", request_id.encode()))
-        except BaseException:
-            self._count_refusal(place.workload, "internal_error")
-            raise
-        else:
+                return self._awaited(request_id, nonce, asked, exchange, place)
             self._identify(job, nonce)
-            await self._serve(job, exchange)
-            if exchange.connection.is_write_paused:  # as long as the app has not taken its answer, it has its place
-                await exchange.drained()
+        except BaseException as error:  # noqa: BLE001 - whoever awaits it hears of it
+            return self._unserved(error, request_id, asked, exchange, place)
+        return self._serve(job, exchange, place)
+
+    async def _awaited(self, request_id: str, nonce: bytes, asked: Asked, exchange: Exchange, place: Place) -> None:
+        """The same for a request that has to be waited for."""
+        try:
+            job = await self._awaited_job(request_id, asked, exchange, place)
+            self._identify(job, nonce)
+        except BaseException as error:  # noqa: BLE001 - as in `_request`; also where nobody awaits it any more
+            await self._unserved(error, request_id, asked, exchange, place)
+        else:
+            await self._serve(job, exchange, place)
+
+    async def _unserved(
+        self, error: BaseException, request_id: str, asked: Asked, exchange: Exchange, place: Place
+    ) -> None:
+        """Count why a request became no job, and say so to whoever hears it."""
+        problem: Problem | None = None
+        match error:
+            case Refused():
+                why, problem = error.problem.code, error.problem
+            case ClientLeft():
+                why = "client_left"
+            case asyncio.CancelledError():
+                why, problem = "stopped", _STOPPED if self.is_draining else None
+            case _:
+                why = "internal_error"
+        self._count_refusal(place.workload, why)
+        try:
+            if problem is not None:
+                await refuse(exchange, asked.wire, problem, (b"x-midshift-request-id", request_id.encode()))
+            elif why != "client_left":
+                raise error
         finally:
             place.leave()
+            del error  # which holds this frame as well: the request would wait for the collector
 
     async def _token_count(self, asked: Asked, exchange: Exchange) -> None:
         """One request for a count of tokens: nothing of it is evidence."""
@@ -218,7 +237,7 @@ class Gateway:
 
     def _job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job | None:
         """What is to be answered; None where `_awaited_job` has to wait for the rest of it."""
-        caller = exchange.head.once(self._intake.caller)
+        caller = exchange.head.once(self._caller)
         body = body_at_hand(exchange, self.settings.max_body_bytes)
         if body is None:
             place.take()
@@ -228,7 +247,7 @@ class Gateway:
 
     async def _awaited_job(self, request_id: str, asked: Asked, exchange: Exchange, place: Place) -> Job:
         body = await awaited_body(exchange, self.settings.max_body_bytes, place.hold)
-        return self._made(request_id, asked, exchange.head.once(self._intake.caller), body, place)
+        return self._made(request_id, asked, exchange.head.once(self._caller), body, place)
 
     def _made(self, request_id: str, asked: Asked, caller: Caller, body: bytes, place: Place) -> Job:
         arrival = self._clock.machine_now(), self._clock.monotonic_s()
@@ -246,34 +265,45 @@ class Gateway:
         except ValueError as error:
             LOG.warning("feedback on a request of %s cannot be credited: %s", job.workload.name, error)
 
-    async def _serve(self, job: Job, exchange: Exchange) -> None:
-        outcome = Outcome()
-        outcome.keeps_body = is_captured = is_kept(job)
-        reply = Reply(exchange, job, outcome, self._clock)
+    async def _serve(self, job: Job, exchange: Exchange, place: Place) -> None:
+        """One request that is all there, to its record."""
         try:
-            with exchange:
-                await self._relay.serve(reply)
-        except Exception as error:
-            LOG.error("request %s failed: %s", job.id, type(error).__name__, exc_info=error)
-            message = f"The gateway failed on this request ({job.id}); its log says more."
-            await cut_short(reply, Problem(500, message, "gateway_error"))
-        except asyncio.CancelledError:
-            if not self.is_draining:
-                raise
-            await cut_short(reply, _STOPPED)
+            outcome, is_captured = Outcome(), is_kept(job)
+            outcome.keeps_body = is_captured
+            reply = Reply(exchange, job, outcome, self._clock)
+            try:
+                with exchange:
+                    await self._relay.serve(reply)
+            except Exception as error:
+                LOG.error("request %s failed: %s", job.id, type(error).__name__, exc_info=error)
+                message = f"The gateway failed on this request ({job.id}); its log says more."
+                await cut_short(reply, Problem(500, message, "gateway_error"))
+            except asyncio.CancelledError:
+                if not self.is_draining:
+                    raise
+                await cut_short(reply, _STOPPED)
+            finally:
+                self._over(job, outcome, exchange, is_captured)
+            if exchange.connection.is_write_paused:  # as long as the app has not taken its answer, it has its place
+                await exchange.drained()
         finally:
-            outcome.latency_s = self._clock.monotonic_s() - job.started_s
-            outcome.left = exchange.was_cancelled and not outcome.is_whole  # clients close behind the last event
-            self._count(job, outcome)
-            if is_captured:
-                self.recorder.record_request(Taken(job, outcome, self._clock.machine_now()))
-            mirroring = outcome.mirroring
-            if mirroring is None:
-                self._record(job, outcome, None)
-            else:
-                self._mirror.over(mirroring)
-                if not mirroring.waits:
-                    self._record(job, outcome, mirroring.shadow)
+            place.leave()
+
+    def _over(self, job: Job, outcome: Outcome, exchange: Exchange, is_captured: bool) -> None:
+        """Count a request, and have it recorded: by its mirror, where an unseen answer to it is yet to come."""
+        outcome.latency_s = self._clock.monotonic_s() - job.started_s
+        if exchange.was_cancelled:
+            outcome.left = not outcome.is_whole  # clients close behind the last event
+        self._count(job, outcome)
+        if is_captured:
+            self.recorder.record_request(Taken(job, outcome, self._clock.machine_now()))
+        mirroring = outcome.mirroring
+        if mirroring is None:
+            self.afterwards.ended(job, outcome, None)
+        else:
+            self._mirror.over(mirroring)
+            if not mirroring.waits:
+                self.afterwards.ended(job, outcome, mirroring.shadow)
 
     def _serving(self, workload: str, unit: str) -> Serving:
         return self.routes.serving(workload, self._clock.machine_now(), unit)
@@ -308,31 +338,6 @@ class Gateway:
             counters.left[name] += 1
         if outcome.stripped:
             counters.stripped[name] += 1
-
-    def _record(self, job: Job, outcome: Outcome, shadow: ShadowFate | None) -> None:
-        """Have it recorded behind the answers of this turn of the loop, with all that ended in it."""
-        if not self._unrecorded:
-            asyncio.get_running_loop().call_soon(self.record_ended)
-        self._unrecorded.append((job, outcome, shadow))
-
-    def record_ended(self) -> None:
-        """Record what has ended. Done by itself behind each turn of the loop."""
-        unrecorded, self._unrecorded = self._unrecorded, []
-        now, exposures = self._clock.machine_now(), []
-        for job, outcome, shadow in unrecorded:
-            try:
-                cost_usd = outcome.cost_usd(self._priced)
-                exposures.append(exposure_of(job, outcome, shadow, cost_usd, self._price_book, now))
-            except Exception:  # the others of this turn are recorded all the same
-                LOG.exception("request %s cannot be recorded", job.id)
-        self.recorder.record(*exposures)
-
-    def _priced(self, variant: Variant, usage: Usage) -> float | None:
-        try:
-            return self._pricing(variant, usage)
-        except Exception as error:  # noqa: BLE001 - a fence: a price book in trouble makes a cost unknown, nothing else
-            LOG.warning("no price for variant %s: %s", variant.short_id, type(error).__name__)
-            return None
 
     async def _take_feedback(self, exchange: Exchange) -> None:
         """What a user says about an answer that was given before."""
@@ -383,9 +388,9 @@ class Gateway:
             self.recorder,
             self.counters,
             self._clock,
-            self._priced,
+            self.afterwards.priced,
             self._tasks,
-            self._record,
+            self.afterwards.ended,
         )
 
 

@@ -25,6 +25,11 @@ def _counting() -> defaultdict[Any, int]:
     return defaultdict(int)
 
 
+def _adding_up() -> defaultdict[Any, float]:
+    """The same for what is no count."""
+    return defaultdict(float)
+
+
 @dataclass(slots=True)
 class Counters:
     """Counts since the start of the process."""
@@ -44,12 +49,12 @@ class Counters:
     answered_by: dict[tuple[str, str], str] = field(default_factory=dict)
     model_changed: Counter[tuple[str, str]] = field(default_factory=Counter)
     feedback: Counter[str] = field(default_factory=Counter)
-    eligible: Counter[tuple[str, PairKind]] = field(default_factory=Counter)
-    mirroring: Counter[tuple[str, PairKind]] = field(default_factory=Counter)
-    shadows: Counter[tuple[str, PairKind, ShadowFate]] = field(default_factory=Counter)
+    eligible: defaultdict[tuple[str, PairKind], int] = field(default_factory=_counting)
+    mirroring: defaultdict[tuple[str, PairKind], int] = field(default_factory=_counting)
+    shadows: defaultdict[tuple[str, PairKind, ShadowFate], int] = field(default_factory=_counting)
     not_mirrored: Counter[tuple[str, PairKind, str]] = field(default_factory=Counter)
-    mirror_usd: dict[tuple[str, PairKind], float] = field(default_factory=dict)
-    unpriced: Counter[tuple[str, PairKind]] = field(default_factory=Counter)
+    mirror_usd: defaultdict[tuple[str, PairKind], float] = field(default_factory=_adding_up)
+    unpriced: defaultdict[tuple[str, PairKind], int] = field(default_factory=_counting)
 
     def count_fate(self, workload: str, fate: Fate) -> None:
         """A request is over."""
@@ -72,8 +77,9 @@ class Counters:
 
     def begin_shadow(self, workload: str, kind: PairKind) -> None:
         """An unseen answer is wanted."""
-        self.eligible[workload, kind] += 1
-        self.mirroring[workload, kind] += 1
+        about = workload, kind
+        self.eligible[about] += 1
+        self.mirroring[about] += 1
 
     def count_shadow(self, workload: str, kind: PairKind, fate: ShadowFate, why: str = "") -> None:
         """An unseen answer is over, or never was; `why` says so for those that make no pair."""
@@ -87,12 +93,12 @@ class Counters:
         if cost_usd is None:
             self.unpriced[workload, kind] += 1
         else:
-            self.mirror_usd[workload, kind] = self.mirror_usd.get((workload, kind), 0.0) + cost_usd
+            self.mirror_usd[workload, kind] += cost_usd
 
     @property
     def shadows_in_flight(self) -> int:
         """Unseen answers that are not over."""
-        return self.mirroring.total()
+        return sum(self.mirroring.values())
 
     def total(self, fate: Fate | ShadowFate, kind: PairKind | None = None) -> int:
         """All requests with this end, over workloads; of unseen answers those of one kind, or of all."""
@@ -107,7 +113,7 @@ class Counters:
         ends = Counter(self.mirroring)
         for (workload, kind, _), count in self.shadows.items():
             ends[workload, kind] += count
-        return self.received == sum(self.fates.values()) + self.in_flight and self.eligible == ends
+        return self.received == sum(self.fates.values()) + self.in_flight and Counter(self.eligible) == ends
 
     def samples(self) -> Iterator[tuple[str, str, Mapping[str, str], float]]:
         """Name, help text, labels and value of every count, for `/metrics`; those of one name follow each other."""

@@ -15,6 +15,8 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from midshift.gateway.heads import Head
 
 HIGH_WATER = 64 * 1024
@@ -68,55 +70,38 @@ class Connection(Protocol):
         ...
 
 
-class Exchange:
+class Exchange(Struct, eq=False):
     """One request and its answer. `length` is how long its body says that it is, None where it comes in chunks.
 
     `body` is all of it, where it came together with the head. `task` is what answers, where a worker does.
 
     As a context, it runs its block as long as the app is there: when that leaves before its answer is complete, the
-    block is cancelled and ends in silence, and `was_cancelled` says so. Once.
+    block is cancelled and ends in silence, and `was_cancelled` says so. Once. It is made for every request: a struct,
+    whose fields are set in C.
     """
 
-    __slots__ = (
-        "_body",
-        "_cancels",
-        "_expects_continue",
-        "_has_left",
-        "_is_chunked",
-        "_parts",
-        "_size",
-        "_waiter",
-        "_writable",
-        "connection",
-        "head",
-        "is_begun",
-        "is_ended",
-        "is_whole",
-        "keeps_alive",
-        "length",
-        "task",
-        "was_cancelled",
-    )
+    connection: Connection
+    head: Head
+    length: int | None
+    body: bytes | None = None  # empty when it was taken
+    task: asyncio.Task[None] | None = None
+    keeps_alive: bool = True
+    is_whole: bool = False
+    is_begun: bool = False
+    is_ended: bool = False
+    was_cancelled: bool = False
+    _is_chunked: bool = False
+    _was_told_to_continue: bool = False
+    _parts: list[bytes] = []  # where it comes one by one
+    _size: int = 0  # of these
+    _has_left: bool = False
+    _waiter: asyncio.Future[None] | None = None
+    _cancels: asyncio.Task[Any] | None = None
+    _writable: Callable[[], None] | None = None
 
-    def __init__(self, connection: Connection, head: Head, length: int | None, body: bytes | None = None) -> None:
-        self.connection = connection
-        self.head = head
-        self.length = length
-        self.keeps_alive = head.keeps_alive
-        self.is_begun = False
-        self.is_ended = False
-        self._is_chunked = False
-        self._expects_continue = head.expects_continue
-        self._body = body  # empty when it was taken
-        self._parts: list[bytes] = []  # where it comes one by one
-        self._size = 0  # of these
-        self.is_whole = body is not None
-        self.task: asyncio.Task[None] | None = None
-        self._has_left = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._cancels: asyncio.Task[Any] | None = None
-        self.was_cancelled = False
-        self._writable: Callable[[], None] | None = None
+    def __post_init__(self) -> None:
+        self.keeps_alive = self.head.keeps_alive
+        self.is_whole = self.body is not None
 
     # The request, for whoever answers it
 
@@ -130,11 +115,18 @@ class Exchange:
             await self._more_of_it()
         if self._has_left:
             raise ClientLeft
-        return self._take()
+        whole = self.taken()
+        return self._joined() if whole is None else whole
 
     def taken(self) -> bytes | None:
         """The rest of the body at once, if all of it is there; None where its parts have to be waited for."""
-        return self._take() if self.is_whole and not self._has_left else None
+        if not self.is_whole or self._has_left:
+            return None
+        body = self.body
+        if body is None:
+            return self._joined()
+        self.body = b""
+        return body
 
     @property
     def is_full(self) -> bool:
@@ -144,7 +136,7 @@ class Exchange:
     @property
     def is_taken(self) -> bool:
         """Whether all of the body has come and was taken."""
-        return self.is_whole and not (self._body or self._parts)
+        return self.is_whole and not (self.body or self._parts)
 
     def __enter__(self) -> None:
         self._cancels = self.task or asyncio.current_task()
@@ -276,11 +268,8 @@ class Exchange:
             self.was_cancelled = True
             task.cancel()
 
-    def _take(self) -> bytes:
-        taken = self._body
-        if taken is not None:
-            self._body = b""
-            return taken
+    def _joined(self) -> bytes:
+        """The parts that have come since the last time."""
         taken = b"".join(self._parts)  # of one part: itself
         self._parts.clear()
         if self._size > HIGH_WATER:
@@ -289,8 +278,8 @@ class Exchange:
         return taken
 
     async def _more_of_it(self) -> None:
-        if self._expects_continue:
-            self._expects_continue = False
+        if self.head.expects_continue and not self._was_told_to_continue:
+            self._was_told_to_continue = True
             self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.connection.resume_reading()
         self._waiter = asyncio.get_running_loop().create_future()

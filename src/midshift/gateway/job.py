@@ -66,7 +66,7 @@ class Job(Struct, eq=False):
     @property
     def is_compared(self) -> bool:
         """Whether a second, unseen answer would say something about the arms: not for rings, and not for state."""
-        return not self.ring and not self.stayed
+        return not self.ring and self.chosen is self.assigned
 
     def is_withdrawn(self, now: Serving) -> bool:
         """Whether the candidate that it was decided for serves nobody any more, by what serves now."""
@@ -94,21 +94,18 @@ def kept_by_stripping(request: WireRequest, path: str, wire: WireName) -> frozen
 NO_ANSWER = Answer()
 
 
-class Mirroring:
+class Mirroring(Struct, eq=False):
     """The unseen answers to one request, from the side of the user's; `is_over` when that is.
 
     `seen` is the side that the user saw, the same in all pairs. `waiting` is done when the user's answer is over.
     `shadow` is the end of the candidate's shadow where that is known at once; where `waits`, the mirror says it later.
     """
 
-    __slots__ = ("is_over", "seen", "shadow", "waiting", "waits")
-
-    def __init__(self) -> None:
-        self.is_over = False
-        self.seen: ShadowAnswer | None = None
-        self.waiting: list[Callable[[], None]] = []
-        self.shadow: ShadowFate | None = None
-        self.waits = False
+    is_over: bool = False
+    seen: ShadowAnswer | None = None
+    waiting: list[Callable[[], None]] = []
+    shadow: ShadowFate | None = None
+    waits: bool = False
 
 
 class Outcome(Struct, eq=False):
@@ -118,9 +115,10 @@ class Outcome(Struct, eq=False):
 
     `is_answered`: a provider had begun to answer, whatever became of it. `left`: the app went before it had all of its
     answer; `is_whole`: it went with all of it, or with an error in it, and the provider had not closed yet. `body` is
-    what the provider sent, on `body_wire`, where `keeps_body` asked for it. `attempt` is the number under which the
-    breaker hears how the candidate's try ended. `is_asked`: a request for it was on the wire; from then on it is known
-    what is answered unseen, in `mirroring` where that is anything.
+    what the provider sent, on `body_wire`, where `keeps_body` asked for it; `whole` is all that a stream said in it,
+    for whoever asks next. `attempt` is the number under which the breaker hears how the candidate's try ended.
+    `is_asked`: a request for it was on the wire; from then on it is known what is answered unseen, in `mirroring` where
+    that is anything.
     """
 
     fate: Fate = Fate.REFUSED
@@ -137,6 +135,7 @@ class Outcome(Struct, eq=False):
     first_byte_s: float | None = None
     latency_s: float | None = None
     answer: Answer = NO_ANSWER
+    whole: Answer | None = None
     keeps_body: bool = False
     body: bytes | None = None
     body_wire: WireName = WireName.OPENAI_CHAT
@@ -156,6 +155,7 @@ class Outcome(Struct, eq=False):
             return None
         answer, wire = self.answer, WIRES[self.body_wire]
         if streamed:
-            return wire.read_stream(self.body)
+            self.whole = self.whole or wire.read_stream(self.body)
+            return self.whole
         is_read = answer.text is not None or answer.finish_reason is not None
         return answer if is_read else wire.read_answer(self.body)

@@ -49,7 +49,7 @@ class Leg:
 
     __slots__ = (
         *("heard", "heard_wire", "is_apps_own", "is_direct", "is_mirror", "spoken", "upstream", "wire"),
-        "_target_of",
+        *("_asks_usage", "_target_of"),
     )
 
     def __init__(self, app_wire: WireName, upstream: Upstream, is_apps_own: bool, is_mirror: bool = False) -> None:
@@ -61,6 +61,7 @@ class Leg:
         self.is_mirror = is_mirror
         self.heard: Wire = WIRES[app_wire]
         self.spoken: Wire = WIRES[self.wire]
+        self._asks_usage = upstream.asks_usage
         self._target_of = lru_cache(_MOST_TARGETS)(partial(upstream.target, self.wire))  # the same few all day
 
     def request(self, job: Job, changes: Changes, strip_state: bool = False) -> Request:
@@ -75,7 +76,7 @@ class Leg:
             asked = translated_request(job.wire, self.wire, body, job.path, job.query, changes, self.is_mirror)
         if self.is_mirror:
             changes = self.spoken.unstored(changes)
-        sent = asked.rewritten(changes, self.upstream.asks_usage, strip_state)
+        sent = asked.rewritten(changes, self._asks_usage, strip_state)
         return Request(self._target_of(sent.target), job.said.onward(self), sent.body)
 
     def lines(self, said: Lines) -> Headers:

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Self
 
+from msgspec import Struct
+
 from midshift.gateway.counters import UNKNOWN
 from midshift.gateway.intake import Refused
 from midshift.gateway.settings import Limits
@@ -35,17 +37,14 @@ class Load:
         self.by_workload: defaultdict[str, int] = defaultdict(int)  # not a Counter: to set in one is twice as dear
 
 
-class Place:
-    """One request's part of the load, and a context that gives all of it back, however far it came."""
+class Place(Struct, eq=False):
+    """One request's part of a load, and a context that gives all of it back, however far it came."""
 
-    __slots__ = ("_held_bytes", "_is_served", "_is_taken", "_load", "workload")
-
-    def __init__(self, load: Load) -> None:
-        self._load = load
-        self._is_taken = False
-        self._is_served = False
-        self._held_bytes = 0
-        self.workload = UNKNOWN
+    load: Load
+    workload: str = UNKNOWN
+    _held_bytes: int = 0
+    _is_taken: bool = False
+    _is_served: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +55,7 @@ class Place:
         Raises:
             Refused: where there is no room, for one more or for the bytes.
         """
-        load = self._load
+        load = self.load
         if load.in_flight >= load.most_in_flight:
             message = "The gateway has as many requests under way as it takes. Try again in a moment."
             raise Refused(503, message, OVERLOADED)
@@ -74,7 +73,7 @@ class Place:
         Raises:
             Refused: if all bodies together would be larger than the gateway's memory for them.
         """
-        load = self._load
+        load = self.load
         held_bytes = load.held_bytes + more
         if held_bytes > load.most_held_bytes:
             raise _memory_full()
@@ -88,7 +87,7 @@ class Place:
             Refused: if that one has as many requests under way as one workload may have.
         """
         self.workload = workload
-        load = self._load
+        load = self.load
         under_way = load.by_workload[workload]
         if under_way >= load.most_by_workload:
             message = f"Workload {workload!r} has as many requests under way as it may have. Try again in a moment."
@@ -101,7 +100,7 @@ class Place:
         if not self._is_taken:
             return
         self._is_taken = False
-        load = self._load
+        load = self.load
         load.in_flight -= 1
         load.held_bytes -= self._held_bytes
         if self._is_served:

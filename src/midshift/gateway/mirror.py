@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from msgspec import Struct
@@ -28,8 +28,8 @@ from midshift.gateway.asking import Unaskable, asking
 from midshift.gateway.budget import Budget
 from midshift.gateway.counters import Counters
 from midshift.gateway.job import Job, Mirroring, Outcome
-from midshift.gateway.leg import Legs
-from midshift.gateway.pauses import TOO_MUCH, Pauses
+from midshift.gateway.leg import Leg, Legs
+from midshift.gateway.pauses import Pauses
 from midshift.gateway.route import ServedVariant, Serving
 from midshift.gateway.settings import GatewaySettings, Pricing
 from midshift.gateway.sides import Received, pair_of, seen_side, unseen_side
@@ -40,7 +40,8 @@ from midshift.wire.protocol import WireName
 
 LOG = logging.getLogger(__name__)
 
-_PAIRED = ShadowFate.PAIRED
+_PAIRED = ShadowFate.PAIRED, ""
+_BROKEN = ShadowFate.FAILED, "error"
 _NO_ANSWER = ShadowAnswer(None, 0)
 
 
@@ -49,7 +50,7 @@ class Wanted:
     """An unseen answer as the requests of one row may get it: of which variant, and how that is asked.
 
     `covers` says whether it is what the coverage of a shadow is counted by. `model` is what a provider's limits are
-    about: itself and the model.
+    about: itself and the model. `legs` are the ways to it, by the wire of the app, as far as they were gone.
     """
 
     unseen: Unseen
@@ -58,6 +59,7 @@ class Wanted:
     model: tuple[str, str]
     transport: Transport
     timeouts: Timeouts
+    legs: dict[WireName, Leg] = field(default_factory=dict)
 
 
 class Unanswered(Struct, eq=False):
@@ -112,6 +114,7 @@ class Mirror:
         self._loop = asyncio.get_running_loop()
         self._unasked: list[Unanswered] = []  # until the end of a turn, when the users' requests are on the wire
         self._running: set[Unanswered] = set()
+        self._most_running = settings.shadow.max_concurrent
         self._held_bytes = 0
         self._pauses = Pauses(clock)
         self._emptied: asyncio.Future[None] | None = None  # awaited while it drains
@@ -144,6 +147,7 @@ class Mirror:
     async def drain(self, patience_s: float) -> None:
         """Begin nothing more, and let what is under way finish; what takes longer is counted as failed."""
         self._emptied = self._loop.create_future()
+        self._most_running = 0
         if self._running:
             await asyncio.wait([self._emptied], timeout=patience_s)
         for one in list(self._running):
@@ -167,13 +171,14 @@ class Mirror:
             refused = self._refused(one)
         except Exception:
             LOG.exception("a request cannot be mirrored")
-            refused = ShadowFate.FAILED, "error"
+            refused = _BROKEN
         if refused is None:
             self._start(one)
+            one.mirroring.waits |= one.wanted.covers
         else:
             self._counters.count_shadow(name, kind, *refused)
-        if one.wanted.covers:
-            one.mirroring.shadow, one.mirroring.waits = (None, True) if refused is None else (refused[0], False)
+            if one.wanted.covers:
+                one.mirroring.shadow = refused[0]
 
     def _refused(self, one: Unanswered) -> tuple[ShadowFate, str] | None:
         """Why this unseen answer is not even begun; None where it is."""
@@ -187,13 +192,11 @@ class Mirror:
             return ShadowFate.SKIPPED, "withdrawn"
         if size > limits.max_request_bytes:
             return ShadowFate.SKIPPED, "too_large"
-        if self._emptied is not None:
-            return ShadowFate.SHED, "draining"
-        if len(self._running) >= limits.max_concurrent:
-            return ShadowFate.SHED, "concurrency"
+        if len(self._running) >= self._most_running:
+            return ShadowFate.SHED, "concurrency" if self._emptied is None else "draining"
         if self._held_bytes + size > limits.max_held_bytes:
             return ShadowFate.SHED, "memory"
-        if self._pauses.is_on(one.wanted.model):
+        if one.wanted.model in self._pauses.known and self._pauses.is_on(one.wanted.model):
             return ShadowFate.SHED, "rate_limit"
         if self._budget.is_endless:
             return None
@@ -213,33 +216,32 @@ class Mirror:
     def _ask_all(self) -> None:
         unasked, self._unasked = self._unasked, []
         for one in unasked:
-            self._fenced(one, self._ask)
+            if one in self._running:
+                self._ask(one)
 
-    def _fenced(self, one: Unanswered, step: Callable[[Unanswered], None]) -> None:
-        """Take the next step of one, if it is not over; whatever fails in it is the end of this unseen answer alone."""
-        if one not in self._running:
-            return
+    # The steps of one that is under way: it is asked, heard and paired. What fails in a step is the end of this alone.
+
+    def _ask(self, one: Unanswered) -> None:
+        """Send it, and have the answer told: by the call, where nothing has to be waited for, else by a task."""
+        job, wanted = one.job, one.wanted
         try:
-            step(one)
+            leg = wanted.legs.get(job.wire)
+            if leg is None:
+                leg = wanted.legs[job.wire] = self._legs.to(wanted.served, job)
+            request, one.stripped = asking(job, wanted.served, leg)
+            one.wire, one.started_s = leg.wire, self._clock.monotonic_s()
+            call = None if job.request.stream else wanted.transport.begin(request, False, wanted.timeouts)
+            if call is None:
+                one.task = self._tasks.create_task(self._wait(one, request))
+            else:
+                one.call = call
+                call.when_over(self._limits.max_answer_bytes, partial(self._hear, one))
         except Unaskable as skipped:
             self._budget.settle(one.held_usd, 0.0)
             self._end(one, ShadowFate.SKIPPED, str(skipped))
         except Exception:
             LOG.exception("mirroring failed")
-            self._end(one, ShadowFate.FAILED, "error")
-
-    def _ask(self, one: Unanswered) -> None:
-        """Send it, and have the answer told: by the call, where nothing has to be waited for, else by a task."""
-        job, wanted = one.job, one.wanted
-        leg = self._legs.to(wanted.served, job)
-        request, one.stripped = asking(job, wanted.served, leg)
-        one.wire, one.started_s = leg.wire, self._clock.monotonic_s()
-        call = None if job.request.stream else wanted.transport.begin(request, False, wanted.timeouts)
-        if call is None:
-            one.task = self._tasks.create_task(self._wait(one, request))
-        else:
-            one.call = call
-            call.when_over(self._limits.max_answer_bytes, partial(self._told, one))
+            self._end(one, *_BROKEN)
 
     async def _wait(self, one: Unanswered, request: Request) -> None:
         """See `_ask`."""
@@ -250,9 +252,9 @@ class Mirror:
             raise
         except Exception:
             LOG.exception("mirroring failed")
-            self._end(one, ShadowFate.FAILED, "error")
+            self._end(one, *_BROKEN)
         else:
-            self._told(one, ended)
+            self._hear(one, ended)
 
     async def _ended(self, one: Unanswered, request: Request) -> Ended:
         """What the variant answers, or how it fails."""
@@ -270,53 +272,72 @@ class Mirror:
         except CallFailed as failed:
             return failed.failure
 
-    def _told(self, one: Unanswered, ended: Ended) -> None:
-        """See `_ask`: what its call says in the end."""
-        self._fenced(one, lambda one: self._hear(one, ended))
-
     def _hear(self, one: Unanswered, ended: Ended) -> None:
-        """Take what has just come of a call, and pair it when the user's answer is over."""
+        """Take how its call has ended, and pair it when the user's answer is over."""
+        if one not in self._running:
+            return
+        try:
+            one.answer = self._answer(one, ended)
+        except Exception:
+            LOG.exception("mirroring failed")
+            self._end(one, *_BROKEN)
+        else:
+            if one.mirroring.is_over:
+                self._pair(one)
+            else:
+                one.mirroring.waiting.append(partial(self._pair, one))
+
+    def _answer(self, one: Unanswered, ended: Ended) -> ShadowAnswer:
+        """What a variant has just answered, settled: it costs nothing where the provider refused, nobody knows what
+        where it did not say, or was cut short."""
+        job, wanted, was_refused = one.job, one.wanted, False
         took_s = self._clock.monotonic_s() - one.started_s
         if isinstance(ended, Failure):
             received = Received(one.wire, ended.status, None, took_s)
         else:
             head, body = ended
-            if head.status in TOO_MUCH:
-                self._pauses.heard(one.wanted.model, head)
             received = Received(one.wire, head.status, body, took_s, one.first_byte_s)
-        one.answer = unseen_side(one.wanted.served.variant, received, one.job.request.stream, self._pricing)
-        was_refused = received.status != 200 and received.body is not None
-        self._settle(one, 0.0 if was_refused else one.answer.cost_usd)
-        if one.mirroring.is_over:
-            self._pair(one)
-        else:
-            one.mirroring.waiting.append(partial(self._fenced, one, self._pair))
-
-    def _settle(self, one: Unanswered, cost_usd: float | None) -> None:
-        """What it cost: nothing where the provider refused, unknown where it did not say, or was cut short."""
+            if head.status != 200:
+                was_refused = True
+                self._pauses.heard(wanted.model, head)
+        answer = unseen_side(wanted.served.variant, received, job.request.stream, self._pricing)
+        cost_usd = 0.0 if was_refused else answer.cost_usd
         if not self._budget.is_endless:
             self._budget.settle(one.held_usd, cost_usd)
-        self._counters.count_cost(one.job.workload.name, one.wanted.unseen.kind, cost_usd)
+        self._counters.count_cost(job.workload.name, wanted.unseen.kind, cost_usd)
+        return answer
 
     def _pair(self, one: Unanswered) -> None:
-        self._end(one, *self._paired(one))
+        """Record both answers, which are over, and how it ended by them."""
+        if one not in self._running:
+            return
+        try:
+            fate, why = self._paired(one)
+        except Exception:
+            LOG.exception("mirroring failed")
+            self._end(one, *_BROKEN)
+        else:
+            self._end(one, fate, why)
 
     def _paired(self, one: Unanswered) -> tuple[ShadowFate, str]:
         job, outcome, mirroring, answer = one.job, one.outcome, one.mirroring, one.answer
-        if outcome.by is not None and outcome.status in TOO_MUCH:
+        if outcome.status == 200:
+            if outcome.body is None and not outcome.left:
+                return ShadowFate.FAILED, "too_large"
+        elif outcome.by is not None:
             self._pauses.heard((outcome.by.variant.provider, outcome.by.variant.model), Head(outcome.status, ()))
-        if outcome.status == 200 and outcome.body is None and not outcome.left:
-            return ShadowFate.FAILED, "too_large"
-        seen = mirroring.seen = mirroring.seen or seen_side(job, outcome, self._pricing)
+        seen = mirroring.seen
+        if seen is None:
+            seen = mirroring.seen = seen_side(job, outcome, self._pricing)
         self._recorder.record_pair(pair_of(job, one.wanted.unseen, seen, answer, one.stripped))
         if outcome.left:
             return ShadowFate.FAILED, "client_left"
+        if seen.status == 200 == answer.status:
+            return _PAIRED
         if seen.status != 200:
             return ShadowFate.FAILED, f"{job.chosen.value}_failed"
-        if answer.status != 200:
-            is_incumbents = one.wanted.served.id == job.serving.incumbent.id
-            return ShadowFate.FAILED, "incumbent_failed" if is_incumbents else "candidate_failed"
-        return _PAIRED, ""
+        is_incumbents = one.wanted.served.id == job.serving.incumbent.id
+        return ShadowFate.FAILED, "incumbent_failed" if is_incumbents else "candidate_failed"
 
     def _end(self, one: Unanswered, fate: ShadowFate, why: str) -> None:
         """Let go of it, once, and count it when the user's answer is over as well."""

@@ -1,10 +1,11 @@
 """What happened, on its way out: exposures and texts through a bounded queue, sums by addition.
 
-Contract. Nothing here ever waits on the path of a request. Sums are never dropped: what could not be handed over is
-kept, and merges with what follows; a batch whose fate is unknown is sent again under the same number with the same
-content, so the store merges it once, as long as no other process counts under the same name (`GatewayProcess.key`).
-Exposures, pairs and other texts that find the queue full, or that the sink refuses, are counted as lost. One thread
-hands over, so that the disk and the store may be as slow as they are.
+Contract. The path of a request waits for no disk and no store. Exposures are added up where they are handed over, and
+at once where they find the queue full. Sums are never dropped: what could not be handed over is kept, and merges with
+what follows; a batch whose fate is unknown is sent again under the same number with the same content, so the store
+merges it once, as long as no other process counts under the same name (`GatewayProcess.key`). Exposures, pairs and
+other texts that find the queue full, or that the sink refuses, are counted as lost. One thread hands over, so that the
+disk and the store may be as slow as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -104,23 +105,20 @@ class RecordQueue:
         self._thread = threading.Thread(target=self._run, name="midshift-record", daemon=True)
 
     def record(self, *exposures: Exposure) -> None:
-        """See `ports.Recorder`. One that cannot be summed is lost to the sums, and costs the others nothing."""
-        if self._sum_sink is not None:
-            with self._lock:
-                for exposure in exposures:
-                    try:
-                        self._sums.add(exposure)
-                    except Exception:  # whatever is wrong with one, the others of its turn are recorded
-                        self.lost_sums += 1
-                        LOG.exception("request %s cannot be summed", exposure.request_id)
-        if self._sink is None:
-            return
+        """See `ports.Recorder`. They are summed when they are handed over; those that find no room, at once."""
         waiting = len(self._exposures)
         taken = exposures[: self._most_exposures - waiting]
         self._exposures += taken
-        self.lost_exposures += len(exposures) - len(taken)
+        if len(taken) < len(exposures):
+            self._turn_away(exposures[len(taken) :])
         if waiting < self._many_exposures <= waiting + len(taken):
             self._wake.set()
+
+    def _turn_away(self, exposures: Sequence[Exposure]) -> None:
+        """For want of room; a slow disk costs the log, and not the numbers that gates read."""
+        with self._lock:
+            self._add_up(exposures)
+            self._lose_exposures(len(exposures))
 
     def record_pair(self, pair: Pair) -> None:
         """See `ports.Recorder`."""
@@ -147,7 +145,7 @@ class RecordQueue:
             return False
         self._bytes_in = bytes_in
         queue.append((item, size))
-        if waiting + 1 >= self._many_texts and not self._wake.is_set():  # also while others are being given away
+        if waiting + 1 == self._many_texts and not self._wake.is_set():  # if more wait, the thread sees for itself
             self._wake.set()
         return True
 
@@ -161,9 +159,10 @@ class RecordQueue:
         self._wake.set()
         await asyncio.to_thread(self._thread.join, patience_s)
         with self._lock:
-            left = self._sums.requests + (0 if self._batch is None else self._batch.requests)
-        self.lost_sums += left
-        self.lost_exposures += self._in_hands + len(self._exposures)
+            self._add_up(self._exposures)
+            self.lost_sums += self._sums.requests + (0 if self._batch is None else self._batch.requests)
+            self._lose_exposures(self._in_hands + len(self._exposures))
+            self._exposures.clear()  # a thread that still hangs must not add them up again
         self.lost_pairs += len(self._pairs)
         self.lost_texts += len(self._texts)
         if self.lost_sums or self.lost_exposures or self.lost_pairs or self.lost_texts:
@@ -187,9 +186,9 @@ class RecordQueue:
 
     def _hand_over_records(self) -> None:
         """Those that wait now: what comes meanwhile waits for the next time, and holds up no sums."""
+        self._hand_over_exposures()
         if self._sink is None:
             return
-        self._hand_over_exposures(self._sink)
         take_text = partial(_hand_over_text, self._sink)
         for _ in range(len(self._pairs)):
             if not self._handed_over(self._pairs, self._sink.record_pair):
@@ -198,16 +197,37 @@ class RecordQueue:
             if not self._handed_over(self._texts, take_text):
                 self.lost_texts += 1
 
-    def _hand_over_exposures(self, sink: Recorder) -> None:
+    def _hand_over_exposures(self) -> None:
+        """Those that wait, a few at a time: to the sums first, which do not depend on what the sink does."""
         next_one = self._exposures.popleft
-        while self._exposures:
-            self._in_hands = min(len(self._exposures), _EXPOSURES_AT_ONCE)
+        for _ in range(0, len(self._exposures), _EXPOSURES_AT_ONCE):
+            with self._lock:  # in one step: what waits is in no sum
+                self._in_hands = min(len(self._exposures), _EXPOSURES_AT_ONCE)
+                exposures = [next_one() for _ in range(self._in_hands)]
+                self._add_up(exposures)
             try:
-                sink.record(*[next_one() for _ in range(self._in_hands)])
+                if self._sink is not None:
+                    self._sink.record(*exposures)
             except Exception as error:  # noqa: BLE001 - see `_handed_over`
                 self._failed(error)
-                self.lost_exposures += self._in_hands
+                self._lose_exposures(self._in_hands)
             self._in_hands = 0
+
+    def _lose_exposures(self, count: int) -> None:
+        """To the sink, where there is one."""
+        if self._sink is not None:
+            self.lost_exposures += count
+
+    def _add_up(self, exposures: Iterable[Exposure]) -> None:
+        """Add to the sums, the lock held. One that cannot be summed is lost to them, and costs the others nothing."""
+        if self._sum_sink is None:
+            return
+        for exposure in exposures:
+            try:
+                self._sums.add(exposure)
+            except Exception:  # whatever is wrong with one, the others are added
+                self.lost_sums += 1
+                LOG.exception("request %s cannot be summed", exposure.request_id)
 
     def _handed_over(self, queue: _Waiting[Q], take: Callable[[Q], None]) -> bool:
         """Whether the next one was taken."""
@@ -224,13 +244,19 @@ class RecordQueue:
         while not self._stopping.is_set():
             due_s = self._monotonic_s() + self._limits.sums_every_s
             while not self._stopping.is_set() and (left_s := due_s - self._monotonic_s()) > 0.0:
-                if not self._wake.wait(left_s):
+                if not (self._many_wait or self._wake.wait(left_s)):
                     break
-                self._wake.clear()
                 with self._handing_over:
                     self._hand_over_records()
+                self._wake.clear()  # and then look: what came meanwhile has found it set
             self.hand_over()
         self.hand_over()
+
+    @property
+    def _many_wait(self) -> bool:
+        """Whether there is enough to hand over, so that nobody has to say so."""
+        texts = max(len(self._pairs), len(self._texts))
+        return texts >= self._many_texts or len(self._exposures) >= self._many_exposures
 
     def _hand_over_sums(self, sink: SumSink) -> None:
         if self._batch is None:

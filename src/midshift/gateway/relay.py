@@ -234,13 +234,16 @@ class Relay:
         if changes is None:  # an incumbent serves whatever comes: with the app's own prompt then
             outcome.unmatched = True
             changes = Changes(model=incumbent.variant.model)
-        if job.held and (stuck := job.carriage(incumbent).stuck):
-            await _failed(stuck_in(stuck), reply, incumbent)
-            return
+        if job.held:
+            way = job.carriage(incumbent)
+            if way.stuck:
+                await _failed(stuck_in(way.stuck), reply, incumbent)
+                return
+            outcome.stripped = way.strip
         leg = self._legs.to(incumbent, job)
         call: Call | None = None
         try:
-            request, is_stream = _request(leg, reply, incumbent, changes), job.request.stream
+            request, is_stream = leg.request(job, changes, outcome.stripped), job.request.stream
             transport = self._transports[incumbent.variant.provider]
             call = transport.begin(request, is_stream) or await transport.send(request, is_stream)
             self._on_the_wire(job, outcome)

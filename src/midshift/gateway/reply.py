@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from msgspec import Struct
+
 from midshift.domain.exposure import Fate
 from midshift.gateway import headers
 from midshift.gateway.answering import JSON
@@ -16,20 +18,22 @@ from midshift.wire.protocol import Problem
 from midshift.wire.wires import WIRES
 
 
-class Reply:
-    """The way back to the app: one head, then the body. `more` sends a part; it says whether the app takes more now.
+def _unbegun(data: bytes) -> bool:
+    raise AssertionError("the head of an answer comes before its parts")
 
-    What is answered is `job`, and what comes of it `outcome`.
+
+class Reply(Struct, eq=False):
+    """The way back to the app: one head, then the body. `more` sends a part of an answer that is begun; it says whether
+    the app takes more now.
+
+    What is answered is `job`, and what comes of it `outcome`. As these, it is made for every request.
     """
 
-    __slots__ = ("_clock", "_exchange", "job", "more", "outcome")
-
-    def __init__(self, exchange: Exchange, job: Job, outcome: Outcome, clock: Clock) -> None:
-        self._exchange = exchange
-        self.job = job
-        self.outcome = outcome
-        self._clock = clock
-        self.more = exchange.more
+    exchange: Exchange
+    job: Job
+    outcome: Outcome
+    clock: Clock
+    more: Callable[[bytes], bool] = _unbegun
 
     async def whole(self, status: int, lines: headers.Lines, body: bytes, by: ServedVariant) -> None:
         """Send an answer that is there as a whole; one of the lines says how long it is."""
@@ -40,33 +44,33 @@ class Reply:
     def send_whole(self, status: int, lines: headers.Lines, body: bytes, by: ServedVariant) -> None:
         """The same at once: for an app that takes more, as it does unless the reply `is_paused`."""
         if body:
-            self.outcome.first_byte_s = self._clock.monotonic_s() - self.job.started_s
-        self._exchange.send(status, self._head(status, lines, by), body)
+            self.outcome.first_byte_s = self.clock.monotonic_s() - self.job.started_s
+        self.exchange.send(status, self._head(status, lines, by), body)
 
     async def begin(self, status: int, lines: headers.Lines, by: ServedVariant) -> None:
         """Send the head of an answer whose parts follow."""
         self.more = self._first  # no sooner: a reply that holds its own method waits for the collector
-        await self._exchange.begin(status, self._head(status, lines, by))
+        await self.exchange.begin(status, self._head(status, lines, by))
 
     def _first(self, data: bytes) -> bool:
         """Send the first part, which is timed; those behind it go straight to the exchange."""
-        self.outcome.first_byte_s = self._clock.monotonic_s() - self.job.started_s
-        self.more = self._exchange.more
-        return self._exchange.more(data)
+        self.outcome.first_byte_s = self.clock.monotonic_s() - self.job.started_s
+        self.more = self.exchange.more
+        return self.exchange.more(data)
 
     @property
     def is_begun(self) -> bool:
         """Whether anything of the answer was sent."""
-        return self._exchange.is_begun
+        return self.exchange.is_begun
 
     @property
     def is_paused(self) -> bool:
         """Whether the app has yet to take what was sent; `drained` waits for it."""
-        return self._exchange.connection.is_write_paused
+        return self.exchange.connection.is_write_paused
 
     async def drained(self) -> None:
         """Wait until the app takes more."""
-        await self._exchange.drained()
+        await self.exchange.drained()
 
     async def drained_for(self, status: int, by: ServedVariant) -> None:
         """The same for an answer that is there: who gave it stays on the record, also where the app leaves now."""
@@ -76,13 +80,13 @@ class Reply:
 
     def tell_when_writable(self, writable: Callable[[], None] | None) -> None:
         """Call this whenever the app takes more again."""
-        self._exchange.tell_when_writable(writable)
+        self.exchange.tell_when_writable(writable)
 
     def end(self, data: bytes = b"") -> None:
         """Send the last of it."""
         if data and self.outcome.first_byte_s is None:
-            self.outcome.first_byte_s = self._clock.monotonic_s() - self.job.started_s
-        self._exchange.end(data)
+            self.outcome.first_byte_s = self.clock.monotonic_s() - self.job.started_s
+        self.exchange.end(data)
 
     def _head(self, status: int, lines: headers.Lines, by: ServedVariant) -> headers.Lines:
         job, outcome = self.job, self.outcome
