@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
+from midshift.domain.exposure import TextFeatures
 from midshift.domain.plan import Approval, Halts, Plan, Step
 from midshift.domain.routing import Route
 from midshift.domain.suite import Margin
@@ -173,6 +174,9 @@ class _Found:
     verdict: _Verdict
 
 
+_MEASURED = TextFeatures(chars=5, words=1, form=0, opening="Hello", closing="Hello")
+
+
 @pytest.mark.parametrize(
     ("found", "value"),
     [
@@ -180,6 +184,7 @@ class _Found:
         ("nan", float("nan")),
         ("2026-03-02T09:30:00+00:00", START),
         (86400.0, timedelta(days=1)),
+        ({"chars": 5, "words": 1, "form": 0, "opening": "Hello", "closing": "Hello"}, _MEASURED),
         ([1, [2.5]], (1, (2.5,))),
         ("b'x'", b"x"),
         ("\ud800", "\ud800"),

@@ -222,6 +222,7 @@ class House:
             if self.clock.monotonic_s() > deadline_s:
                 raise TimeoutError(f"{counters.shadows_in_flight} shadow requests are not over after {_SETTLE_S:g} s")
             await asyncio.sleep(0.001)
+        self.gateway.afterwards.record()  # which the loop does by itself, but only behind this turn
         await asyncio.to_thread(self.gateway.recorder.hand_over)
         return tally
 

@@ -218,6 +218,8 @@ def plain(value: object) -> object:
             return [plain(item) for item in value]
         case _ if is_dataclass(value) and not isinstance(value, type):
             return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        case msgspec.Struct():
+            return plain(msgspec.structs.asdict(value))
         case _:
             return str(value)
 
