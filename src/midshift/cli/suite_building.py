@@ -21,7 +21,8 @@ from midshift.cli import suite, suite_report
 from midshift.cli.progress import reading as with_progress
 from midshift.cli.project import Target, say
 from midshift.domain.capture import unit_paths
-from midshift.domain.redaction import redacted, redacted_json
+from midshift.domain.redacted_body import redacted_json
+from midshift.domain.redaction import redacted
 from midshift.domain.workload import Workload
 from midshift.errors import InputError, UsageError
 from midshift.evals import slicing

@@ -325,8 +325,7 @@ class Relay:
 
     def _watched(self, leg: Leg, job: Job, by: ServedVariant) -> Watched | None:
         """Whoever looks for state in what goes to the app, on wires that have any."""
-        wire = leg.heard
-        return Watched(self._origins, self._origin(job, by), wire) if wire.BINDS_STATE else None
+        return Watched(self._origins, self._origin(job, by), leg.heard) if leg.heard.BINDS_STATE else None
 
     def _breaker(self, job: Job) -> BreakerState:
         """One for each workload and candidate; those of past candidates are let go."""

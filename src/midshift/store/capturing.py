@@ -20,7 +20,8 @@ from midshift.domain.capture import CapturedRequest, FeedbackRecord, is_captured
 from midshift.domain.exposure import Exposure, Pair, ShadowAnswer, TextFeatures
 from midshift.domain.keyed import hmac_under
 from midshift.domain.light import replaced
-from midshift.domain.redaction import may_hold, redacted, redacted_json, without_units
+from midshift.domain.redacted_body import may_hold, redacted_json, without_units
+from midshift.domain.redaction import redacted
 from midshift.domain.workload import Capture, Redaction, Workload
 from midshift.ports import Recorder
 from midshift.shadow.features import features
