@@ -66,7 +66,7 @@ bench-gateway: $(VENV)/.dev ## one core of gateway, ours beside those that are i
 soak: $(VENV)/.dev ## half an hour of killed gateways, failing providers and leaving apps; every request accounted for
 	@$(BIN)/python -m tests.cli.chaos --seconds 1800
 
-soak-memory: $(VENV)/.dev ## 10 million requests, after which a gateway holds no more than before (hours)
+soak-memory: $(VENV)/.dev ## 10 million requests, after which a gateway holds no more than before (half an hour)
 	@$(BIN)/python -m bench.gateway.memory --requests 10000000
 
 # Keeps the pins that still fit; UPGRADE=1 takes the newest. The dev lock is bound to the versions of the run lock.

@@ -6,11 +6,11 @@
 A gateway has the last core to itself, as far as the machine's other tenants leave it; mock and load have the first.
 The figure to trust is CPU per answer, and what one core carries by it (`per core`). It moves less than the answers a
 second that were seen, when others use the machine, and moves with the processor all the same: by half on a virtual
-machine, from one minute to the next. So everybody is measured in each of some rounds, what is shown and judged is the
-round in the middle of each, and `yard ms` says how long the core took for a loop of Python that is always the same.
+machine, from one minute to the next. So everybody is measured in each of some rounds, what is shown and judged are
+medians of them, and `yard ms` says how long the core took, just before, for a loop of Python that is always the same.
 `--in-front` lets the measured processes go before all others (it needs root, and is rude on a shared machine): the
 latencies mean little without it where others are busy.
-Elsewhere: what was measured, the round in the middle and the floors (measured), our gateway and what it does (ours),
+Elsewhere: what was measured, its medians and the floors (measured), our gateway and what it does (ours),
 the others (peers), TLS (tls), the provider (mock.c), the clients (load.c), what the system says of processes
 (processes), what was measured where (docs/why/gateway-speed.md).
 """

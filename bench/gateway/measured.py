@@ -1,4 +1,4 @@
-"""What a bench of gateways measured: the middle of some rounds, as a table, and held against the floors."""
+"""What a bench of gateways measured: the medians of some rounds, as a table, and held against the floors."""
 
 from __future__ import annotations
 

@@ -275,6 +275,7 @@ async def test_what_takes_too_long_at_the_end_is_counted_as_failed(stream: bool)
         await stage.gateway._mirror.drain(0.0)
 
         assert {("support", PairKind.SHADOW, "cancelled"): 2} == stage.gateway.counters.not_mirrored
+        assert {("support", PairKind.SHADOW): 2} == stage.gateway.counters.unpriced  # asked: it may well be billed
         assert [ShadowFate.FAILED] * 2 == [exposure.shadow for exposure in stage.exposures]
         await stage.app.chat()
         await stage.settled()

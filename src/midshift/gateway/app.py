@@ -3,8 +3,8 @@
 Contract. Every request for an answer is counted once, and ends as served by the incumbent, served by the candidate,
 or refused; refusals have the shape of OpenAI's errors. Whatever fails in here fails one request. A gateway is an
 async context: inside it follows its routes and hands its record over.
-Elsewhere: listening and draining (server), the flips of an operator (admin), what asks nobody (asides), what
-is recorded (afterwards).
+Elsewhere: listening and draining (server), the flips of an operator (admin), what asks nobody (asides), the numbers
+that a request leaves behind (afterwards).
 """
 
 from __future__ import annotations

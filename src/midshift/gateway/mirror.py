@@ -196,7 +196,7 @@ class Mirror:
             return ShadowFate.SHED, "concurrency" if self._emptied is None else "draining"
         if self._held_bytes + size > limits.max_held_bytes:
             return ShadowFate.SHED, "memory"
-        if one.wanted.model in self._pauses.known and self._pauses.is_on(one.wanted.model):
+        if self._pauses.is_on(one.wanted.model):
             return ShadowFate.SHED, "rate_limit"
         if self._budget.is_endless:
             return None
@@ -345,6 +345,8 @@ class Mirror:
             return
         self._running.remove(one)
         self._held_bytes -= len(one.job.request.body)
+        if one.answer is _NO_ANSWER and (one.call is not None or one.task is not None):  # asked, and never read
+            self._counters.count_cost(one.job.workload.name, one.wanted.unseen.kind, None)
         if one.call is not None:
             one.call.close()
         if self._emptied is not None and not self._running and not self._emptied.done():

@@ -22,22 +22,22 @@ TOO_MUCH = (429, 503, 529)
 
 
 class Pauses:
-    """Until when each model is left alone (machine time); `known` are those that have ever been."""
+    """Until when each model is left alone (machine time)."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.known: dict[Model, float] = {}
+        self._until_s: dict[Model, float] = {}
 
     def is_on(self, model: Model) -> bool:
         """Whether this model is left alone at present."""
-        until_s = self.known.get(model)
+        until_s = self._until_s.get(model)
         return until_s is not None and self._clock.monotonic_s() < until_s
 
     def heard(self, model: Model, head: Head) -> None:
         """Take note of how an answer of this model began."""
         if head.status in TOO_MUCH:
             until_s = self._clock.monotonic_s() + self._asked_s(head)
-            self.known[model] = max(until_s, self.known.get(model, 0.0))
+            self._until_s[model] = max(until_s, self._until_s.get(model, 0.0))
 
     def _asked_s(self, head: Head) -> float:
         """How long a provider wants to be left alone.
